@@ -1,7 +1,7 @@
 //! The server's control group: it is in it from its first instruction on, and nothing of it is left there afterwards.
 
 use crate::harness::cgroups::{self, Parent, mounted};
-use crate::harness::{self, Sandbox, needs, process, sys, words};
+use crate::harness::{self, Ended, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -146,6 +146,44 @@ fn a_directory_in_use_or_of_another_kind_is_refused_and_nothing_is_left() {
     let before = harness::names(&parent.0);
     sandbox.vsrun(words!["--check", "--cgroup", parent.child(), "--", sandbox.probe()]).finish().exited(0).silently();
     assert_eq!(harness::names(&parent.0), before, "--check makes none");
+}
+
+#[test]
+fn a_group_that_cannot_be_made_or_entered_is_a_finding() {
+    needs!(able(), harness::tool("unshare"));
+    let (sandbox, parent) = (Sandbox::plain(), Parent::new());
+    let have = parent.0.join("have");
+    fs::create_dir(&have).unwrap();
+    let same = |call: &dyn Fn(Vec<OsString>) -> Ended, group: &Path, says: &str| {
+        let line = words!["--cgroup", group, "--", sandbox.probe(), "exit", "0"];
+        let check = call([words!["--check"], line.clone()].concat());
+        check.exited(125);
+        assert!(check.out[0].contains(&group.display().to_string()) && check.out[0].ends_with(says), "{check:?}");
+        let start = call(line);
+        start.failed(125, &[&check.out[0]]);
+    };
+    for group in [parent.child(), have.clone()] {
+        same(&|line| sandbox.vsrun(line).finish(), &group, "Permission denied");
+    }
+    // The owner of the directory alone cannot move a process into it.
+    std::os::unix::fs::chown(&have, Some(sandbox.user()), None).unwrap();
+    same(&|line| sandbox.vsrun(line).finish(), &have, "Permission denied");
+    let sandbox = Sandbox::new();
+    let view = sandbox.path("view");
+    harness::sandbox::make_directory(&view, 0o755);
+    let script = format!(
+        "mount --bind {} {view} && mount -o remount,bind,ro {view} && exec \"$0\" \"$@\"",
+        parent.0.display(),
+        view = view.display()
+    );
+    let unshare = |line: Vec<OsString>| {
+        let words = [words!["--mount", "sh", "-c", &script, sandbox.path("vsrun")], line].concat();
+        sandbox.program(&harness::find_tool("unshare").unwrap(), words).finish()
+    };
+    for group in ["web", "have"] {
+        same(&unshare, &view.join(group), "Read-only file system");
+    }
+    assert!(!parent.child().exists());
 }
 
 /// Whether it is in use is not known then, and what may be another's must not be killed at the end of a run.

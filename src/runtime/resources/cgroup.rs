@@ -4,7 +4,7 @@
 //! after its control group has been killed.
 
 use core::ffi::CStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Object, Result};
@@ -18,7 +18,7 @@ use crate::runtime::report::os_error::{add_errno, os_error_of};
 use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{Dir, OpenMode};
 use crate::sys::process::{Pid, Target};
-use crate::sys::{self, Errno, cgroup, poll, process};
+use crate::sys::{self, Errno, access, cgroup, poll, process};
 
 /// The server's control group, created or found.
 pub struct Cgroup {
@@ -31,6 +31,8 @@ pub struct Cgroup {
 
 /// The file that shows whether processes are in a group or its subgroups.
 const EVENTS_FILE: &CStr = c"cgroup.events";
+/// The file that lists the processes of a group; writing a pid to it moves that process into the group.
+const PROCS_FILE: &CStr = c"cgroup.procs";
 /// The number of checks whether killed processes have exited, and the pause between two of them in milliseconds, before
 /// the group is removed: one second in all.
 const EXIT_CHECKS: u32 = 100;
@@ -46,7 +48,7 @@ impl Cgroup {
     /// When it cannot be created or written to, or other processes are in it. A group that was created is then removed.
     pub fn acquire(wanted: &ServerCgroup) -> Result<Self> {
         let (parent, name) = open_parent(wanted.dir)?;
-        let fail = |why| os_error_of(Problem::UseCgroup, wanted.dir.to_bytes(), why);
+        let fail = |why| use_error(wanted.dir, why);
         let made = cgroup::make(&parent, name).map_err(fail)?;
         let dir = match parent.open_dir(name) {
             Ok(dir) => dir,
@@ -66,13 +68,7 @@ impl Cgroup {
     }
 
     fn prepare(&self, wanted: &ServerCgroup) -> Result<()> {
-        let mut room = [0; 512];
-        // The group is killed at the end of a run, so the start fails if other processes may be in the group.
-        let count = cgroup::read(&self.dir, EVENTS_FILE, &mut room)
-            .map_err(|why| os_error_of(Problem::UseCgroup, wanted.dir.to_bytes(), why))?;
-        if group::has_part(room.get(..count).unwrap_or_default(), b'\n', group::POPULATED) {
-            return Err(in_use_error(wanted.dir));
-        }
+        verify_unused(&self.dir).map_err(|why| use_error(wanted.dir, why))?;
         for (file, value) in &wanted.settings {
             if let Err(why) = cgroup::write(&self.dir, file, value.to_bytes()) {
                 return Err(setting_error(&self.parent, wanted.dir, file, value, why));
@@ -86,7 +82,7 @@ impl Cgroup {
     /// # Errors
     /// The errors of the kernel; EPERM if the kernel reports success and the group is still empty.
     pub fn enter(&self) -> sys::Result<()> {
-        cgroup::write(&self.dir, c"cgroup.procs", b"0")?;
+        cgroup::write(&self.dir, PROCS_FILE, b"0")?;
         // The group was empty before, so a process in it is this one.
         if is_populated(&self.dir) { Ok(()) } else { Err(Errno::PERM) }
     }
@@ -132,19 +128,31 @@ impl Cgroup {
 /// The error that [`Cgroup::acquire`] would return, as far as it can be predicted.
 pub fn check(wanted: &ServerCgroup) -> Result<()> {
     let (parent, name) = open_parent(wanted.dir)?;
-    match parent.open_dir(name) {
-        Ok(dir) if is_populated(&dir) => return Err(in_use_error(wanted.dir)),
-        Err(why) if why != Errno::NOENT => {
-            return Err(os_error_of(Problem::UseCgroup, wanted.dir.to_bytes(), why));
-        }
-        Ok(_) | Err(_) => {}
-    }
+    let may = match parent.open_dir(name) {
+        Ok(dir) => verify_unused(&dir),
+        Err(Errno::NOENT) => access::may_write(parent.as_fd(), c"."),
+        Err(why) => Err(why),
+    };
+    may.map_err(|why| use_error(wanted.dir, why))?;
     for (file, value) in &wanted.settings {
         if !is_enabled(&parent, file.to_bytes()) {
             return Err(setting_error(&parent, wanted.dir, file, value, Errno::NOENT));
         }
     }
     Ok(())
+}
+
+/// Verifies that a group is empty, and that a process may be moved into it.
+///
+/// # Errors
+/// EBUSY if processes are in the group or its subgroups. It is killed at the end of a run, so the start fails then.
+fn verify_unused(dir: &Dir) -> sys::Result<()> {
+    let mut room = [0; 512];
+    let count = cgroup::read(dir, EVENTS_FILE, &mut room)?;
+    if group::has_part(room.get(..count).unwrap_or_default(), b'\n', group::POPULATED) {
+        return Err(Errno::BUSY);
+    }
+    access::may_write(dir.as_fd(), PROCS_FILE)
 }
 
 /// Opens the parent of the group. Returns it with the group's own name.
@@ -161,8 +169,11 @@ fn open_parent(path: StaticCStr) -> Result<(Dir, StaticCStr)> {
     }
 }
 
-fn in_use_error(path: StaticCStr) -> Error {
-    Error::of(Problem::UseCgroup, path.to_bytes()).reason(Reason::OtherProcesses)
+fn use_error(path: StaticCStr, why: Errno) -> Error {
+    if why == Errno::BUSY {
+        return Error::of(Problem::UseCgroup, path.to_bytes()).reason(Reason::OtherProcesses);
+    }
+    os_error_of(Problem::UseCgroup, path.to_bytes(), why)
 }
 
 /// Makes the error for a setting that could not be written.
@@ -200,7 +211,7 @@ pub fn read<'a>(dir: &Dir, file: &CStr, room: &'a mut [u8]) -> &'a [u8] {
 
 /// Kills the processes of a group and of the groups nested in it, one by one.
 fn kill_each(dir: &Dir, depth: u32) {
-    for line in split_byte(read(dir, c"cgroup.procs", &mut [0; 4096]), b'\n') {
+    for line in split_byte(read(dir, PROCS_FILE, &mut [0; 4096]), b'\n') {
         if let Some(pid) = parse_number(line).and_then(|pid| i32::try_from(pid).ok()) {
             let _ = process::send(Signal::KILL.number(), Target::Process(Pid::new(pid)));
         }
