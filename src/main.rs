@@ -7,7 +7,7 @@ use core::ffi::{c_char, c_int};
 
 use vsrun::logic::base::cstr::StaticCStr;
 use vsrun::logic::base::error::{Error, Result};
-use vsrun::logic::base::exit::{self, StatusSet};
+use vsrun::logic::base::exit;
 use vsrun::logic::base::problem::Problem;
 use vsrun::logic::cli::args_file::Args;
 use vsrun::logic::cli::flags::Id;
@@ -99,9 +99,8 @@ fn handle_command_line(
             Request::Rc(action) => match rc::run_action(action, &mut options)? {
                 Some(status) => Ok(status),
                 None => {
-                    return run::run(&mut options)
-                        .map(Started::Supervise)
-                        .map_err(|error| error.with_statuses(StatusSet::Script));
+                    let started = rc::start(&mut options)?;
+                    return Ok(started.map_or(Started::Done(exit::OK), Started::Supervise));
                 }
             },
             Request::Run if options.has(Id::Check) => check::check(&mut options),

@@ -1,5 +1,8 @@
 //! `--rc`: a service file that is called with an action, like an init script.
 
+use alloc::boxed::Box;
+
+use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit::{self, StatusSet};
 use crate::logic::base::problem::Problem;
@@ -9,7 +12,8 @@ use crate::logic::cli::options::{ControlCommand, Options};
 use crate::logic::cli::rc::Action;
 use crate::logic::supervisor::signal_action::SignalAction;
 use crate::runtime::report::log;
-use crate::runtime::{check, control};
+use crate::runtime::supervise::setup::PreparedSupervisor;
+use crate::runtime::{check, control, run};
 
 /// Runs an action. Returns vsrun's exit status, or None if the server has to be started now.
 ///
@@ -19,9 +23,7 @@ pub fn run_action(action: Action, options: &mut Options) -> Result<Option<u8>> {
     let pidfile = options.control_file().unwrap_or_default();
     let command = match action {
         Action::Check => check::check(options),
-        Action::Start if control::is_running(pidfile) => {
-            return Ok(Some(log::print_error(&Error::of(Problem::AlreadyRunning, pidfile.to_bytes()))));
-        }
+        Action::Start if control::is_running(pidfile) => return Ok(Some(report_running(pidfile))),
         Action::Start => return Ok(None),
         Action::Restart if !control::is_running(pidfile) => return Ok(None),
         Action::Restart | Action::Stop => ControlCommand::Stop,
@@ -38,4 +40,25 @@ pub fn run_action(action: Action, options: &mut Options) -> Result<Option<u8>> {
         }
     })?;
     Ok((action != Action::Restart).then_some(status))
+}
+
+/// Starts the server as [`run::run`] does. Returns None if another start of the service came first, and its server runs.
+///
+/// # Errors
+/// When the server could not be started.
+pub fn start(options: &mut Options) -> Result<Option<Box<PreparedSupervisor>>> {
+    let pidfile = options.control_file().unwrap_or_default();
+    match run::run(options) {
+        Ok(prepared) => Ok(Some(prepared)),
+        // The other start has locked a pidfile after `run_action` had looked at it.
+        Err(error) if error.problem.is_lock_of_another() && control::is_running(pidfile) => {
+            report_running(pidfile);
+            Ok(None)
+        }
+        Err(error) => Err(error.with_statuses(StatusSet::Script)),
+    }
+}
+
+fn report_running(pidfile: StaticCStr) -> u8 {
+    log::print_error(&Error::of(Problem::AlreadyRunning, pidfile.to_bytes()))
 }

@@ -347,3 +347,36 @@ fn another_user_gets_no_wrong_answer() {
     harness::await_true("the server to wait as before", || process::state(server) == "S");
     call(&sandbox, &web, &["stop"]).exited(0);
 }
+
+/// The pidfile is not there yet when the first one looks, and is locked when it is to be locked.
+#[test]
+fn a_start_that_another_start_overtakes_finds_the_server_running() {
+    needs!(harness::tool("strace"));
+    for options in backgrounds() {
+        let sandbox = Sandbox::new();
+        let life = sandbox.out("life");
+        let web = service(&sandbox, &options, &["life", life.to_str().unwrap(), "wait"]);
+        let trace = sandbox.path("trace");
+        let mut line = words!["-qq", "-o", &trace, "-e", "inject=rt_sigaction:signal=SIGSTOP:when=1", &web];
+        line.push("start".into());
+        let late = sandbox.program(&harness::find_tool("strace").unwrap(), line).start();
+        harness::await_true("the stop of the first", || harness::text(&trace).contains("stopped by SIGSTOP"));
+        assert!(!harness::text(&trace).contains("F_OFD_SETLK"), "it has not come to the lock");
+        call(&sandbox, &web, &["start"]).exited(0).silently();
+        harness::await_life(&life, 1);
+        sys::kill(process::children(late.pid())[0], libc::SIGCONT);
+        let ended = late.finish();
+        let file = if options.contains(&"-m") { "monitor" } else { "pid" };
+        assert_eq!(ended.exited(0).err, [format!("vsrun: already running: {file}")]);
+        assert_eq!(harness::lives(&life).len(), 1, "nothing else was started");
+        call(&sandbox, &web, &["stop"]).exited(0);
+    }
+    // A pidfile that another service has is a failure: this service does not run.
+    let sandbox = Sandbox::new();
+    let life = sandbox.out("life");
+    let other = sandbox.vsrun(words!["-p", "pid", "--", sandbox.probe(), "life", &life, "wait"]).start();
+    harness::await_life(&life, 1);
+    let web = service(&sandbox, &["-b", "-p", "pid", "-m", "monitor", "-"], &["exit", "0"]);
+    call(&sandbox, &web, &["start"]).failed(1, &["already running: pid is locked by"]);
+    other.stop();
+}

@@ -204,6 +204,12 @@ impl Problem {
         let groups = STATUSES.iter().take_while(|(first, _)| *first as u8 <= self as u8);
         groups.last().map_or(exit::SETUP, |(_, status)| *status)
     }
+
+    /// True if a start has failed because another process has locked a pidfile.
+    pub fn is_lock_of_another(self) -> bool {
+        use Problem::{LockedBy, LockedByOther, LockedNotBy, LockedUnreadable, LockedWithoutPid};
+        matches!(self, LockedBy | LockedByOther | LockedNotBy | LockedUnreadable | LockedWithoutPid)
+    }
 }
 
 #[cfg(test)]
