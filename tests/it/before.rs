@@ -215,6 +215,70 @@ fn a_stop_ends_the_command_and_starts_nothing() {
     }
 }
 
+/// Of a start in the background, too. Status 0 would say that the server runs.
+#[test]
+fn the_caller_of_a_start_in_the_background_learns_that_it_was_stopped() {
+    for (script, end) in
+        [(HANGS, "killed by SIGTERM (15)"), ("ignore 15 append OUT/marks running wait", "killed by SIGKILL (9)")]
+    {
+        for way in [words!["-b"], words!["-b", "--init"], words!["-b", "-m", "monitor", "-"]] {
+            let sandbox = Sandbox::new();
+            let file = if way.contains(&"-m".into()) { "monitor" } else { "pid" };
+            let options = words!["-q", "-p", "pid", "--stop-timeout", "50ms", "--ready", "fd:5"];
+            let server = words!["--", sandbox.probe(), "append", sandbox.out("marks"), "server"];
+            let caller = sandbox.vsrun([options, way.clone(), before(&sandbox, &[script]), server].concat()).start();
+            harness::await_lines(&sandbox.out("marks"), 1);
+            sandbox.vsrun(words!["--stop", file]).finish().exited(0);
+            let ended = caller.finish();
+            let status = if way.contains(&"--init".into()) && end.contains("KILL") { 128 + 9 } else { 128 + 15 };
+            ended.exited(status);
+            let error = ended.err.last().unwrap();
+            let says = error.starts_with("vsrun: stopped by SIGTERM: --before '") && error.ends_with(end);
+            assert!(says, "{way:?}: {ended:?}");
+            assert_eq!(marks(&sandbox), ["running"], "{way:?}");
+            sandbox.await_nothing_left();
+        }
+    }
+    // The same before the server is ready. Without a manager, the request goes to the server itself.
+    for (way, file, status, says) in [
+        (
+            words!["-b", "-m", "monitor", "-"],
+            "monitor",
+            128 + 15,
+            "stopped by SIGTERM: the server killed by SIGTERM (15)",
+        ),
+        (words!["-b"], "pid", 125, "vsrun: the server "),
+    ] {
+        let sandbox = Sandbox::new();
+        let options = words!["-p", "pid", "--ready", "fd:5", "--", sandbox.probe(), "append", sandbox.out("marks")];
+        let caller = sandbox.vsrun([way.clone(), options, words!["running", "wait"]].concat()).start();
+        harness::await_lines(&sandbox.out("marks"), 1);
+        sandbox.vsrun(words!["--stop", file]).finish().exited(0);
+        let ended = caller.finish();
+        ended.exited(status);
+        assert!(ended.err.last().unwrap().contains(says), "{way:?}: {ended:?}");
+        sandbox.await_nothing_left();
+    }
+}
+
+/// The error of the first run is not that of the second.
+#[test]
+fn a_restart_in_the_background_before_the_server_is_ready_is_no_stop() {
+    let sandbox = Sandbox::new();
+    let commands = before(&sandbox, &["append OUT/marks running await OUT/go exit 3"]);
+    let line = words!["-b", "-m", "monitor", "-", "--", sandbox.probe(), "append", sandbox.out("marks"), "server"];
+    let caller = sandbox.vsrun([commands, line].concat()).start();
+    harness::await_lines(&sandbox.out("marks"), 1);
+    let manager = harness::await_lines(&sandbox.path("monitor"), 1)[0].parse().unwrap();
+    sys::kill(manager, libc::SIGHUP);
+    harness::await_lines(&sandbox.out("marks"), 2);
+    fs::write(sandbox.out("go"), "").unwrap();
+    let ended = caller.finish();
+    ended.exited(125);
+    assert!(ended.err.last().unwrap().ends_with("exited with status 3"), "{ended:?}");
+    assert!(!ended.err.last().unwrap().contains("stopped by"), "{ended:?}");
+}
+
 #[test]
 fn a_command_that_handles_term_does_not_let_the_server_start() {
     for (way, status) in [(words![], 128 + 15), (words!["--init"], 125), (words!["-m", "-", "-"], 0)] {

@@ -217,7 +217,9 @@ fn a_server_stopped_before_it_was_ready_was_never_ready() {
     let caller = sandbox.vsrun([words!["-b"], managed.clone(), server.clone()].concat()).start();
     await_life(&sandbox.out("life"), 1);
     sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
-    assert_unready(&caller.finish(), "before the server was started");
+    let ended = caller.finish();
+    let says = "vsrun: stopped by SIGTERM: the server killed by SIGTERM (15) before it was ready";
+    assert_eq!(ended.exited(128 + 15).err.last().unwrap(), says);
     assert_nothing_left(&sandbox);
     // In the foreground that is no failure: it was requested.
     let manager = sandbox.vsrun([managed, server].concat()).start();

@@ -174,7 +174,6 @@ phrases! {
         ExitedEarly = "the background process exited before the server was started",
         BeforeStuck = "--before '%' has not exited: pid %",
         Before = "%",
-        Stopped = "stopped: %",
         StoppedBy = "stopped by %: %",
         NotReady = "the server was not ready in time: --ready %, --ready-timeout %",
         NotReadyBecause = "the server was not ready in time: --ready %, --ready-timeout %: %",

@@ -10,14 +10,13 @@ use super::supervisor::Supervisor;
 use crate::logic::base::error::{Error, Object};
 use crate::logic::base::exit::{Exit, SETUP};
 use crate::logic::base::note::Note;
-use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::{Event, Recipient};
 use crate::logic::supervisor::state::Phase;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
-use crate::runtime::start::before::before_error;
+use crate::runtime::start::before::{before_error, stopped_by};
 use crate::runtime::start::outcome::ErrorText;
 
 impl Supervisor<'_> {
@@ -118,8 +117,8 @@ impl Supervisor<'_> {
         };
         if stopped {
             self.record(Priority::Notice, format_args!("{words}"));
-            if first && !self.state.was_forwarded(exit) {
-                self.error = Some(Error::new(Problem::Stopped).raw(words));
+            if first || self.is_stopped_start() {
+                self.error = Some(stopped_by(self.stopped_by).raw(words));
             }
             return Some(slot.event(Event::Exited(exit)));
         }

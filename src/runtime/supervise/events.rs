@@ -146,8 +146,7 @@ impl Supervisor<'_> {
             };
             let Some(signal) = Signal::new(arrived.signal.into()) else { continue };
             // Our own writes cause SIGPIPE and SIGXFSZ (closed pipe, size limit): they are not requests.
-            let own = [Signal::PIPE, Signal::XFSZ].contains(&signal) && process::own_pid().is_sender(arrived.sender);
-            if own {
+            if [Signal::PIPE, Signal::XFSZ].contains(&signal) && process::own_pid().is_sender(arrived.sender) {
                 continue;
             }
             if signal == Signal::CHLD {
@@ -172,19 +171,22 @@ impl Supervisor<'_> {
                 self.note(Priority::Notice, Note::Received, &[Object::Signal(signal)]);
             }
             match action {
-                SignalAction::Stop | SignalAction::End(_) if signal == Signal::INT => return Some(Event::Interrupt),
-                SignalAction::Stop | SignalAction::End(_) => return Some(Event::Stop),
-                SignalAction::Restart => return Some(Event::Restart),
-                SignalAction::Replace => {
-                    let event = self.on_replace_request(None);
-                    if event.is_some() {
-                        return event;
-                    }
+                SignalAction::Stop | SignalAction::End(_) => {
+                    self.stopped_by = signal;
+                    return Some(if signal == Signal::INT { Event::Interrupt } else { Event::Stop });
                 }
+                SignalAction::Restart => return Some(Event::Restart),
+                SignalAction::Replace => match self.on_replace_request(None) {
+                    None => {}
+                    event => return event,
+                },
                 SignalAction::Forward(other) => {
                     // Do not read another signal now. Usually there is none, so this saves a system call, and the next
                     // sleep reports whether there is one.
                     self.signals_pending = false;
+                    if self.config.policy.is_exit_signal(other) {
+                        self.stopped_by = other;
+                    }
                     if !self.suspends
                         && let Some(to) = forward_in_same_phase(&self.config.policy, &mut self.state, other)
                     {

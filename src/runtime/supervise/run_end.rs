@@ -13,6 +13,7 @@ use crate::logic::base::time::Span;
 use crate::logic::supervisor::event::Event;
 use crate::logic::supervisor::state::{AfterStop, Phase};
 use crate::runtime::report::log::Priority;
+use crate::runtime::start::before::stopped_by;
 use crate::runtime::start::outcome::ErrorText;
 use crate::sys::process::Pid;
 
@@ -55,9 +56,11 @@ impl Supervisor<'_> {
                 let why = Reason::Daemonizes;
                 self.record(Priority::Warning, format_args!("the server has left {found} running{why}"));
             }
-            if fails && self.error.is_none() {
+            let stopped = self.is_stopped_start();
+            if (fails || stopped) && self.error.is_none() {
                 let error = Error::new(Problem::ExitedUnready).with(Object::Exit(exit));
-                self.error = Some(if daemon { error.reason(Reason::Daemonizes) } else { error });
+                let error = if daemon { error.reason(Reason::Daemonizes) } else { error };
+                self.error = Some(if stopped { stopped_by(self.stopped_by).with(Object::Cause(error)) } else { error });
             }
             return Some(slot.event(Event::Exited(exit)));
         };

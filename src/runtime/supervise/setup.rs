@@ -128,6 +128,10 @@ impl PreparedSupervisor {
     #[inline(never)]
     fn finish(self: Box<Self>, ending: Ending, error: Option<Error>, last: LastRun) -> Result<u8> {
         let Self { config, mut resources, termination_log } = *self;
+        // A parent that still waits for the start also gets an error if a stop was requested, because it would report
+        // a success as a started server.
+        let error = error.filter(|_| matches!(ending, Ending::Failed(_)) || config.waiting_parent.is_some());
+        let error = error.map(|error| if ending.status() == exit::OK { error } else { error.status(ending.status()) });
         if let Some(error) = &error {
             config.log.record_failure(error);
         }
@@ -140,7 +144,6 @@ impl PreparedSupervisor {
         let tail = if wanted { config.output.read_from((0, 0)) } else { None };
         let SupervisorConfig { output: destination, log, signals, cgroup, waiting_parent: caller, statuses, .. } =
             config;
-        let error = error.filter(|_| matches!(ending, Ending::Failed(_)));
         resources.cgroup = cgroup;
         resources.release();
         destination.close(log, &signals);

@@ -16,6 +16,7 @@ use crate::logic::base::duration::SpanDisplay;
 use crate::logic::base::error::{Error, Object};
 use crate::logic::base::exit::{self, Exit};
 use crate::logic::base::note::Note;
+use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
 use crate::logic::supervisor::event::{Action, Ending, Event};
 use crate::logic::supervisor::state::{ForcedStop, Phase, State};
@@ -86,6 +87,8 @@ pub struct Supervisor<'a> {
     pub delivery: Delivery,
     /// Whether this process suspends itself after the signal that is being handled.
     pub suspends: bool,
+    /// The last signal that asked the server or vsrun to exit, for the message of a start that is stopped.
+    pub stopped_by: Signal,
     /// When the next search for remaining processes begins.
     pub next_sweep_at: Time,
     /// The state of the state machine.
@@ -184,6 +187,7 @@ impl<'a> Supervisor<'a> {
             error: None,
             delivery: Delivery::Open,
             suspends: false,
+            stopped_by: Signal::TERM,
         })
     }
 }
@@ -235,6 +239,12 @@ impl Supervisor<'_> {
                 Event::ForkFailed
             }
         }
+    }
+
+    /// True if a stop has been requested while a parent still waits for the outcome of the start: to the parent, that is
+    /// an error.
+    pub fn is_stopped_start(&self) -> bool {
+        self.config.waiting_parent.is_some() && self.state.is_finishing()
     }
 
     /// True during the first start, whose failure is an error.

@@ -9,7 +9,7 @@ use crate::logic::supervisor::state::{AfterSecond, AfterStop, ForcedStop, Phase,
 
 impl State {
     /// True if the server is being ended and no other server is started after it.
-    pub(super) fn is_finishing(&self) -> bool {
+    pub fn is_finishing(&self) -> bool {
         matches!(
             self.phase,
             Phase::Stopping { next: AfterStop::Finish, .. }
