@@ -419,11 +419,14 @@ pub fn env_dir(data: &[u8]) {
 pub fn kernel_lists(data: &[u8]) {
     for listener in ["80", "127.0.0.1:8080", "[::1]:8080/udp", "/run/x"] {
         let listener = Listener::parse(listener.as_bytes()).unwrap();
-        if let Some(found) = net_table::find(data, &listener) {
+        let all = net_table::find(data, &listener, net_table::Search::Connections);
+        let certain = net_table::find(data, &listener, net_table::Search::Certain);
+        assert!(all.is_some() || certain.is_none());
+        for found in [all, certain].into_iter().flatten() {
             let within = |part: &[u8]| part.is_empty() || data.windows(part.len()).any(|window| window == part);
             assert!(within(found.inode) && within(found.uid));
         }
-        assert_eq!(net_table::find(b"", &listener), None);
+        assert_eq!(net_table::find(b"", &listener, net_table::Search::Connections), None);
     }
     let says = |word: &[u8]| data.split(|byte| *byte == b'\n').any(|line| line == word);
     let message = notify::parse(data);

@@ -152,6 +152,7 @@ phrases! {
         // Sockets.
         Listen = "cannot listen on '%': %%",
         PidHasIt = " (pid % has it)",
+        ClosedHasIt = " (a closed connection has it)",
         UserHasIt = " (a process of user % has it)",
         // Pidfiles.
         Pidfile = "pidfile '%': %",
@@ -186,7 +187,7 @@ phrases! {
         Restarting = "restarting: %: locked, and contains no pid",
         NothingToStop = "not running: %",
         AlreadyRunning = "already running: %",
-        PortUnchecked = "not checked: whether '%' is free: %",
+        PortUnchecked = "not checked: whether '%' is free: %%",
         // The server of a pidfile is not running, or it cannot be determined whether it is.
         NotRunning = "not running: %: there is no such file",
         Unknown = "unknown: %: %%",

@@ -69,6 +69,7 @@ phrases! {
         DeadSocket = " (the socket of a dead server is there, and vsrun removes it only if --pidfile or --manager names a pidfile)",
         LowPort = " (low ports need CAP_NET_BIND_SERVICE)",
         NeedsLinux42 = "that needs Linux 4.2",
+        Connection = "it is the port of a connection",
         ProcNetUnreadable = "/proc/net cannot be read",
         // Landlock.
         OlderKernel = "this kernel is older",

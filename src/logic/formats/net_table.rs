@@ -12,15 +12,24 @@ pub struct Socket<'a> {
     pub uid: &'a [u8],
 }
 
+/// Which sockets of a table may keep an address from being bound.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Search {
+    /// Those that do so for certain.
+    Certain,
+    /// Also TCP connections. vsrun sets SO_REUSEADDR, and the kernel ignores a connection only if its socket has that
+    /// option too, which the table does not show.
+    Connections,
+}
+
 /// Finds the socket in a table of /proc/net that keeps `listener` from binding its address.
-pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>) -> Option<Socket<'a>> {
+pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>, search: Search) -> Option<Socket<'a>> {
     for line in split_byte(table, b'\n') {
         let mut words = split_byte(line, b' ').filter(|word| !word.is_empty());
         let mut after = |skipped| words.nth(skipped).unwrap_or_default();
         let (local, state, uid, inode) = (after(1), after(1), after(3), after(1));
-        // 0A is TCP_LISTEN. A TCP socket occupies its port only if it listens, because vsrun sets SO_REUSEADDR. A UDP
-        // socket always does.
-        let counts = listener.transport == Transport::Datagram || state == b"0A";
+        // 0A is TCP_LISTEN.
+        let counts = search == Search::Connections || listener.transport == Transport::Datagram || state == b"0A";
         if counts && conflicts(local, &listener.address) == Some(true) {
             return Some(Socket { inode, uid });
         }
@@ -75,7 +84,7 @@ mod tests {
     fn the_kernels_lists_are_read() {
         let on = |table, ip: &str, port: u16| {
             let text = if ip.is_empty() { format!("{port}") } else { format!("{ip}:{port}") };
-            find(table, &Listener::parse(text.as_bytes()).unwrap())
+            find(table, &Listener::parse(text.as_bytes()).unwrap(), Search::Certain)
                 .map(|found| core::str::from_utf8(found.inode).unwrap())
         };
         for (table, ip, port, inode) in [
@@ -97,6 +106,8 @@ mod tests {
             assert_eq!(on(table, ip, port), inode, "{ip} {port}");
         }
         let ssh = Listener::parse(b"22").unwrap();
-        assert_eq!(find(TCP, &ssh), Some(Socket { inode: b"100", uid: b"0" }));
+        assert_eq!(find(TCP, &ssh, Search::Certain), Some(Socket { inode: b"100", uid: b"0" }));
+        let closed = Listener::parse(b"8081").unwrap();
+        assert_eq!(find(TCP, &closed, Search::Connections), Some(Socket { inode: b"0", uid: b"0" }));
     }
 }

@@ -2,10 +2,11 @@
 //! program's bind(2) could fail.
 
 use super::socket_owner;
-use crate::logic::base::error::Error;
+use crate::logic::base::error::{Error, Object};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::time::parse_number;
+use crate::logic::formats::net_table::Search;
 use crate::logic::plan::socket_address::Listener;
 use crate::runtime::report::os_error::os_error_of;
 use crate::sys::file_contents::FileContents;
@@ -28,7 +29,10 @@ pub fn check(listener: &Listener<'_>) -> Option<Error> {
     }
     match socket_owner::describe_port_owner(listener) {
         Ok(None) => None,
-        Ok(Some(_)) => Some(bind_error(listener, Errno::ADDRINUSE)),
+        Ok(Some((_, Search::Certain))) => Some(bind_error(listener, Errno::ADDRINUSE)),
+        Ok(Some((owner, Search::Connections))) => {
+            unknown(Reason::Connection).map(|error| error.with(Object::Cause(owner)))
+        }
         Err(_) => unknown(Reason::ProcNetUnreadable),
     }
 }

@@ -7,7 +7,7 @@ use crate::logic::base::cstr::leak_cstr;
 use crate::logic::base::error::{Error, Object};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
-use crate::logic::formats::net_table::{Socket, find};
+use crate::logic::formats::net_table::{Search, Socket, find};
 use crate::logic::formats::proc::parent_pid;
 use crate::logic::plan::socket_address::{Listener, Transport};
 use crate::sys::dir::{self, Dir};
@@ -18,7 +18,7 @@ use crate::sys::{self, Errno, socket};
 pub fn add_owner(error: Error, listener: &Listener<'_>) -> Error {
     if !listener.is_path() {
         return match describe_port_owner(listener) {
-            Ok(Some(owner)) => error.with(Object::Cause(owner)),
+            Ok(Some((owner, _))) => error.with(Object::Cause(owner)),
             Ok(None) | Err(_) => error,
         };
     }
@@ -36,26 +36,29 @@ pub fn add_owner(error: Error, listener: &Listener<'_>) -> Error {
     }
 }
 
-/// Describes the process that occupies the port. None if the port is free.
+/// Describes the process that occupies the port. None if the port is free. A process that was found by
+/// [`Search::Connections`] may or may not keep the port from being bound.
 ///
 /// # Errors
 /// When /proc does not show the sockets.
-pub fn describe_port_owner(listener: &Listener<'_>) -> sys::Result<Option<Error>> {
+pub fn describe_port_owner(listener: &Listener<'_>) -> sys::Result<Option<(Error, Search)>> {
     let tables = match listener.transport {
         Transport::Stream => [c"/proc/net/tcp", c"/proc/net/tcp6"],
         Transport::Datagram => [c"/proc/net/udp", c"/proc/net/udp6"],
     };
     let mut result = Ok(None);
-    for table in tables {
-        match FileContents::read(table) {
-            Ok(table) => {
-                if let Some(socket) = find(&table, listener) {
-                    return Ok(Some(describe_owner(&socket)));
+    for search in [Search::Certain, Search::Connections] {
+        for table in tables {
+            match FileContents::read(table) {
+                Ok(table) => {
+                    if let Some(socket) = find(&table, listener, search) {
+                        return Ok(Some((describe_owner(&socket), search)));
+                    }
                 }
+                // Without IPv6, the tables tcp6 and udp6 are missing.
+                Err(Errno::NOENT) if table.to_bytes().ends_with(b"6") => {}
+                Err(why) => result = Err(why),
             }
-            // Without IPv6, the tables tcp6 and udp6 are missing.
-            Err(Errno::NOENT) if table.to_bytes().ends_with(b"6") => {}
-            Err(why) => result = Err(why),
         }
     }
     result
@@ -70,6 +73,10 @@ pub fn is_dead(listener: &Listener<'_>) -> bool {
 
 /// Describes the first process that has the socket open, or the socket's user if no process can be found.
 fn describe_owner(socket: &Socket<'_>) -> Error {
+    // No process has the socket of a closed connection, for which the kernel still waits (TIME_WAIT).
+    if socket.inode == b"0" {
+        return Error::new(Problem::ClosedHasIt);
+    }
     let target = [b"socket:[", socket.inode, b"]"].concat();
     let mut holder = None;
     if let Ok(proc) = Dir::open(c"/proc") {
