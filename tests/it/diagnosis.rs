@@ -148,6 +148,9 @@ fn it_is_for_another_machine_or_class() {
     program[4] = 1;
     sandbox.executable("jail/small", &program);
     assert_explained_everywhere(&sandbox, "small", 126, &["small' is a program for another machine"]);
+    // The header of one for this machine, and nothing after it.
+    sandbox.executable("jail/cut", &fs::read(sandbox.probe()).unwrap()[..60]);
+    assert_explained_everywhere(&sandbox, "cut", 126, &["cut' is a program for another machine, or damaged"]);
 }
 
 #[test]

@@ -169,7 +169,8 @@ const ALONE: &[(&str, &str)] = &[
 const LINES: &[(&str, usize, &str)] = &[
     ("--user root", 1, "'--user root' is one argument: write --user=root"),
     ("-b\n--stop-timeout 5", 2, "write --stop-timeout=5"),
-    ("-- redis-server --port 6380", 1, "'--' is an argument of its own"),
+    ("-- redis-server --port 6380", 1, "'--', each option and each word of COMMAND is an argument of its own"),
+    ("--args --init", 1, "each option and each word of COMMAND is an argument of its own"),
     ("-u root", 1, "one argument a line"),
     ("--env=\"A=b c\"", 1, "quotes are kept literally"),
     ("--user='web'", 1, "quotes are kept literally"),
@@ -260,4 +261,19 @@ fn a_wrong_line_is_named_with_file_and_number() {
 fn these_are_two_hundred_and_more() {
     let values: usize = EXAMPLES.iter().map(|examples| examples.rejected.len()).sum();
     assert!(MISSPELT.len() + values + COMBINED.len() + ALONE.len() + LINES.len() >= 200);
+}
+
+/// A unit that is right is no mistake, and the address is numeric.
+#[test]
+fn no_mistake_is_named_that_was_not_made() {
+    let sandbox = Sandbox::new();
+    for (line, wrong) in [
+        (words!["--stop-timeout", "1000000000000d"], "did you mean"),
+        (words!["--watchdog", "0s"], "did you mean"),
+        (words!["--listen", "[::ffff:127.0.0.1]:81"], "numeric"),
+    ] {
+        let ended = sandbox.vsrun([line, words!["--", "x"]].concat()).finish();
+        ended.failed(2, &["is not "]);
+        assert!(!ended.err[0].contains(wrong), "{ended:?}");
+    }
 }

@@ -7,7 +7,7 @@ phrases! {
         UnknownOption = "unknown option --% (see vsrun --help)",
         MisspelledOption = "unknown option --%: did you mean --%?",
         UnknownLetter = "unknown option % (see vsrun --help)",
-        JoinedDashes = "'--%' is one argument: '--' is an argument of its own, and so is each word of COMMAND",
+        JoinedDashes = "'--%' is one argument: '--', each option and each word of COMMAND is an argument of its own",
         JoinedValue = "'--%' is one argument: write --%=%",
         UnexpectedArgument = "unexpected argument '%': %",
         UnexpectedValue = "a value was given to an option that takes none: % (see vsrun --help)",

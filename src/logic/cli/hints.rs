@@ -39,7 +39,7 @@ pub fn unknown_option(name: &[u8]) -> Error {
     let mut words = split_byte(name, b' ');
     let first = words.next().unwrap_or_default();
     if let Some(rest) = words.rest {
-        return if first.is_empty() {
+        return if first.is_empty() || rest.starts_with(b"-") {
             Error::of(Problem::JoinedDashes, name)
         } else {
             Error::of(Problem::JoinedValue, name).name(first).name(rest)
@@ -184,6 +184,10 @@ fn suggested_unit(value: &[u8]) -> Object<'static> {
         [b'd', ..] => b"d",
         _ => return Object::None,
     };
+    if unit == meant {
+        // The unit is right: the number is too large, or zero.
+        return Object::None;
+    }
     let number = value.strip_suffix(unit).unwrap_or(value);
     Object::Cause(Error::of(Problem::DidYouMean, number).name(meant))
 }
@@ -203,7 +207,7 @@ fn address_reason(id: Id, value: &[u8]) -> Option<Reason> {
         Some(Reason::EveryAddress)
     } else if at.is_some() && host.contains(&b':') && !host.starts_with(b"[") {
         Some(Reason::Brackets)
-    } else if host.iter().any(|byte| !byte.is_ascii_digit() && !b".:[]".contains(byte)) {
+    } else if host.first() != Some(&b'[') && host.iter().any(|byte| !byte.is_ascii_digit() && !b".:".contains(byte)) {
         Some(Reason::NumericAddress)
     } else {
         None

@@ -13,7 +13,7 @@ phrases! {
         NotExecutable = " ('%' is not executable for this user)",
         NotAFile = " ('%' is not a regular file)",
         Noexec = " (the file system of '%' is mounted noexec)",
-        Foreign = " ('%' is a program for another machine)",
+        Foreign = " ('%' is a program for another machine, or damaged)",
         NoFormat = " ('%' is neither a program nor a script that begins with #!)",
         NotInPath = " (in no directory of the server's PATH)",
         Dangling = " ('%' is a symbolic link to a missing file)",
