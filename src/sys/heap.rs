@@ -25,7 +25,7 @@ struct StaticMemory(core::cell::UnsafeCell<[u8; STATIC_SIZE]>);
 // SAFETY: only `Heap` uses it, and the program has one thread.
 unsafe impl Sync for StaticMemory {}
 
-static STATIC_MEMORY: StaticMemory = StaticMemory(core::cell::UnsafeCell::new([0; STATIC_SIZE]));
+static FIRST_MEMORY: StaticMemory = StaticMemory(core::cell::UnsafeCell::new([0; STATIC_SIZE]));
 
 unsafe extern "C" {
     /// The end of the program's data, set by the linker. The rest of its page is unused.
@@ -59,7 +59,7 @@ impl Heap {
     fn refill(&self, size: usize) -> bool {
         let [after_data, tail, head, most] = &self.free;
         if most.get().1 == 0 {
-            let (start, all) = (STATIC_MEMORY.0.get() as usize, &raw const _end as usize);
+            let (start, all) = (FIRST_MEMORY.0.get() as usize, &raw const _end as usize);
             let (first, end) = (start.next_multiple_of(MIN_PAGE_SIZE), start + STATIC_SIZE);
             let last = end & MIN_PAGE_SIZE.wrapping_neg();
             after_data.set((all, all.next_multiple_of(MIN_PAGE_SIZE)));

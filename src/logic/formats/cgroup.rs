@@ -52,7 +52,7 @@ pub fn controller(file: &[u8]) -> Option<&[u8]> {
 pub const POPULATED: &[u8] = b"populated 1";
 
 /// True if one of the parts of a text, split at `separator`, equals `part`.
-pub fn has_part(text: &[u8], separator: u8, part: &[u8]) -> bool {
+pub fn has_equal_part(text: &[u8], separator: u8, part: &[u8]) -> bool {
     split_byte(text, separator).any(|other| other.strip_suffix(b"\n").unwrap_or(other) == part)
 }
 
@@ -86,8 +86,8 @@ mod tests {
     fn the_kernels_lists_are_read() {
         assert_eq!(controller(b"memory.max"), Some(&b"memory"[..]));
         assert_eq!(controller(b"cgroup.freeze"), None);
-        let lists = |text: &[u8], controller| has_part(text, b' ', controller);
-        let is_populated = |text: &[u8]| has_part(text, b'\n', POPULATED);
+        let lists = |text: &[u8], controller| has_equal_part(text, b' ', controller);
+        let is_populated = |text: &[u8]| has_equal_part(text, b'\n', POPULATED);
         assert!(lists(b"cpu memory\n", b"memory") && lists(b"cpu\n", b"cpu"));
         assert!(!lists(b"cpuset memory\n", b"cpu") && !lists(b"\n", b"cpu"));
         assert!(is_populated(b"populated 1\nfrozen 0\n") && is_populated(b"frozen 1\npopulated 1\n"));

@@ -72,7 +72,7 @@ impl Event {
     }
 }
 
-/// What happened to the second process.
+/// What happened to the second process of a replacement: the candidate or, once that is the server, the old server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecondEvent {
     /// fork(2) failed for the candidate.

@@ -28,7 +28,7 @@ pub fn candidate_timeout(ready: Option<Ready>, timeout: Option<Span>) -> Option<
 /// How long a candidate may take to be ready without `--ready-timeout`. The time of `--ready alive:` is added to it.
 const READY_TIMEOUT: Span = Span::secs(60);
 
-/// The second server process.
+/// The second server process of a replacement: the candidate or, once that is the server, the old server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
 pub enum SecondProcess {

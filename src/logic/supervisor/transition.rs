@@ -57,10 +57,10 @@ fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> A
     match state.phase {
         Phase::Starting { .. } => up::starting(policy, state, event, now),
         Phase::Running => up::running(policy, state, event, now),
-        Phase::Delaying { signal, .. } => delay::advance(policy, state, signal, event, now),
-        Phase::Stopping { next, until } => stopping::advance(policy, state, (next, until), event, now),
+        Phase::Delaying { signal, .. } => delay::on_event(policy, state, signal, event, now),
+        Phase::Stopping { next, until } => stopping::on_event(policy, state, (next, until), event, now),
         Phase::Clearing { next, exit, until, killed } => {
-            Clearing { next, exit, until, killed }.advance(policy, state, event, now)
+            Clearing { next, exit, until, killed }.on_event(policy, state, event, now)
         }
         Phase::HandlerRunning { exit, until, pause } => {
             handler::running(policy, state, (exit, until, pause), event, now)

@@ -149,7 +149,7 @@ pub fn check(wanted: &ServerCgroup) -> Result<()> {
 fn verify_unused(dir: &Dir) -> sys::Result<()> {
     let mut room = [0; 512];
     let count = cgroup::read(dir, EVENTS_FILE, &mut room)?;
-    if group::has_part(room.get(..count).unwrap_or_default(), b'\n', group::POPULATED) {
+    if group::has_equal_part(room.get(..count).unwrap_or_default(), b'\n', group::POPULATED) {
         return Err(Errno::BUSY);
     }
     access::may_write(dir.as_fd(), PROCS_FILE)
@@ -191,16 +191,16 @@ fn setting_error(parent: &Dir, path: StaticCStr, file: StaticCStr, value: Static
 
 /// True if the controller of a file is enabled for the groups below a parent.
 fn is_enabled(parent: &Dir, file: &[u8]) -> bool {
-    group::controller(file).is_none_or(|controller| has_part(parent, c"cgroup.subtree_control", b' ', controller))
+    group::controller(file).is_none_or(|controller| has_equal_part(parent, c"cgroup.subtree_control", b' ', controller))
 }
 
 fn is_populated(dir: &Dir) -> bool {
-    has_part(dir, EVENTS_FILE, b'\n', group::POPULATED)
+    has_equal_part(dir, EVENTS_FILE, b'\n', group::POPULATED)
 }
 
 /// True if `part` is one of the texts that `separator` separates in a file of a group.
-fn has_part(dir: &Dir, file: &CStr, separator: u8, part: &[u8]) -> bool {
-    group::has_part(read(dir, file, &mut [0; 512]), separator, part)
+fn has_equal_part(dir: &Dir, file: &CStr, separator: u8, part: &[u8]) -> bool {
+    group::has_equal_part(read(dir, file, &mut [0; 512]), separator, part)
 }
 
 /// Reads a file of a group into `room`, and returns what fits. Empty if the file cannot be read.

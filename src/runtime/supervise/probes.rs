@@ -41,7 +41,7 @@ impl Supervisor<'_> {
 
     /// Called after the state machine has handled an event: begins the health probes of a server that is ready, and
     /// ends the probes of a process that has exited or has been asked to exit.
-    pub fn update_probes(&mut self, event: Event, time: Time) {
+    pub fn begin_or_end_probes(&mut self, event: Event, time: Time) {
         let [server, second] = [Slot::Server, Slot::Second].map(|slot| self.is_probed(slot));
         let Some(prober) = &mut self.config.prober else { return };
         if !second {

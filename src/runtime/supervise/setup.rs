@@ -197,8 +197,8 @@ fn prepare(
         manager.write(process::own_pid()).map_err(|why| manager.error(why))?;
     }
     let signals = Signals::open().map_err(|why| os_error(Problem::OpenSignalfd, why))?;
-    // Also with `AfterStart::ExitWhenReady`, because only a subreaper finds the processes of a server that daemonizes
-    // itself. If there are any, the error says that the server has put itself into the background.
+    // vsrun becomes a subreaper also with `AfterStart::ExitWhenReady`: only a subreaper finds the processes of a server
+    // that daemonizes itself, and the error of such a start says that the server has put itself into the background.
     process::set_subreaper();
     apply_personality(plan.personality, &mut log);
     start_output(&plan.server, after_start, &mut destination, &mut log)?;

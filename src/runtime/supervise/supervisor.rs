@@ -102,7 +102,8 @@ pub struct Supervisor<'a> {
     pub requests: Requests,
     /// The current or last server process.
     pub server: Option<ServerProcess>,
-    /// The second process of a replacement, until nothing is left of it.
+    /// The second process of a replacement (the candidate or, once that is the server, the old server), until none of
+    /// its processes is left.
     pub second: Option<ServerProcess>,
 }
 
@@ -121,7 +122,7 @@ pub fn supervise(config: &mut SupervisorConfig, resources: &mut StartResources) 
         if action == Action::SwitchOver {
             this.switch_over(time);
         }
-        this.update_probes(event, time);
+        this.begin_or_end_probes(event, time);
         this.report_replacement();
         event = match action {
             Action::Finish(ending) => {

@@ -51,7 +51,7 @@ pub(super) fn clear_group(
 
 impl Clearing {
     /// Handles an event in `Phase::Clearing`.
-    pub fn advance(self, policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
+    pub fn on_event(self, policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
         use Event::*;
         match event {
             Exited(exit) if self.exit.is_none() => self.reaped(policy, state, exit, now),

@@ -33,7 +33,7 @@ pub(super) fn begin(state: &mut State, signal: Option<Signal>, span: Span, now: 
 }
 
 /// Handles an event in `Phase::Delaying`.
-pub(super) fn advance(policy: &Policy, state: &mut State, signal: Option<Signal>, event: Event, now: Time) -> Action {
+pub(super) fn on_event(policy: &Policy, state: &mut State, signal: Option<Signal>, event: Event, now: Time) -> Action {
     match event {
         Event::Tick => end(policy, state, signal, now),
         // Not `end`, which only forwards the delayed signal: the server could handle that one without exiting.

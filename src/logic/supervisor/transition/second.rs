@@ -35,7 +35,7 @@ pub(super) fn handle_second(policy: &Policy, state: &mut State, event: Event, no
         Exited(exit) => record_promoted_failure(state, Outcome::Exited(exit)),
         LeaderExited => record_promoted_failure(state, Outcome::ExitedUnreaped),
         ExecFailed(code) => record_promoted_failure(state, Outcome::ExecFailed(code)),
-        Second(event) => return Some(advance(policy, state, event, now)),
+        Second(event) => return Some(on_event(policy, state, event, now)),
         Tick | Ready | NotReady | Heartbeat | HandlerExited(_) | NoneLeft | Unkillable | ForkFailed | Unhealthy
         | Stop | Interrupt | Restart | Forward(_) | Replace => cancel_replacement(policy, state, event, now),
     }
@@ -54,7 +54,7 @@ pub(super) fn begin(policy: &Policy, state: &mut State, now: Time) -> Action {
 }
 
 /// Handles an event of the second process.
-pub(super) fn advance(policy: &Policy, state: &mut State, event: SecondEvent, now: Time) -> Action {
+pub(super) fn on_event(policy: &Policy, state: &mut State, event: SecondEvent, now: Time) -> Action {
     use SecondEvent::{ExecFailed, Exited, ForkFailed, LeaderExited, NoneLeft, NotReady, Ready, Unkillable};
     match (state.second, event) {
         (SecondProcess::Candidate { since, watchdog, .. }, Ready) => {

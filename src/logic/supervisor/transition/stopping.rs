@@ -10,7 +10,7 @@ use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::state::{AfterStop, Phase, State};
 
 /// Handles an event in `Phase::Stopping`.
-pub(super) fn advance(
+pub(super) fn on_event(
     policy: &Policy,
     state: &mut State,
     (next, until): (AfterStop, Option<Time>),

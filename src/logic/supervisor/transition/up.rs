@@ -40,7 +40,7 @@ pub(super) fn starting(policy: &Policy, state: &mut State, event: Event, now: Ti
 pub(super) fn running(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     use Event::*;
     match event {
-        // After a restart, the new process has no deadline for this. The watchdog applies to it from now on.
+        // The server is ready. From now on the watchdog applies to it, and no deadline for its readiness is left.
         Ready => {
             state.ready_deadline = None;
             state.arm_watchdog(now)
