@@ -348,7 +348,7 @@ fn a_frozen_group_keeps_no_manager_from_its_signals() {
             called.stop().exited(0);
         } else {
             sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
-            called.finish().exited(125);
+            called.finish().exited(128 + libc::SIGTERM);
         }
         sandbox.await_nothing_left();
         assert!(!parent.child().exists());
