@@ -90,8 +90,7 @@ pub fn control(control: &ControlRequest) -> Result<u8> {
         // The file has named no process during the whole timeout.
         (ControlCommand::Stop | ControlCommand::Reload, NoTarget::Restarting) => exit::SETUP,
         (ControlCommand::Stop, _) => {
-            // --stop succeeds if the server is not running. It prints a message, because a mistyped path leads here
-            // too.
+            // --stop succeeds if no server is running, but says so, because a mistyped path leads here too.
             log::print_error(&Error::of(Problem::NothingToStop, control.pidfile.to_bytes()));
             return Ok(exit::OK);
         }
