@@ -90,7 +90,7 @@ macro_rules! control {
             "With --probe: how long it may take. The default is 1s. A program that takes longer is killed with its "
             "process group.",
         takes: ["DURATION" "string"],
-        wrong: "is not a duration: an integer and ms, s, min, h, d or w",
+        wrong: "is not a duration above 0: an integer and ms, s, min, h, d or w",
         accepts: ["500ms"],
         rejects: ["0", "x"],
         sets: probe_timeout = positive_duration,

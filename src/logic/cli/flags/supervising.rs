@@ -94,7 +94,7 @@ macro_rules! supervising {
             "Send SIGTERM to a handler that takes longer, and SIGKILL after the stop timeout. This counts as a "
             "refusal. The default is no limit.",
         takes: ["DURATION" "string"],
-        wrong: "is not a duration: an integer and ms, s, min, h, d or w",
+        wrong: "is not a duration above 0: an integer and ms, s, min, h, d or w",
         accepts: ["1ms", "10s"],
         rejects: ["0", "5m": "did you mean 5min?"],
         sets: handler_timeout = positive_duration,
