@@ -16,7 +16,7 @@ use crate::logic::plan::step::Step;
 use crate::logic::supervisor::probe::Probe;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::os_error::os_error;
-use crate::runtime::start::before::{ExitRequest, stopped_by, wait};
+use crate::runtime::start::before_commands::{ExitRequest, stopped_by, wait};
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::start::outcome::StartOutcome;

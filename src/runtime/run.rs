@@ -21,7 +21,7 @@ use crate::runtime::resources::sockets::{self, SocketFiles};
 use crate::runtime::resources::start_resources::StartResources;
 use crate::runtime::resources::termination_log::TerminationLog;
 use crate::runtime::resources::walk;
-use crate::runtime::start::before::{Commands, run_all};
+use crate::runtime::start::before_commands::{Commands, run_all};
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::start::spawn::apply_and_exec;

@@ -102,7 +102,8 @@ pub enum LockAnswer {
     None,
     /// The query of the lock has failed.
     Hidden,
-    /// The request has this answer, the index of the unlocked byte.
+    /// The manager has answered the request with this number: it has unlocked the byte with this index in the range of
+    /// the request.
     Number(u16),
 }
 

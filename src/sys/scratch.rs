@@ -6,7 +6,7 @@ use core::ptr::null_mut;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 /// A row of the table: three numbers.
-pub type Row = [i32; 3];
+pub type MappedRow = [i32; 3];
 
 /// The sizes that are tried, in bytes, until a mapping succeeds. Pages that are not touched cost nothing; with a small
 /// address space (RLIMIT_AS) there is room for the last one.
@@ -14,7 +14,7 @@ const MAPPING_SIZES: [usize; 3] = [48 << 20, 3 << 20, 192 << 10];
 
 /// The table, in a mapping of its own. Dropping it releases the mapping.
 pub struct MappedTable {
-    start: *mut Row,
+    start: *mut MappedRow,
     bytes: usize,
     len: usize,
 }
@@ -31,8 +31,8 @@ impl MappedTable {
     }
 
     /// Appends a row. A row that does not fit is dropped.
-    pub fn push(&mut self, row: Row) {
-        if self.len < self.bytes / size_of::<Row>() {
+    pub fn push(&mut self, row: MappedRow) {
+        if self.len < self.bytes / size_of::<MappedRow>() {
             self.len += 1;
             // The pages of a new mapping are zero, so the new row is already initialized.
             if let Some(last) = self.rows().last_mut() {
@@ -42,7 +42,7 @@ impl MappedTable {
     }
 
     /// The rows of the table.
-    pub fn rows(&mut self) -> &mut [Row] {
+    pub fn rows(&mut self) -> &mut [MappedRow] {
         // SAFETY: the mapping has room for so many rows, is aligned, initially zero, and used by nothing else.
         unsafe { core::slice::from_raw_parts_mut(self.start, self.len) }
     }

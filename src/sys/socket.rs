@@ -131,20 +131,20 @@ pub fn restore_socket(number: RawFd, in_use: bool, is_own: bool) -> Result<()> {
         if in_use || domain == Ok(AddressFamily::UNIX) && !has_name(socket) {
             return Ok(());
         }
-        disconnect(socket);
+        remove_peer(socket);
         let mut v6 = [0; 28];
         v6.iter_mut().zip(AddressFamily::INET6.as_raw().to_ne_bytes()).for_each(|(to, from)| *to = from);
         // The address [::1] with any port. After a connect(2) to an IPv4 address, a socket of both families receives no
         // IPv6 packets (seen on Linux 6.18) until it has been connected to an IPv6 address. Nothing is sent.
         (v6[3], v6[23]) = (9, 1);
         if domain == Ok(AddressFamily::INET6) && connect(socket, &v6).is_ok() {
-            disconnect(socket);
+            remove_peer(socket);
         }
     } else if !sockopt::socket_acceptconn(socket)? {
         return match listen(socket) {
             // The server has connected it.
             Err(Errno::INVAL) if is_own && !in_use => {
-                disconnect(socket);
+                remove_peer(socket);
                 listen(socket)
             }
             result => result,
@@ -168,7 +168,7 @@ fn has_name(socket: BorrowedFd<'_>) -> bool {
 }
 
 /// Removes the peer of a connected socket.
-fn disconnect(socket: BorrowedFd<'_>) {
+fn remove_peer(socket: BorrowedFd<'_>) {
     let _ = connect(socket, &[0; 16]);
 }
 

@@ -94,7 +94,7 @@ impl<'a> Iterator for SplitByte<'a> {
 }
 
 /// The index of a word in a comma-separated list.
-pub fn index_of_word(words: &[u8], wanted: &[u8]) -> Option<usize> {
+pub fn index_in_word_list(words: &[u8], wanted: &[u8]) -> Option<usize> {
     split_byte(words, b',').position(|word| word == wanted)
 }
 

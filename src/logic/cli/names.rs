@@ -13,7 +13,7 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Result;
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::index_of_word;
+use crate::logic::base::text::index_in_word_list;
 use crate::logic::plan::env::Env;
 use crate::logic::plan::personality::{CallerSignals, Personality, VSRUN};
 use crate::logic::supervisor::policy::AtExit;
@@ -47,7 +47,7 @@ impl ToolName {
     pub fn from_argv0(argv0: StaticCStr) -> Option<Self> {
         const NAMES: &[u8] = b"docker-init,podman-init,tini,tini-static,catatonit,dumb-init,gosu,su-exec";
         let name = argv0.to_bytes().rsplit(|byte| *byte == b'/').next()?;
-        let tool = match index_of_word(NAMES, name)? {
+        let tool = match index_in_word_list(NAMES, name)? {
             0..=3 => Tool::Tini,
             4 => Tool::Catatonit,
             5 => Tool::DumbInit,

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::logic::base::text::{index_of_word, split_byte};
+use crate::logic::base::text::{index_in_word_list, split_byte};
 
 /// The files that may contain the count, as NUL-terminated paths, from the contents of /proc/self/cgroup: those of
 /// version 1 and 2, each at the group's path and at the root of the mount. In a container without a cgroup namespace,
@@ -15,7 +15,7 @@ pub fn event_files(cgroup: &[u8]) -> Vec<Vec<u8>> {
         let (Some(controllers), Some(path)) = (fields.next(), fields.rest) else { continue };
         let (mount, name) = if controllers.is_empty() {
             (&b"/sys/fs/cgroup"[..], &b"/memory.events\0"[..])
-        } else if index_of_word(controllers, b"memory").is_some() {
+        } else if index_in_word_list(controllers, b"memory").is_some() {
             (&b"/sys/fs/cgroup/memory"[..], &b"/memory.oom_control\0"[..])
         } else {
             continue;

@@ -33,7 +33,7 @@ pub struct Confinement {
     /// The bits of the TCP directions in which no port at all is allowed.
     none: u64,
     scope: u64,
-    /// Why [`Self::add_value`] has refused its last value. None if it accepted it.
+    /// Why [`Self::add_option_value`] has refused its last value. None if it accepted it.
     pub refusal: Option<Reason>,
 }
 
@@ -55,7 +55,7 @@ pub enum LandlockSupport {
 
 impl Confinement {
     /// Adds the value of an option about Landlock. Returns false if it is malformed; `refusal` is then the reason.
-    pub fn add_value(&mut self, option: Id, value: &[u8]) -> bool {
+    pub fn add_option_value(&mut self, option: Id, value: &[u8]) -> bool {
         self.refusal = if option == Id::Scope { self.add_scopes(value) } else { self.add_rule(option, value) };
         self.refusal.is_none()
     }

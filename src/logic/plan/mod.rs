@@ -1,7 +1,7 @@
 //! Makes the plan of a start from the options and the state of the system: the steps, in order.
 
 pub mod account;
-pub mod before;
+pub mod before_commands;
 pub(crate) mod command_path;
 pub(crate) mod companion_programs;
 pub mod env;

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::account::Identity;
-use super::before::{self, Before};
+use super::before_commands::{self, Before};
 use super::env::{Env, EnvRenewal};
 use super::host::Host;
 use super::personality::Personality;
@@ -172,7 +172,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     });
     Ok(Plan {
         probes: probes::probes(options, &server, change),
-        before: before::commands(&options.before, &server),
+        before: before_commands::commands(&options.before, &server),
         server,
         command,
         pidfile: options.pidfile,

@@ -81,7 +81,7 @@ pub enum SecondEvent {
     Ready,
     /// The candidate will never report that it is ready.
     NotReady,
-    /// The second process exited. If signals go to its process group, no other process of the group is left.
+    /// The second process exited, and so have all other processes of its group, if signals go to the group.
     Exited(Exit),
     /// The second process exited and other processes of its group are alive.
     LeaderExited,

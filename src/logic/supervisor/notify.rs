@@ -6,7 +6,7 @@ use super::replacement::SecondProcess;
 use super::state::{AfterStop, Phase, State};
 use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::{index_of_word, split_byte};
+use crate::logic::base::text::{index_in_word_list, split_byte};
 use crate::logic::base::time::{Span, Time, parse_number};
 
 /// The uid that the kernel reports for a user that has no uid in the receiver's user namespace (overflowuid).
@@ -97,7 +97,7 @@ impl<'a> Message<'a> {
         let mut halves = split_byte(line, b'=');
         let (Some(name), Some(value)) = (halves.next(), halves.rest) else { return };
         let is_one = value == b"1";
-        match index_of_word(NAMES, name) {
+        match index_in_word_list(NAMES, name) {
             Some(0) => self.ready |= is_one,
             Some(1) => {
                 self.alive |= is_one;

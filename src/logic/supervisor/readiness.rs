@@ -2,7 +2,7 @@
 
 use super::probe::Probe;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
-use crate::logic::base::text::index_of_word;
+use crate::logic::base::text::index_in_word_list;
 use crate::logic::base::time::{Span, parse_number};
 
 /// The environment variable with the path of the socket for sd_notify(3): vsrun reads it, and sets it for the server.
@@ -27,7 +27,7 @@ impl Ready {
     /// Reads `exec`, `notify`, `fd:N`, `alive:DURATION` or `probe:PROBE`. N is at least 3, because 0 to 2 are standard
     /// input, output and error.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        match index_of_word(b"exec,notify", text) {
+        match index_in_word_list(b"exec,notify", text) {
             Some(0) => Some(Self::Exec),
             Some(_) => Some(Self::Notify),
             None => {

@@ -2,7 +2,7 @@
 
 use super::policy::{AtExit, Role};
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::{index_of_word, split_byte};
+use crate::logic::base::text::{index_in_word_list, split_byte};
 
 /// What vsrun does when it receives a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub fn parse(text: &[u8]) -> Option<(Signal, SignalAction)> {
     let signal =
         Signal::parse(halves.next()?).filter(|signal| ![Signal::KILL, Signal::STOP, Signal::CHLD].contains(signal))?;
     let action = halves.rest?;
-    let action = match index_of_word(b"stop,restart,reopen,ignore,poweroff,reboot,halt,replace,forward", action) {
+    let action = match index_in_word_list(b"stop,restart,reopen,ignore,poweroff,reboot,halt,replace,forward", action) {
         Some(0) => SignalAction::Stop,
         Some(1) => SignalAction::Restart,
         Some(2) => SignalAction::Reopen,

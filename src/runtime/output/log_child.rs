@@ -157,7 +157,7 @@ impl LogChild {
     /// Waits until the process has read everything and has exited, for at most `LOG_CHILD_WAIT`. All other descriptors of
     /// the pipe's write end must be closed before.
     #[inline(never)]
-    pub fn close(mut self, signals: &Signals) {
+    pub fn await_exit(mut self, signals: &Signals) {
         let start = Time(clock::monotonic());
         let until = start.after(LOG_CHILD_WAIT);
         if self.running.is_none() && self.retry_at.is_none() {

@@ -239,7 +239,7 @@ impl ServerOutput {
         // Dropping the logdir also closes vsrun's descriptor of the server's end of the pipe.
         drop(self.logs);
         if let Some(logger) = self.child {
-            logger.close(signals);
+            logger.await_exit(signals);
         }
     }
 }

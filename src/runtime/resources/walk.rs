@@ -116,7 +116,8 @@ impl Walk {
     /// Without a mode, only walks to the directory in which the first missing one could be created.
     ///
     /// # Errors
-    /// The errors of [`Self::go_to`], mkdir(2) and chown(2). EEXIST only without a mode: a directory is missing.
+    /// The errors of [`Self::go_to`], mkdir(2) and chown(2). Without a mode, EEXIST: a directory is missing,
+    /// and nothing prevents a start from creating it.
     pub fn go_to_or_create(&mut self, path: &CStr, owner: Option<(u32, u32)>, mode: Option<u32>) -> sys::Result<()> {
         let mut options = CreateOptions { owner, mode, made: Vec::new() };
         let result = self.follow(path.to_bytes(), Some(&mut options));

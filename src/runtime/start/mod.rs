@@ -1,6 +1,6 @@
 //! Starts a program: the child, its steps, its exec, and the report of a step that failed.
 
-pub(crate) mod before;
+pub(crate) mod before_commands;
 pub(crate) mod child_io;
 pub(crate) mod close_inherited;
 pub(crate) mod daemonize;

@@ -7,7 +7,7 @@ use crate::logic::supervisor::signal_action::SignalTable;
 use crate::runtime::output::server_output::ServerOutput;
 use crate::runtime::report::log::Log;
 use crate::runtime::resources::cgroup::Cgroup;
-use crate::runtime::start::before::Commands;
+use crate::runtime::start::before_commands::Commands;
 use crate::runtime::start::daemonize::WaitingParent;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::supervise::crash_handler::Handler;

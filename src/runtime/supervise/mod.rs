@@ -1,7 +1,7 @@
 //! The loop of a supervisor: events in, actions out.
 
-pub(crate) mod before;
 pub(crate) mod before_command;
+pub(crate) mod before_commands;
 pub(crate) mod config;
 pub(crate) mod crash_handler;
 pub(crate) mod descendants;
@@ -21,7 +21,7 @@ pub(crate) mod remaining;
 pub(crate) mod reread;
 pub(crate) mod run_end;
 pub(crate) mod second;
-pub(crate) mod send;
+pub(crate) mod send_signals;
 pub(crate) mod service;
 pub(crate) mod service_events;
 pub mod setup;

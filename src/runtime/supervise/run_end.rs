@@ -13,7 +13,7 @@ use crate::logic::base::time::Span;
 use crate::logic::supervisor::event::Event;
 use crate::logic::supervisor::state::{AfterStop, Phase};
 use crate::runtime::report::log::Priority;
-use crate::runtime::start::before::stopped_by;
+use crate::runtime::start::before_commands::stopped_by;
 use crate::runtime::start::outcome::ErrorText;
 use crate::sys::process::Pid;
 

@@ -30,7 +30,7 @@ use crate::runtime::resources::pidfile::Pidfile;
 use crate::runtime::resources::sockets::{self, SocketFiles};
 use crate::runtime::resources::start_resources::{StartResources, acquire_both};
 use crate::runtime::resources::termination_log::TerminationLog;
-use crate::runtime::start::before::Commands;
+use crate::runtime::start::before_commands::Commands;
 use crate::runtime::start::daemonize::{Output, SessionRole, WaitingParent, daemonize};
 use crate::runtime::start::deliver;
 use crate::runtime::start::exec_image::ExecImage;

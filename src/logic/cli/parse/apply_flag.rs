@@ -118,7 +118,7 @@ fn store_in_slot(slot: ValueSlot<'_>, id: Id, value: &[u8], second: &[u8]) -> bo
     match slot {
         ValueSlot::Text(slot) => store(slot, Some(text(value))),
         ValueSlot::Duration(slot, least) => store(slot, Span::parse(value).filter(|span| *span >= least)),
-        ValueSlot::Confine(confinement) => confinement.add_value(id, value),
+        ValueSlot::Confine(confinement) => confinement.add_option_value(id, value),
         ValueSlot::Control(commands) => append(commands, parse_control_command(id, value, second)),
     }
 }

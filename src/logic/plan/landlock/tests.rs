@@ -6,14 +6,14 @@ fn confinement(paths: &[(PathAccess, &str)], ports: &[(u64, &str)], scope: &str)
     let mut made = Confinement::default();
     for (reach, path) in paths {
         let option = PATH_OPTIONS.iter().find(|(_, other)| other == reach).unwrap().0;
-        assert!(made.add_value(option, path.as_bytes()));
+        assert!(made.add_option_value(option, path.as_bytes()));
     }
     for (direction, port) in ports {
         let option = if *direction == BIND { Id::BindTcp } else { Id::ConnectTcp };
-        assert!(made.add_value(option, port.as_bytes()));
+        assert!(made.add_option_value(option, port.as_bytes()));
     }
     if !scope.is_empty() {
-        assert!(made.add_value(Id::Scope, scope.as_bytes()));
+        assert!(made.add_option_value(Id::Scope, scope.as_bytes()));
     }
     made
 }
@@ -96,18 +96,18 @@ fn an_older_kernel_is_refused_and_the_needed_one_named() {
 #[test]
 fn values_that_mean_nothing_are_refused() {
     for port in ["0", "65536", "", "x", "80/udp", "-1", "None"] {
-        assert!(!Confinement::default().add_value(Id::BindTcp, port.as_bytes()), "{port}");
+        assert!(!Confinement::default().add_option_value(Id::BindTcp, port.as_bytes()), "{port}");
     }
     for scope in ["", "signal,", "signals", "abstract signal", "none"] {
-        assert!(!Confinement::default().add_value(Id::Scope, scope.as_bytes()), "{scope}");
+        assert!(!Confinement::default().add_option_value(Id::Scope, scope.as_bytes()), "{scope}");
     }
     for both in [["none", "80"], ["80", "none"], ["none", "none"]] {
         let mut made = Confinement::default();
-        assert!(made.add_value(Id::BindTcp, both[0].as_bytes()));
-        assert!(made.add_value(Id::ConnectTcp, both[1].as_bytes()), "the other direction");
-        assert!(!made.add_value(Id::BindTcp, both[1].as_bytes()), "{both:?}");
+        assert!(made.add_option_value(Id::BindTcp, both[0].as_bytes()));
+        assert!(made.add_option_value(Id::ConnectTcp, both[1].as_bytes()), "the other direction");
+        assert!(!made.add_option_value(Id::BindTcp, both[1].as_bytes()), "{both:?}");
     }
     let mut full = Confinement::default();
-    let wrong = (0..=192).map(|_| full.add_value(Id::Ro, b"/")).filter(|fine| !fine).count();
+    let wrong = (0..=192).map(|_| full.add_option_value(Id::Ro, b"/")).filter(|fine| !fine).count();
     assert_eq!(wrong, 1);
 }

@@ -16,7 +16,7 @@ use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::{Span, Time};
-use crate::logic::plan::before::Before;
+use crate::logic::plan::before_commands::Before;
 use crate::logic::plan::companion_programs::is_only_for_server;
 use crate::logic::plan::env::Env;
 use crate::logic::supervisor::policy::EXIT_SIGNALS;

@@ -16,7 +16,7 @@ use crate::logic::supervisor::event::{Event, Recipient};
 use crate::logic::supervisor::state::Phase;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
-use crate::runtime::start::before::{before_error, stopped_by};
+use crate::runtime::start::before_commands::{before_error, stopped_by};
 use crate::runtime::start::outcome::ErrorText;
 
 impl Supervisor<'_> {
