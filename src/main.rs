@@ -39,7 +39,8 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     let args = unsafe { entry::arguments(argc, argv) };
     let called = args.first().copied().and_then(ToolName::from_argv0);
     let mut at_exit = None;
-    // The supervisor is called from here, and not from `handle_command_line`, so that the stack that this used can be released.
+    // The supervisor is called from here, and not from `handle_command_line`, so that the stack of the latter can be
+    // released.
     let outcome = match handle_command_line(args, called, &mut at_exit) {
         Ok(Started::Supervise(prepared)) => prepared.run(&mut at_exit),
         Ok(Started::Done(status)) => Ok(status),

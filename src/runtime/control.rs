@@ -212,7 +212,7 @@ struct FoundServer {
 type Found<T> = core::result::Result<T, NoTarget>;
 
 impl Pidfile {
-    /// Opens a pidfile for reading. Takes no lock. No user can make it another service's: by a symbolic link, by another
+    /// Opens a pidfile for reading. Takes no lock. No user can make it another service's by a symbolic link, by another
     /// directory in the path, or by a hard link where others may write.
     fn open(path: StaticCStr) -> Found<Self> {
         let (parent, name) = split_path(path);

@@ -1,8 +1,8 @@
 //! Service files in place of pidfiles: `--status /etc/web` uses the pidfile that the service file `/etc/web` names.
 //!
 //! In place of the pidfile, the server's user could put a service file of its own, or a symbolic link to another
-//! service's: root would act on the pidfile that this names. So the walk to a service file is that of root's other files, and
-//! it must belong to root or to the caller.
+//! service's: root would act on the pidfile that this names. So root walks to a service file as to its other files, and
+//! the file must belong to root or to the caller.
 
 use std::os::fd::AsFd;
 

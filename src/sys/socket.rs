@@ -114,21 +114,30 @@ pub fn try_connect(address: &[u8]) -> Result<i32> {
     Ok(pid)
 }
 
-/// Makes a socket receive from all clients again, after another process may have shut down or connected it. If a server
-/// is using the socket, it is not disconnected, because messages would be lost meanwhile. `is_own`: vsrun has made the
-/// socket to listen, so it is not a connection of vsrun's parent.
+/// Which connected sockets may be disconnected, because a server has connected them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Disconnect {
+    /// None: a server uses the socket, and messages would be lost meanwhile.
+    None,
+    /// A datagram socket. A connected stream socket may be a connection that vsrun's parent has passed.
+    Datagram,
+    /// Any socket: vsrun has made it for a server, so it is no connection of vsrun's parent.
+    Any,
+}
+
+/// Makes a socket receive from all clients again, after another process may have shut down or connected it.
 ///
 /// # Errors
 /// ESHUTDOWN for a Unix or UDP socket that was shut down, which cannot be undone; EADDRINUSE if another process listens
 /// at the address by now; EINVAL for a connection, and EOPNOTSUPP for another kind of socket that never listens;
 /// ENOTSOCK.
-pub fn restore_socket(number: RawFd, in_use: bool, is_own: bool) -> Result<()> {
+pub fn restore_socket(number: RawFd, disconnect: Disconnect) -> Result<()> {
     // SAFETY: only passed to system calls, which fail with EBADF for a closed number; the number stays ours.
     let socket = unsafe { BorrowedFd::borrow_raw(number.max(0)) };
     let domain = sockopt::socket_domain(socket);
     if sockopt::socket_type(socket)? == SocketType::DGRAM {
         // The ends of a pair of sockets are connected from the start, and have no names by which to connect them again.
-        if in_use || domain == Ok(AddressFamily::UNIX) && !has_name(socket) {
+        if disconnect == Disconnect::None || domain == Ok(AddressFamily::UNIX) && !has_name(socket) {
             return Ok(());
         }
         remove_peer(socket);
@@ -143,7 +152,7 @@ pub fn restore_socket(number: RawFd, in_use: bool, is_own: bool) -> Result<()> {
     } else if !sockopt::socket_acceptconn(socket)? {
         return match listen(socket) {
             // The server has connected it.
-            Err(Errno::INVAL) if is_own && !in_use => {
+            Err(Errno::INVAL) if disconnect == Disconnect::Any => {
                 remove_peer(socket);
                 listen(socket)
             }

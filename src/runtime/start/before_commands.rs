@@ -1,5 +1,5 @@
 //! The commands of `--before`, prepared in memory, and their run if vsrun itself becomes the server. A supervisor runs
-//! them in its event loop: `supervise::before`.
+//! them in its event loop: `supervise::before_commands`.
 
 use core::fmt::Write;
 use std::os::fd::AsFd;

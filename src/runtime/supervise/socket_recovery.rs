@@ -12,7 +12,8 @@ use super::supervisor::Supervisor;
 use crate::logic::base::error::Object;
 use crate::logic::base::note::Note;
 use crate::logic::plan::step::Step;
-use crate::sys::{Errno, fd, socket};
+use crate::sys::socket::{self, Disconnect};
+use crate::sys::{Errno, fd};
 
 /// Which server processes use the sockets when vsrun restores them.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,8 +35,12 @@ impl Supervisor<'_> {
         let steps = self.config.program.steps().iter();
         let mut counts = steps.filter_map(|step| if let Step::PassSockets(count) = step { Some(*count) } else { None });
         for number in fd::FIRST_AFTER_STDIO..fd::FIRST_AFTER_STDIO + RawFd::from(counts.next().unwrap_or(0)) {
-            let in_use = usage != SocketUse::BetweenRuns;
-            let mut restored = socket::restore_socket(number, in_use, number >= self.sockets.first);
+            let disconnect = match usage {
+                SocketUse::BetweenRuns if number >= self.sockets.first => Disconnect::Any,
+                SocketUse::BetweenRuns => Disconnect::Datagram,
+                SocketUse::BeforeSecond | SocketUse::ByServer => Disconnect::None,
+            };
+            let mut restored = socket::restore_socket(number, disconnect);
             let is_lost = restored == Err(Errno::SHUTDOWN) || restored.is_ok() && self.sockets.is_file_missing(number);
             if is_lost && usage != SocketUse::ByServer {
                 restored = self.sockets.renew(number);

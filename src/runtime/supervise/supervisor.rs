@@ -65,7 +65,7 @@ pub struct ServerProcess {
 }
 
 /// The state of the event loop.
-#[repr(C)] // The compiler would put the large fields first, and the offsets of the others would need longer instructions.
+#[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct Supervisor<'a> {
     /// The rules, descriptors and programs.
     pub config: &'a mut SupervisorConfig,
