@@ -22,6 +22,7 @@ use vsrun::runtime::report::log;
 use vsrun::runtime::report::os_error::os_error;
 use vsrun::runtime::supervise::setup::PreparedSupervisor;
 use vsrun::runtime::{check, control, machine, pause, probe, rc, run, service_file};
+use vsrun::sys::stdio::{self, OpenUntil};
 use vsrun::sys::{entry, fd, heap};
 
 #[global_allocator]
@@ -70,7 +71,8 @@ fn handle_command_line(
     if entry::is_secure_mode() {
         return Err(Error::new(Problem::SecureMode));
     }
-    fd::ensure_stdio_open(called.is_some()).map_err(|why| os_error(Problem::OpenStdio, why))?;
+    let until = if called.is_some() { OpenUntil::Exec } else { OpenUntil::Exit };
+    stdio::ensure_open(until).map_err(|why| os_error(Problem::OpenStdio, why))?;
     let mut args = Args::new(args);
     loop {
         let mut options = Options::none();

@@ -35,7 +35,7 @@ use crate::sys::{caps, dir, poll, process, terminal};
 pub fn check(options: &mut Options) -> ! {
     let log = Log::new(LogTarget::Plain);
     let mut findings = Findings { status: exit::OK, server_steps_reported: false, debug: None };
-    poll::ignore_write_signals(true);
+    poll::ignore_write_signals();
     poll::reset_dispositions(0);
     if let Some(dir) = options.env_dir
         && !findings.check_result("", env_dir::read(dir, &mut Vec::new()))

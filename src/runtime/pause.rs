@@ -17,7 +17,7 @@ use crate::sys::{credentials, fd, process};
 /// When no descriptor is available.
 pub fn pause(unhandled: u64) -> Result<u8> {
     let failed = |why| os_error(Problem::OpenSignalfd, why);
-    poll::ignore_write_signals(true);
+    poll::ignore_write_signals();
     poll::reset_dispositions(0);
     poll::set_mask(SignalMask::These(!unhandled)).map_err(failed)?;
     // The working directory would keep a mount busy, and an inherited descriptor could keep a pipe open.

@@ -53,7 +53,7 @@ const KILL_WAIT: Span = Span::secs(1);
 /// Runs a program in a session of its own, and waits for its exit. If a signal asks vsrun to exit, the program is
 /// killed first: no other process would end it.
 fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Result<(), ProbeFailure>> {
-    poll::ignore_write_signals(true);
+    poll::ignore_write_signals();
     poll::reset_dispositions(0);
     poll::set_mask(SignalMask::All).map_err(|why| os_error(Problem::BlockSignals, why))?;
     let signals = Signals::open().map_err(|why| os_error(Problem::OpenSignalfd, why))?;

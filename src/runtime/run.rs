@@ -6,7 +6,6 @@ use std::os::fd::AsFd;
 use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::note::Note;
 use crate::logic::base::signal::Signal;
-use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::Options;
 use crate::logic::plan::personality::Personality;
 use crate::logic::plan::planner::{Plan, StepTrace, plan};
@@ -34,9 +33,8 @@ use crate::sys::{fd, poll, process, terminal};
 /// # Errors
 /// When the server could not be started. Everything that the start has created is removed before.
 pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
-    let stdin = options.has(Id::Stdin);
     let begun = machine::set_up(options);
-    poll::ignore_write_signals(true);
+    poll::ignore_write_signals();
     let plan = begun.and_then(|()| make_plan(options)).and_then(|plan| {
         let Personality { unhandled, signals, .. } = *plan.personality;
         let hangup = if plan.ignores_hangup { Signal::HUP.bit() } else { 0 };
@@ -54,7 +52,7 @@ pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
         // If the terminal cannot be reopened, the server can also read from it. --check reports that.
         let _ = [1, 2].map(terminal::reopen_write_only);
     }
-    if plan.supervision.is_some() || plan.background { set_up(plan, stdin) } else { Err(exec_server(plan)) }
+    if plan.supervision.is_some() || plan.background { set_up(plan) } else { Err(exec_server(plan)) }
 }
 
 /// Makes the plan from the options and the state of the system.
@@ -122,7 +120,7 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &Te
     let before = Commands::new(plan.before, &mut server.env);
     let mut program = ExecImage::new(server);
     if !before.list.is_empty() {
-        program.reserve_pid_slots(false);
+        program.clear_run_slots();
         let (output, dir, cgroup) = (destination.server_fd(&log), destination.dir(), resources.cgroup.as_ref());
         let debug = (plan.debug != StepTrace::Off).then_some(&log);
         let env = Some((&program.env, before.skipped));
@@ -132,7 +130,7 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &Te
             file.write(process::own_pid()).map_err(|why| file.error(why))?;
         }
         run_all(&before, &io, plan.policy.ready_timeout).inspect_err(|error| log.record_failure(error))?;
-        program.reserve_pid_slots(true);
+        program.reserve_pid_slots();
     }
     // Only with the step CloexecDescriptors, the descriptors for the cleanup and the error are still open when a step
     // fails.

@@ -22,9 +22,9 @@ pub fn may_change_ids() -> bool {
 /// True if the program's file has given this process a capability: a permitted one that is not ambient cannot come from
 /// the caller. Root has all capabilities without a file, unless SECBIT_NOROOT is set. Also true if it cannot be
 /// determined.
-pub fn has_file_capabilities(is_root: bool) -> bool {
+pub fn has_file_capabilities(effective_uid: u64) -> bool {
     const SECBIT_NOROOT: i32 = 1;
-    if is_root && prctl(libc::PR_GET_SECUREBITS, 0, 0) & SECBIT_NOROOT == 0 {
+    if effective_uid == 0 && prctl(libc::PR_GET_SECUREBITS, 0, 0) & SECBIT_NOROOT == 0 {
         return false;
     }
     let permitted = capget().map_or(u64::MAX, |[_, low, _, _, high, _]| u64::from(high) << 32 | u64::from(low));
@@ -69,15 +69,23 @@ pub fn set_keepcaps() -> Result<()> {
     cvt(prctl(libc::PR_SET_KEEPCAPS, 1, 0)).map(drop)
 }
 
-/// Drops all effective, inheritable and ambient capabilities, and the permitted ones too unless `keep_permitted` is
-/// set.
+/// What happens to the permitted capabilities.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Permitted {
+    /// They are kept.
+    Keep,
+    /// They are dropped.
+    Drop,
+}
+
+/// Drops all effective, inheritable and ambient capabilities, and the permitted ones too if `permitted` says so.
 ///
 /// # Errors
 /// The errors of capset(2); EPERM when the process still has a capability that it should have dropped.
-pub fn drop_capabilities(keep_permitted: bool) -> Result<()> {
+pub fn drop_capabilities(permitted: Permitted) -> Result<()> {
     let found = capget()?;
     let [_, low, _, _, high, _] = found;
-    let wanted = if keep_permitted { [0, low, 0, 0, high, 0] } else { [0; 6] };
+    let wanted = if permitted == Permitted::Keep { [0, low, 0, 0, high, 0] } else { [0; 6] };
     if found == wanted { Ok(()) } else { capset(&wanted) }
 }
 
@@ -108,7 +116,8 @@ pub fn keep_one_harmless(excluded: u64) -> Result<()> {
         raise_ambient(number.cast_signed())
     };
     // Before Linux 4.3 there are no ambient capabilities.
-    if find_harmless(excluded).is_some_and(|number| keep(number).is_ok()) { Ok(()) } else { drop_capabilities(false) }
+    let is_kept = find_harmless(excluded).is_some_and(|number| keep(number).is_ok());
+    if is_kept { Ok(()) } else { drop_capabilities(Permitted::Drop) }
 }
 
 fn raise_ambient(number: i32) -> Result<()> {

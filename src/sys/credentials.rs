@@ -8,6 +8,7 @@ use std::os::fd::BorrowedFd;
 
 use rustix::thread::{Gid, Uid};
 
+use super::caps::Permitted;
 use super::{Errno, Result, caps, cvt, dir, ensure};
 
 /// The effective user id.
@@ -125,13 +126,13 @@ fn set_undumpable() -> Result<()> {
     ensure(control(libc::PR_GET_DUMPABLE) == Ok(0))
 }
 
-/// Sets the real, effective and saved user id. When root becomes a user, the kernel drops the capabilities; with
-/// `keep_permitted` the permitted ones stay.
+/// Sets the real, effective and saved user id. When root becomes a user, the kernel drops the effective
+/// capabilities, and keeps the permitted ones only on request (PR_SET_KEEPCAPS).
 ///
 /// # Errors
 /// The errors of setresuid(2) and prctl(2).
-pub fn set_uid(uid: u32, keep_permitted: bool) -> Result<()> {
-    if keep_permitted {
+pub fn set_uid(uid: u32, permitted: Permitted) -> Result<()> {
+    if permitted == Permitted::Keep {
         caps::set_keepcaps()?;
     }
     let uid = Uid::from_raw(uid);

@@ -49,7 +49,7 @@ pub fn is_secure_mode() -> bool {
     // SAFETY: getauxval only reads the auxiliary vector.
     let about = |what| unsafe { libc::getauxval(what) };
     let ids_differ = about(libc::AT_UID) != about(libc::AT_EUID) || about(libc::AT_GID) != about(libc::AT_EGID);
-    about(libc::AT_SECURE) != 0 && (ids_differ || super::caps::has_file_capabilities(about(libc::AT_EUID) == 0))
+    about(libc::AT_SECURE) != 0 && (ids_differ || super::caps::has_file_capabilities(about(libc::AT_EUID)))
 }
 
 #[cfg(test)]

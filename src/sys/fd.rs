@@ -3,9 +3,8 @@
 use core::mem::MaybeUninit;
 use core::ops::Range;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, RawDir, open};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -16,54 +15,14 @@ mod readiness;
 
 pub use readiness::{await_writable, is_readable, is_writable};
 
-const STANDARD: [RawFd; 3] = [0, 1, 2];
-
 /// The first descriptor above the standard ones.
 pub const FIRST_AFTER_STDIO: RawFd = 3;
 
 /// Borrows a standard descriptor.
 pub fn standard(number: RawFd) -> BorrowedFd<'static> {
-    // SAFETY: `ensure_stdio_open` has opened 0 to 2 before anything else, and nothing in this program leaves one
+    // SAFETY: `stdio::ensure_open` has opened 0 to 2 before anything else, and nothing in this program leaves one
     // closed.
     unsafe { BorrowedFd::borrow_raw(number.clamp(0, 2)) }
-}
-
-/// Opens those of the descriptors 0, 1 and 2 that are closed, so that no file that is opened later gets such a number
-/// and is used as standard error. They stay open until the process exits; `until_exec` makes them close-on-exec, for a
-/// program that must find them closed.
-///
-/// # Errors
-/// When a pipe cannot be created either.
-#[inline(never)]
-pub fn ensure_stdio_open(until_exec: bool) -> Result<()> {
-    let mut closed = [true; 3];
-    {
-        let mut fds = STANDARD.map(|number| {
-            // SAFETY: only poll(2) uses the number, which reports POLLNVAL for a closed one.
-            PollFd::from_borrowed_fd(unsafe { BorrowedFd::borrow_raw(number) }, PollFlags::empty())
-        });
-        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
-        for (closed, fd) in closed.iter_mut().zip(&fds) {
-            *closed = fd.revents().contains(PollFlags::NVAL);
-        }
-    }
-    for (number, closed) in STANDARD.into_iter().zip(closed) {
-        if closed {
-            // open(2) returns the lowest free number, which is `number`. If a pipe took two numbers, the descriptor is
-            // above 2 and has to be duplicated.
-            let fd = open_null()?;
-            if fd.as_raw_fd() == number {
-                fcntl_setfd(&fd, FdFlags::empty())?;
-                core::mem::forget(fd);
-            } else {
-                dup_onto(fd.as_fd(), number)?;
-            }
-            if until_exec {
-                set_cloexec(number)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Opens `/dev/null`. If that fails, returns the read end of an empty pipe: reading returns end of file at once, and

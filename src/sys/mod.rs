@@ -38,6 +38,7 @@ pub(crate) mod scratch;
 pub(crate) mod sender;
 pub(crate) mod shared;
 pub(crate) mod socket;
+pub mod stdio;
 pub(crate) mod terminal;
 pub(crate) mod walk;
 
@@ -66,6 +67,6 @@ fn last_errno() -> Errno {
 }
 
 /// Returns EPERM if a value that was read back is not the expected one: a call was skipped and reported success.
-fn ensure(is: bool) -> Result<()> {
-    if is { Ok(()) } else { Err(Errno::PERM) }
+fn ensure(holds: bool) -> Result<()> {
+    if holds { Ok(()) } else { Err(Errno::PERM) }
 }

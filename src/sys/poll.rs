@@ -63,18 +63,15 @@ const WRITE_SIGNALS: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
 const DEFAULT_ACTION: u64 = 0;
 const IGNORE_ACTION: u64 = 1;
 
-/// Sets whether the signals that a write may cause are ignored. With `true`, a failed write only returns an error. With
-/// `false`, such a signal kills the process, which is the default.
-pub fn ignore_write_signals(ignored: bool) {
-    WRITE_SIGNALS
-        .into_iter()
-        .for_each(|signal| set_action(signal, if ignored { IGNORE_ACTION } else { DEFAULT_ACTION }));
+/// Ignores the signals that a write may cause: a failed write only returns an error, and does not kill the process.
+pub fn ignore_write_signals() {
+    WRITE_SIGNALS.into_iter().for_each(|signal| set_action(signal, IGNORE_ACTION));
 }
 
 /// Restores the signal actions that vsrun has inherited, for the program that is executed next: those in the set
 /// `ignored` are ignored, and all others have their default action.
 pub fn restore_dispositions(ignored: u64) {
-    ignore_write_signals(false);
+    WRITE_SIGNALS.into_iter().for_each(|signal| set_action(signal, DEFAULT_ACTION));
     (1..=64).filter(|signal| ignored & bit(*signal) != 0).for_each(|signal| set_action(signal, IGNORE_ACTION));
 }
 

@@ -39,14 +39,23 @@ pub fn open_path_fd(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
     openat(at(dir), name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Opens a file for reading. Never waits for the other end of a FIFO.
+/// How a file is opened for reading. O_NONBLOCK: never wait for the other end of a FIFO.
+const READING: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+/// Opens a file for reading, also through a symbolic link.
 ///
 /// # Errors
-/// The errors of open(2); ELOOP for a symbolic link, unless `follow` is set.
-pub fn open_for_reading(dir: Option<&OwnedFd>, name: &CStr, follow: bool) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let flags = if follow { flags } else { flags | OFlags::NOFOLLOW };
-    openat(at(dir), name, flags, Mode::empty())
+/// The errors of open(2).
+pub fn open_file_follow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
+    openat(at(dir), name, READING, Mode::empty())
+}
+
+/// Opens a file for reading.
+///
+/// # Errors
+/// The errors of open(2); ELOOP for a symbolic link.
+pub fn open_file_nofollow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
+    openat(at(dir), name, READING.union(OFlags::NOFOLLOW), Mode::empty())
 }
 
 /// Opens a directory a second time, so that a listing has its own offset.

@@ -18,8 +18,12 @@ const SETS_LIMIT: usize = 10;
 const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] =
     &[("runtime/start/spawn.rs", "apply_step", 75, "one match with an arm for each step, in the order of a start")];
 
+/// Functions that may have a bool parameter: file, name, and why.
+const BOOL_PARAMETERS: &[(&str, &str, &str)] =
+    &[("sys/mod.rs", "ensure", "the parameter is the condition that must be true, as for assert!")];
+
 /// What main takes from sys: what comes before everything else, the kernel's argv, memory, and descriptors 0 to 2.
-const MAIN_TAKES: &[&str] = &["entry", "heap", "fd"];
+const MAIN_TAKES: &[&str] = &["entry", "heap", "fd", "stdio"];
 
 /// What of std is made for another kind of process: one with std's start-up, threads, and files of its own.
 const FOREIGN: &[&str] = &[
@@ -68,7 +72,7 @@ fn only_sys_names_rustix_and_libc() {
 }
 
 #[test]
-fn decide_and_sys_know_no_other_layer() {
+fn logic_and_sys_use_no_other_layer() {
     hold(doors);
 }
 
@@ -129,6 +133,11 @@ fn functions_are_short() {
 }
 
 #[test]
+fn no_parameter_is_a_bool() {
+    hold(bool_parameters);
+}
+
+#[test]
 fn every_exception_is_still_needed() {
     let files = read(&sources());
     for (path, name, limit, reason) in LONG_FUNCTIONS {
@@ -139,6 +148,11 @@ fn every_exception_is_still_needed() {
             needed && !reason.is_empty(),
             "src/{path}: {name} has {length:?} lines: its exception is to be looked at"
         );
+    }
+    for (path, name, reason) in BOOL_PARAMETERS {
+        let file = files.iter().find(|file| file.path == *path).unwrap_or_else(|| panic!("no src/{path}"));
+        let needed = file.text.lines().any(|line| line.starts_with(&format!("fn {name}(")) && line.contains(": bool"));
+        assert!(needed && !reason.is_empty(), "src/{path}: the exception for {name} is not needed");
     }
 }
 
@@ -273,6 +287,31 @@ fn function_length(file: &File) -> Vec<String> {
     functions
         .filter(|function| function.length > limit(&function.name))
         .map(|function| file.at(function.line, &format!("{} has {} lines", function.name, function.length)))
+        .collect()
+}
+
+/// A call such as `send(signal, true)` does not say what is true; an enum does.
+fn bool_parameters(file: &File) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for start in file.find(&["fn"]).into_iter().filter(|start| is_name(file.text_after(*start, 1))) {
+        let (name, mut depth) = (file.text_after(start, 1), 0);
+        for words in file.words[start..].windows(3) {
+            match words[0].text.as_str() {
+                "(" => depth += 1,
+                ")" if depth == 1 => break,
+                ")" => depth -= 1,
+                "{" | ";" => break,
+                parameter if depth == 1 && words[1].text == ":" && words[2].text == "bool" => {
+                    wrong.push((words[0].line, name, parameter));
+                }
+                _ => {}
+            }
+        }
+    }
+    wrong.retain(|(_, name, _)| !BOOL_PARAMETERS.iter().any(|exception| file.is(exception.0) && exception.1 == *name));
+    wrong
+        .iter()
+        .map(|(line, name, parameter)| file.at(*line, &format!("{name} has the bool parameter {parameter}")))
         .collect()
 }
 
@@ -577,6 +616,13 @@ fn every_rule_sees_the_line_that_breaks_it() {
         (outcries, "runtime/run.rs", "fn f<'a>(x: &'a str) { panic!() }", "panic!"),
         (outcries, "runtime/run.rs", "const C: &str = r#\"a\"b\"#; fn f() { panic!() } // \"", "panic!"),
         (file_length, "runtime/run.rs", &endless, "301 lines, more than 300"),
+        (
+            bool_parameters,
+            "runtime/run.rs",
+            "fn send(\n    to: Pid, now: bool,\n) {}",
+            ":2: send has the bool parameter now",
+        ),
+        (bool_parameters, "sys/fd.rs", "pub fn f<T>(act: fn(T) -> (u8, u8), all: bool);", "the bool parameter all"),
         (function_length, "runtime/run.rs", &long, "src/runtime/run.rs:2: long has 70 lines"),
     ];
     for (rule, path, text, complaint) in bad {
@@ -600,9 +646,23 @@ fn the_rules_let_pass_what_only_looks_wrong() {
         ("runtime/run.rs", "#[cfg(test)]\n#[path = \"x.rs\"]\nmod tests { fn f() { panic!() } }"),
         ("logic/plan/planner.rs", "use super::action::Act; use std::ffi::OsString; fn runtime(sys: u8) -> u8 { sys }"),
         ("logic/cli/flags.rs", "fn f(x: fn(u8) -> [u8; 3]) {}"),
+        ("logic/cli/flags.rs", "fn f(x: &dyn Fn(bool) -> bool) -> bool { let y: bool = x(true); y }"),
+        (
+            "logic/cli/flags.rs",
+            "struct Flag { given: bool }\nfn f(Flag { given }: Flag) -> Option<bool> { Some(given) }",
+        ),
     ];
-    let rules =
-        [unsafe_code, kernel_crates, doors, main_and_sys, foreign_services, outcries, file_length, function_length];
+    let rules = [
+        unsafe_code,
+        kernel_crates,
+        doors,
+        main_and_sys,
+        foreign_services,
+        outcries,
+        file_length,
+        function_length,
+        bool_parameters,
+    ];
     for (path, text) in good {
         let file = File::new(path, text.to_owned());
         let found: Vec<String> = rules.iter().flat_map(|rule| rule(&file)).collect();

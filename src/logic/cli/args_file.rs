@@ -88,14 +88,16 @@ impl PendingArgsFile {
     pub fn insert_lines(mut self: Box<Self>, contents: &[u8]) -> Result<Args> {
         let first = self.before.len();
         let mut words = Args { list: core::mem::take(&mut self.before), file: None };
-        let (mut lines, mut ends) = (Vec::new(), false);
+        let (mut lines, mut side) = (Vec::new(), Side::Options);
         for (line, number) in split_byte(contents, b'\n').zip(1..) {
             let text = line.trim_ascii();
             if text.is_empty() || text.starts_with(b"#") {
                 continue;
             }
-            ends |= text == b"--";
-            if let Some(fault) = line_error(text, ends) {
+            if text == b"--" {
+                side = Side::Command;
+            }
+            if let Some(fault) = line_error(text, side) {
                 return Err(Error::of(Problem::InFile, self.file.to_bytes()).number(number).reason(fault));
             }
             words.list.push(leak_cstr(text.to_vec()));
@@ -107,14 +109,23 @@ impl PendingArgsFile {
     }
 }
 
+/// The side of `--` on which an argument is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// Before `--`: options and their values.
+    Options,
+    /// `--` itself and everything after it: COMMAND.
+    Command,
+}
+
 /// The reason why a line is probably not the argument that its author meant, for example because it is quoted. None if
 /// the line is accepted. The words of COMMAND, which follow `--`, are accepted except if they contain a NUL.
-fn line_error(text: &[u8], of_command: bool) -> Option<Reason> {
+fn line_error(text: &[u8], side: Side) -> Option<Reason> {
     let is_quoted = |text: &[u8]| matches!(text, [first @ (b'"' | b'\''), .., last] if first == last);
     let value = text.iter().position(|byte| *byte == b'=').and_then(|at| text.get(at + 1..));
     if text.contains(&0) {
         Some(Reason::NulInArgument)
-    } else if of_command {
+    } else if side == Side::Command {
         None
     } else if is_quoted(text) || text.starts_with(b"-") && value.is_some_and(is_quoted) {
         Some(Reason::Quotes)

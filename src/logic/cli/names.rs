@@ -118,23 +118,26 @@ pub fn translate(
     let own = Personality { inherits_callers_state: true, signals: caller.signals, ..VSRUN };
     let personality = Box::leak(Box::new(own));
     let mut line = ToolCommandLine { called, words, caller, personality, options, signals: Vec::new(), verbosity: 1 };
-    let (syntax, is_init) = match called.tool {
-        Tool::Tini => (&inits::TINI, true),
-        Tool::Catatonit => (&inits::CATATONIT, true),
-        Tool::DumbInit => (&inits::DUMB_INIT, true),
-        Tool::Gosu | Tool::SuExec => (&gosu::SYNTAX, false),
+    let (syntax, kind) = match called.tool {
+        Tool::Tini => (&inits::TINI, ToolKind::Init),
+        Tool::Catatonit => (&inits::CATATONIT, ToolKind::Init),
+        Tool::DumbInit => (&inits::DUMB_INIT, ToolKind::Init),
+        Tool::Gosu | Tool::SuExec => (&gosu::SYNTAX, ToolKind::UserSwitcher),
     };
-    let request = if is_init { inits::read(&mut line, syntax) } else { gosu::read(&mut line) };
+    let request = match kind {
+        ToolKind::Init => inits::read(&mut line, syntax),
+        ToolKind::UserSwitcher => gosu::read(&mut line),
+    };
     let (parts, to, status) = match request? {
         ToolRequest::Start => {
-            if let Some(text) = caller.env.get(ARGS_VARIABLE).filter(|_| is_init) {
+            if let Some(text) = caller.env.get(ARGS_VARIABLE).filter(|_| kind == ToolKind::Init) {
                 let statuses = line.options.success_exit.take();
                 vsrun_args::read(text, line.options, at_exit)?;
                 if let Some(statuses) = statuses {
                     line.options.success_exit.get_or_insert_default().merge(&statuses);
                 }
             }
-            return line.apply(is_init).map(|()| Request::Run);
+            return line.apply(kind).map(|()| Request::Run);
         }
         ToolRequest::Pause => return Ok(Request::Pause(inits::FAULT_SIGNALS)),
         ToolRequest::Usage(to, status) => ([b"Usage: ", called.name, syntax.usage, USAGE_FOOTER], to, status),
@@ -150,6 +153,15 @@ const USAGE_FOOTER: &[u8] =
 /// The end of a tool's version line.
 const VERSION_SUFFIX: &[u8] = concat!(" (vsrun ", env!("CARGO_PKG_VERSION"), ")\n").as_bytes();
 
+/// What a tool does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ToolKind {
+    /// It is the init of a container.
+    Init,
+    /// It changes the user, and becomes the command.
+    UserSwitcher,
+}
+
 /// The command line syntax of a tool.
 struct ToolSyntax {
     /// The option letters, in the form of `Getopt::letters`.
@@ -164,10 +176,10 @@ struct ToolSyntax {
 
 impl ToolCommandLine<'_> {
     /// Applies the tool's options to vsrun's. Options in `VSRUN_ARGS` take precedence.
-    fn apply(self, is_init: bool) -> Result<()> {
+    fn apply(self, kind: ToolKind) -> Result<()> {
         let Self { personality, options, signals, verbosity, .. } = self;
         options.given.insert(Id::Stdin);
-        if is_init && !options.is_supervised() {
+        if kind == ToolKind::Init && !options.is_supervised() {
             options.given.insert(Id::Init);
         }
         for (signal, action) in signals {

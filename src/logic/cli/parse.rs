@@ -142,7 +142,7 @@ fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Op
             return Err(Error::of(Problem::UnexpectedArgument, word.as_bytes()).reason(why));
         }
         let Some(row) = FlagRow::find(&arg) else { return Err(unknown_option(arg)) };
-        let is_letter = matches!(arg, lexopt::Arg::Short(_));
+        let help = if matches!(arg, lexopt::Arg::Short(_)) { Help::Short } else { Help::All };
         let mut values = [Vec::new(), Vec::new()];
         for (at, value) in values.iter_mut().enumerate().take(row.value_count()) {
             let Ok(given) = parser.value() else { return Err(row.usage_error(hints::missing_value(&row, at))) };
@@ -163,20 +163,21 @@ fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Op
             };
             return Err(row.usage_error(Object::Cause(cause)));
         }
-        if let Some(request) = deciding_option(row.id, is_letter, value) {
+        if let Some(request) = deciding_option(row.id, help, value) {
             return Ok(Some(request));
         }
     }
     Ok(None)
 }
 
-/// The request, if this is an option that decides it. `-h` and `--help` request different texts.
-fn deciding_option(id: Id, is_letter: bool, value: &[u8]) -> Option<DecidingOption> {
+/// The request, if this is an option that decides it. `help` is the text that the option requests if it is `-h` or
+/// `--help`.
+fn deciding_option(id: Id, help: Help, value: &[u8]) -> Option<DecidingOption> {
     if id == Id::Args {
         return Some(DecidingOption::File(text(value)));
     }
     if id == Id::Help {
-        return Some(DecidingOption::Request(Request::Help(if is_letter { Help::Short } else { Help::All })));
+        return Some(DecidingOption::Request(Request::Help(help)));
     }
     if id == Id::HelpCompletion {
         return Some(DecidingOption::Request(Request::Completion));

@@ -99,17 +99,26 @@ pub fn expired(mtime: i64, now: i64, keep: Span) -> bool {
     u64::try_from(age).is_ok_and(|age| age > keep.0 / 1000)
 }
 
+/// What to do with a line that does not fit into the log file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LongLine {
+    /// Write it to its end, even beyond the maximum size: it has begun in this file, or the file is empty.
+    Finish,
+    /// Rotate the file first.
+    Rotate,
+}
+
 /// The number of these bytes that go into a log file with `rest` bytes of room: up to the last newline that fits. None
-/// if the file must be rotated first. If a line is `open`, because it has begun in this file or the file is empty, the
-/// line is written to its end, even beyond the maximum size.
-pub fn bytes_for_file(bytes: &[u8], rest: u64, open: bool) -> Option<usize> {
+/// if the file must be rotated first. `long` is for a line of which no newline fits.
+pub fn bytes_for_file(bytes: &[u8], rest: u64, long: LongLine) -> Option<usize> {
     let room = usize::try_from(rest).unwrap_or(usize::MAX).min(bytes.len());
     let head = bytes.get(..room).unwrap_or_default();
     let is_end = |byte: &u8| *byte == b'\n';
     let end = |at| at + 1;
     match head.iter().rposition(is_end) {
         Some(at) => Some(end(at)),
-        None => open.then(|| bytes.iter().position(is_end).map_or(bytes.len(), end)),
+        None if long == LongLine::Finish => Some(bytes.iter().position(is_end).map_or(bytes.len(), end)),
+        None => None,
     }
 }
 
@@ -119,22 +128,22 @@ mod tests {
 
     #[test]
     fn lines_are_kept_together() {
-        for (bytes, rest, open, portion_) in [
-            ("one\ntwo\nthree\n", 100, false, Some(14)),
-            ("one\ntwo\nthree\n", 13, false, Some(8)),
-            ("one\ntwo\nthree\n", 8, false, Some(8)),
-            ("one\ntwo\nthree\n", 7, false, Some(4)),
-            ("one\ntwo\nthree\n", 4, true, Some(4)),
-            ("one\ntwo\nthree\n", 3, false, None),
-            ("one\ntwo\nthree\n", 0, false, None),
-            ("one\ntwo\nthree\n", 3, true, Some(4)),
-            ("one\ntwo\nthree\n", 0, true, Some(4)),
-            ("\n\n", 1, false, Some(1)),
-            ("no end", 3, true, Some(6)),
-            ("no end", 3, false, None),
-            ("no end", u64::MAX, true, Some(6)),
+        for (bytes, rest, long, portion_) in [
+            ("one\ntwo\nthree\n", 100, LongLine::Rotate, Some(14)),
+            ("one\ntwo\nthree\n", 13, LongLine::Rotate, Some(8)),
+            ("one\ntwo\nthree\n", 8, LongLine::Rotate, Some(8)),
+            ("one\ntwo\nthree\n", 7, LongLine::Rotate, Some(4)),
+            ("one\ntwo\nthree\n", 4, LongLine::Finish, Some(4)),
+            ("one\ntwo\nthree\n", 3, LongLine::Rotate, None),
+            ("one\ntwo\nthree\n", 0, LongLine::Rotate, None),
+            ("one\ntwo\nthree\n", 3, LongLine::Finish, Some(4)),
+            ("one\ntwo\nthree\n", 0, LongLine::Finish, Some(4)),
+            ("\n\n", 1, LongLine::Rotate, Some(1)),
+            ("no end", 3, LongLine::Finish, Some(6)),
+            ("no end", 3, LongLine::Rotate, None),
+            ("no end", u64::MAX, LongLine::Finish, Some(6)),
         ] {
-            assert_eq!(bytes_for_file(bytes.as_bytes(), rest, open), portion_, "{bytes:?} {rest} {open}");
+            assert_eq!(bytes_for_file(bytes.as_bytes(), rest, long), portion_, "{bytes:?} {rest} {long:?}");
         }
     }
 

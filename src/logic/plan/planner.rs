@@ -28,7 +28,7 @@ use crate::logic::plan::socket_activation;
 use crate::logic::supervisor::notify::is_service_manager_var;
 use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::readiness::{NOTIFY_SOCKET, Ready};
-use crate::logic::supervisor::signal_action::{SignalAction, SignalTable};
+use crate::logic::supervisor::signal_action::{ShutdownSignals, SignalAction, SignalTable};
 
 /// Everything that vsrun is going to do.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Plan {
     pub quiet: bool,
     /// True if the supervisor changes to `/` when the first server is ready.
     pub leaves_cwd: bool,
+    /// True if the server gets vsrun's standard input, and not `/dev/null`.
+    pub keeps_stdin: bool,
     /// True if a terminal is reopened for writing only: a server of another user must not read what is typed.
     pub write_only_terminal: bool,
     /// Which set of exit statuses a failed start uses.
@@ -154,7 +156,8 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     if ignores_hangup {
         options.on_signal.push((Signal::HUP, SignalAction::Ignore));
     }
-    let signal_table = SignalTable::new(policy.role, options.at_exit.is_some(), &options.on_signal);
+    let shutdown = if options.at_exit.is_some() { ShutdownSignals::EndMachine } else { ShutdownSignals::Forward };
+    let signal_table = SignalTable::new(policy.role, shutdown, &options.on_signal);
     let ready = options.ready.unwrap_or(Ready::Exec);
     let sockets = socket_activation::count(host.inherited.count, &options.listen);
     let is_socket = |number| sockets > 0 && number < 3 + i32::from(sockets);
@@ -193,6 +196,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         syslog,
         supervision,
         leaves_cwd: program::leaves_callers_dir(options, host),
+        keeps_stdin: options.has(Id::Stdin),
         write_only_terminal: options.user.is_some() && !options.has(Id::Stdin),
         termination_log: options.termination_log,
         statuses: if options.has(Id::Rc) { StatusSet::Script } else { StatusSet::Own },

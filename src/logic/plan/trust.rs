@@ -116,15 +116,24 @@ impl fmt::Display for UntrustedComponent {
     }
 }
 
-/// Splits a path into its components: `/` if it is absolute, and then one name after another. The bool is true for the
-/// last one.
-pub fn components(path: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
+/// Where a component is in its path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Position {
+    /// Other components follow.
+    #[default]
+    Inner,
+    /// It is the last one.
+    Last,
+}
+
+/// Splits a path into its components: `/` if it is absolute, and then one name after another.
+pub fn components(path: &[u8]) -> impl Iterator<Item = (&[u8], Position)> {
     let top = path.starts_with(b"/").then_some(&b"/"[..]);
     let first = if top.is_none() { Some(&b"."[..]) } else { top };
     let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".");
     let count = names.clone().count();
     let all = first.into_iter().chain(names);
-    all.enumerate().map(move |(at, name)| (name, at == count))
+    all.enumerate().map(move |(at, name)| (name, if at == count { Position::Last } else { Position::Inner }))
 }
 
 #[cfg(test)]
@@ -191,7 +200,8 @@ mod tests {
             let names: Vec<_> = components(path.as_bytes()).map(|(name, _)| name).collect();
             assert_eq!(names, found.iter().map(|name| name.as_bytes()).collect::<Vec<_>>(), "{path}");
             let last: Vec<_> = components(path.as_bytes()).map(|(_, last)| last).collect();
-            assert!(last.iter().rev().skip(1).all(|last| !last) && last.ends_with(&[true]), "{path}");
+            let (end, inner) = last.split_last().unwrap();
+            assert!(*end == Position::Last && inner.iter().all(|one| *one == Position::Inner), "{path}");
         }
     }
 }

@@ -30,11 +30,20 @@ pub struct SignalTable {
     end: Option<AtExit>,
 }
 
+/// What the shutdown signals of systemd, nspawn and LXC do: RTMIN+3, RTMIN+4, RTMIN+5 and PWR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShutdownSignals {
+    /// They end the machine (`--at-exit`).
+    EndMachine,
+    /// They are forwarded, like other signals.
+    Forward,
+}
+
 impl SignalTable {
-    /// Defaults: TERM and INT stop a manager's server, HUP restarts it, every other signal is forwarded. `given`
-    /// replaces defaults. If `machine` is true (`--at-exit`), the shutdown signals of systemd, nspawn and LXC end the
-    /// machine.
-    pub fn new(role: Role, machine: bool, given: &[(Signal, SignalAction)]) -> Self {
+    /// Defaults: TERM and INT stop a manager's server, HUP restarts it, `shutdown` is for the shutdown signals, and every
+    /// other signal is forwarded. `given` replaces defaults.
+    pub fn new(role: Role, shutdown: ShutdownSignals, given: &[(Signal, SignalAction)]) -> Self {
+        let machine = shutdown == ShutdownSignals::EndMachine;
         let mut signal_table = Self { table: [SignalAction::Ignore; 64], end: None };
         for (action, number) in signal_table.table.iter_mut().zip(1..) {
             if let Some(signal) = Signal::new(number) {
@@ -111,7 +120,7 @@ mod tests {
     fn defaults_and_what_replaces_them() {
         let given = ["USR1=reopen", "HUP=forward:USR2", "INT=ignore", "term=forward", "RTMIN+1=stop", "10=reopen"];
         let given: Vec<_> = given.iter().map(|text| parse(text.as_bytes()).unwrap()).collect();
-        let signal_table = SignalTable::new(Role::Manager, false, &given);
+        let signal_table = SignalTable::new(Role::Manager, ShutdownSignals::Forward, &given);
         for (name, action) in [
             ("USR1", SignalAction::Reopen),
             ("HUP", SignalAction::Forward(signal("USR2"))),
@@ -123,13 +132,13 @@ mod tests {
         ] {
             assert_eq!(signal_table.get(signal(name)), action, "{name}");
         }
-        let plain = SignalTable::new(Role::Manager, false, &[]);
+        let plain = SignalTable::new(Role::Manager, ShutdownSignals::Forward, &[]);
         assert_eq!(
             [plain.get(Signal::TERM), plain.get(Signal::INT), plain.get(Signal::HUP)],
             [SignalAction::Stop, SignalAction::Stop, SignalAction::Restart]
         );
         for role in [Role::Init, Role::InitWithTimeout] {
-            let init = SignalTable::new(role, false, &[parse(b"HUP=restart").unwrap()]);
+            let init = SignalTable::new(role, ShutdownSignals::Forward, &[parse(b"HUP=restart").unwrap()]);
             for number in 2..=64 {
                 let signal = Signal::new(number).unwrap();
                 assert_eq!(init.get(signal), SignalAction::Forward(signal), "{signal}");
@@ -142,7 +151,10 @@ mod tests {
     fn a_machine_ends_on_the_signals_of_its_kind() {
         let ends = [("RTMIN+3", AtExit::Halt), ("RTMIN+4", AtExit::Poweroff), ("RTMIN+5", AtExit::Reboot)];
         for role in [Role::Manager, Role::Init, Role::InitWithTimeout] {
-            let (machine, other) = (SignalTable::new(role, true, &[]), SignalTable::new(role, false, &[]));
+            let (machine, other) = (
+                SignalTable::new(role, ShutdownSignals::EndMachine, &[]),
+                SignalTable::new(role, ShutdownSignals::Forward, &[]),
+            );
             for (name, end) in ends.into_iter().chain([("PWR", AtExit::Poweroff)]) {
                 assert_eq!(machine.get(signal(name)), SignalAction::End(end), "{name}");
                 assert_eq!(other.get(signal(name)), SignalAction::Forward(signal(name)), "{name}");
@@ -152,7 +164,11 @@ mod tests {
                 machine.get(signal) != other.get(signal)
             });
             assert_eq!(different.collect::<Vec<_>>(), [30, 37, 38, 39]);
-            let own = SignalTable::new(role, true, &[parse(b"PWR=stop").unwrap(), parse(b"USR2=halt").unwrap()]);
+            let own = SignalTable::new(
+                role,
+                ShutdownSignals::EndMachine,
+                &[parse(b"PWR=stop").unwrap(), parse(b"USR2=halt").unwrap()],
+            );
             assert_eq!(
                 (own.get(signal("PWR")), own.get(signal("USR2"))),
                 (SignalAction::Stop, SignalAction::End(AtExit::Halt))

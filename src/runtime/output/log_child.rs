@@ -62,6 +62,15 @@ pub struct Running {
     report: Option<OwnedFd>,
 }
 
+/// The user that a rotator runs as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum RotatorUser {
+    /// The server's user, to whom the log directory belongs.
+    OfServer,
+    /// vsrun's own user.
+    Own,
+}
+
 impl LogChild {
     /// Makes a log child, without starting it.
     pub fn new(name: &'static str, program: Box<Program>, pipe: OwnedFd, output: Option<OwnedFd>) -> Box<Self> {
@@ -78,9 +87,9 @@ impl LogChild {
         ChildIo { input: Some(self.pipe.as_fd()), output, error, rotator: Some(rotator), ..ChildIo::default() }
     }
 
-    /// Sets where a rotator writes: a new file, and the directory of that file if it has changed. The rotator runs with
-    /// the rights of the server's user if `as_user` is true, and otherwise with vsrun's own.
-    pub fn set_destination(&mut self, dir: Option<OwnedFd>, file: OwnedFd, as_user: bool) {
+    /// Sets where a rotator writes: a new file, and the directory of that file if it has changed. `user` is the user
+    /// that it runs as.
+    pub fn set_destination(&mut self, dir: Option<OwnedFd>, file: OwnedFd, user: RotatorUser) {
         self.output = dir.or(self.output.take());
         self.error = Some(file);
         if self.steps.is_empty() {
@@ -98,7 +107,7 @@ impl LogChild {
             )
         };
         self.program.steps.clear();
-        self.program.steps.extend(self.steps.iter().filter(|step| as_user || !is_users(step)));
+        self.program.steps.extend(self.steps.iter().filter(|step| user == RotatorUser::OfServer || !is_users(step)));
     }
 
     /// Kills a rotator, and starts another one on the same pipe. No byte is lost: bytes that were not moved are still

@@ -4,7 +4,7 @@
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::log_child::LogChild;
+use super::log_child::{LogChild, RotatorUser};
 use super::logfiles::{LogFileDir, LogSweep};
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Result;
@@ -100,13 +100,14 @@ impl LogDir {
         }
         let file = core::mem::replace(&mut self.output, write);
         let mut writer = LogChild::new("writer", program, pipe, Some(self.file_dir.reopen_dir()?));
-        writer.set_destination(None, file, self.belongs_to_user());
+        writer.set_destination(None, file, self.rotator_user());
         Ok(writer)
     }
 
-    /// True if the directory belongs to the server's user.
-    fn belongs_to_user(&self) -> bool {
-        self.policy.owner.is_none_or(|(uid, _)| self.file_dir.about.owner == uid)
+    /// The owner of the directory, as whom the rotator runs.
+    fn rotator_user(&self) -> RotatorUser {
+        let is_users = self.policy.owner.is_none_or(|(uid, _)| self.file_dir.about.owner == uid);
+        if is_users { RotatorUser::OfServer } else { RotatorUser::Own }
     }
 
     /// The current end of the server's file: its inode and its length. Zeros if there is no such file.
@@ -198,7 +199,7 @@ impl LogDir {
         self.file_dir = file_dir;
         match writer {
             Some(writer) => {
-                writer.set_destination(Some(again), output, self.belongs_to_user());
+                writer.set_destination(Some(again), output, self.rotator_user());
                 writer.replace(Time(clock::monotonic()));
             }
             None => self.output = output,

@@ -12,7 +12,7 @@ use super::logfiles::{LogFileDir, LogSweep};
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
-use crate::logic::formats::log_name::{LogPolicy, OUTPUT_FILE, bytes_for_file};
+use crate::logic::formats::log_name::{LogPolicy, LongLine, OUTPUT_FILE, bytes_for_file};
 use crate::runtime::host::clock::now;
 use crate::sys::dir::{self, Dir, OpenMode};
 use crate::sys::poll::{self, SignalMask, Signals};
@@ -111,8 +111,9 @@ impl Rotator {
         }
         let mut window = [0; LINE_END_WINDOW];
         let length = pipe::peek(input, &mut window)?;
-        let open = size == 0 || (size / 2 < self.limit && !pipe::is_line_end(file, size));
-        match bytes_for_file(window.get(..length).unwrap_or_default(), rest, open) {
+        let has_begun = size == 0 || (size / 2 < self.limit && !pipe::is_line_end(file, size));
+        let long = if has_begun { LongLine::Finish } else { LongLine::Rotate };
+        match bytes_for_file(window.get(..length).unwrap_or_default(), rest, long) {
             Some(count) => pipe::splice(input, file, count as u64).map(|_| SMALL_MOVE),
             None => {
                 self.rotate(size);

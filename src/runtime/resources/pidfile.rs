@@ -59,7 +59,7 @@ impl Pidfile {
             let fail = |why| os_error_of(Problem::Pidfile, path.to_bytes(), why);
             let mut walk = walk::walk_to(parent, Problem::UsePidfile, path)?;
             let (is_shared, dir) = (walk.is_shared(), walk.take().map_err(fail)?);
-            match lock_in_dir(&dir, name, path, purpose, is_shared) {
+            match lock_in_dir(&PidfilePlace { dir: &dir, is_shared, name, path }, purpose) {
                 Ok(Some((file, about))) => return Ok(Some(Self { dir, name, path, file, stat: about })),
                 Ok(None) => return Ok(None),
                 Err(LockError::Missing) if purpose == OpenPurpose::Check => {
@@ -163,6 +163,15 @@ enum LockError {
     Final(Error),
 }
 
+/// Where a pidfile is.
+struct PidfilePlace<'a> {
+    dir: &'a Dir,
+    /// True if other users may create and remove names in the directory.
+    is_shared: bool,
+    name: StaticCStr,
+    path: StaticCStr,
+}
+
 /// Opens and locks the pidfile. With [`OpenPurpose::Check`], only verifies that this would succeed, and returns None.
 ///
 /// The lock has two parts. The upper part is locked first, which excludes every other start with this file. Then the
@@ -171,12 +180,10 @@ enum LockError {
 /// now.
 #[inline(never)]
 fn lock_in_dir(
-    dir: &Dir,
-    name: StaticCStr,
-    path: StaticCStr,
+    place: &PidfilePlace<'_>,
     purpose: OpenPurpose,
-    is_shared: bool,
 ) -> core::result::Result<Option<(OwnedFd, FileStat)>, LockError> {
+    let PidfilePlace { dir, is_shared, name, path } = *place;
     for _ in 0..OPEN_ATTEMPTS {
         let (file, made) = match open(dir, name, purpose) {
             Ok(Some(found)) => found,

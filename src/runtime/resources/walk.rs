@@ -12,7 +12,7 @@ use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::Result;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::ArrayText;
-use crate::logic::plan::trust::{Component, PathTrustCheck, Reason, UntrustedComponent, components};
+use crate::logic::plan::trust::{Component, PathTrustCheck, Position, Reason, UntrustedComponent, components};
 use crate::sys::dir::{self, Dir, FileStat};
 use crate::sys::{self, Errno, credentials, file_contents, walk};
 
@@ -130,7 +130,7 @@ impl Walk {
     }
 
     pub(super) fn follow(&mut self, path: &[u8], mut options: Option<&mut CreateOptions>) -> sys::Result<()> {
-        for (part, is_last) in components(path) {
+        for (part, position) in components(path) {
             if part == b"." && self.at.is_some() {
                 continue;
             }
@@ -148,7 +148,7 @@ impl Walk {
                 (Ok(dir), _) => self.enter(name, dir)?,
                 // The name is that of a symbolic link, or of a file that is no directory.
                 (Err(Errno::NOTDIR), _) => self.follow_link(name)?,
-                (Err(Errno::NOENT), Some(options)) => self.create(name, is_last, options)?,
+                (Err(Errno::NOENT), Some(options)) => self.create(name, position, options)?,
                 (Err(why), _) => return Err(why),
             }
         }
@@ -218,7 +218,8 @@ impl Walk {
 
     /// Creates a directory, and gives it to its owner.
     #[inline(never)]
-    fn create(&mut self, name: &CStr, is_last: bool, options: &mut CreateOptions) -> sys::Result<()> {
+    fn create(&mut self, name: &CStr, position: Position, options: &mut CreateOptions) -> sys::Result<()> {
+        let is_last = position == Position::Last;
         let owner = options.owner.filter(|_| is_last || self.trust.required_owner().is_some());
         self.verify_may_create(name, owner)?;
         let Some(mode) = options.mode else { return Err(Errno::EXIST) };

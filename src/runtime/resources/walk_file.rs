@@ -35,7 +35,7 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
     let length = match file_contents::read_link(there.as_fd(), c"", &mut target) {
         // readlink(2) fails for anything that is not a symbolic link.
         Err(Errno::INVAL | Errno::NOENT) => {
-            let file = walk::open_for_reading(walk.at.as_ref(), name, false)?;
+            let file = walk::open_file_nofollow(walk.at.as_ref(), name)?;
             let about = dir::fstat(file.as_fd())?;
             if !about.regular {
                 return Err(Errno::INVAL);
@@ -52,7 +52,7 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
     }
     // A link in /proc does not lead to the path that is its text.
     if walk::is_procfs(there.as_fd())? {
-        return walk::open_for_reading(walk.at.as_ref(), name, true);
+        return walk::open_file_follow(walk.at.as_ref(), name);
     }
     open_at(walk, target.get(..length).unwrap_or_default())
 }

@@ -40,7 +40,7 @@ impl ExecImage {
     /// Prepares the program.
     pub fn new(program: Box<Program>) -> Self {
         let mut image = Self::with_slots(program, NOTIFY_SLOT + 1, 24);
-        image.reserve_pid_slots(true);
+        image.reserve_pid_slots();
         image
     }
 
@@ -50,18 +50,20 @@ impl ExecImage {
     }
 
     /// Fills the slots of the variables that contain the program's own pid, so that the child can overwrite them with
-    /// it. If `wanted` is false, empties these slots and that of `NOTIFY_SOCKET`, which each run of the server fills
-    /// again.
-    pub fn reserve_pid_slots(&mut self, wanted: bool) {
+    /// it.
+    pub fn reserve_pid_slots(&mut self) {
         let has = |wanted: fn(&Step) -> bool| self.steps.iter().any(wanted);
         let late = [has(|step| matches!(step, Step::PassSockets(_))), has(|step| matches!(step, Step::SetWatchdogPid))];
         for (slot, late) in late.into_iter().enumerate() {
             // The slot is not empty, so that the child can overwrite it with its pid.
-            self.env.set_slot(slot, if late && wanted { b"=" } else { b"" });
+            self.env.set_slot(slot, if late { b"=" } else { b"" });
         }
-        if !wanted {
-            self.env.set_slot(NOTIFY_SLOT, b"");
-        }
+    }
+
+    /// Empties the slots of all variables that differ between the runs of the server: the commands of `--before` do not
+    /// get them.
+    pub fn clear_run_slots(&mut self) {
+        (0..=NOTIFY_SLOT).for_each(|slot| self.env.set_slot(slot, b""));
     }
 
     /// The steps before the exec, in order.

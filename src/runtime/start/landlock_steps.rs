@@ -3,17 +3,18 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::diagnose;
+use super::outcome::ExecMode;
 use crate::logic::plan::landlock_rules::{Handled, Rule, right};
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, landlock};
 
-/// Applies one Landlock step. `ruleset` is the rule set that earlier steps have created. `starts` is false in the
-/// rehearsal of `--check`. The rehearsal only opens files, so the right to read a file replaces the right to execute
-/// it.
+/// Applies one Landlock step. `ruleset` is the rule set that earlier steps have created. The rehearsal of `--check` only
+/// opens files, so in it the right to read a file replaces the right to execute it.
 ///
 /// # Errors
 /// The errors of the kernel.
-pub fn apply_landlock_step(step: &Step, ruleset: &mut Option<OwnedFd>, starts: bool) -> Result<()> {
+pub fn apply_landlock_step(step: &Step, ruleset: &mut Option<OwnedFd>, mode: ExecMode) -> Result<()> {
+    let starts = mode == ExecMode::Exec;
     if let Step::CreateRuleset(Handled { files, tcp, scope }) = *step {
         let files = if starts { files } else { files & right::READ };
         *ruleset = Some(landlock::ruleset(files, tcp, scope)?);

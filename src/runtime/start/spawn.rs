@@ -14,6 +14,7 @@ use crate::logic::plan::step::{KeepPermitted, Step};
 use crate::runtime::report::log::{Log, LogTarget, Priority};
 use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::resources::walk;
+use crate::sys::caps::Permitted;
 use crate::sys::clone::Memory;
 use crate::sys::poll::SignalMask;
 use crate::sys::process::Pid;
@@ -91,7 +92,7 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
             }
         }
         if let Err(why) = apply_step(step, program, io, &mut state) {
-            poll::ignore_write_signals(true);
+            poll::ignore_write_signals();
             let mut failure = StepFailure::new(step_index, why);
             failure.cause = diagnose::diagnose(step, program, why, &mut failure.detail);
             return failure;
@@ -99,6 +100,20 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
     }
     // Not reached: the last step is an exec, which returns only if it fails.
     StepFailure::new(program.steps.len(), Errno::INVAL)
+}
+
+/// What becomes of the permitted capabilities when root becomes a user. A later step drops those that are not to be kept.
+fn permitted_after_setuid(rights: KeepPermitted) -> Permitted {
+    if rights == KeepPermitted::Nothing { Permitted::Drop } else { Permitted::Keep }
+}
+
+/// Drops the capabilities that the server does not keep.
+fn drop_capabilities(rights: KeepPermitted) -> sys::Result<()> {
+    match rights {
+        KeepPermitted::OneHarmless(excluded) => caps::keep_one_harmless(excluded),
+        KeepPermitted::All => caps::drop_capabilities(Permitted::Keep),
+        KeepPermitted::Nothing => caps::drop_capabilities(Permitted::Drop),
+    }
 }
 
 /// Applies one step.
@@ -157,9 +172,8 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         Step::Keyring => keyring::join_new_keyring(),
         Step::Groups(groups) => credentials::set_groups(groups),
         Step::Gid(gid) => credentials::set_gid(*gid),
-        Step::Uid(uid, rights) => credentials::set_uid(*uid, *rights != KeepPermitted::Nothing),
-        Step::DropCapabilities(KeepPermitted::OneHarmless(excluded)) => caps::keep_one_harmless(*excluded),
-        Step::DropCapabilities(rights) => caps::drop_capabilities(*rights == KeepPermitted::All),
+        Step::Uid(uid, rights) => credentials::set_uid(*uid, permitted_after_setuid(*rights)),
+        Step::DropCapabilities(rights) => drop_capabilities(*rights),
         Step::VerifyCredentials { uid, gid, groups } => credentials::verify(*uid, *gid, groups),
         Step::Capabilities(chosen) => caps::keep_only(chosen.set),
         Step::NoNewPrivileges => caps::forbid_new_privileges(),
@@ -167,7 +181,7 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         Step::CloseDescriptors => close_inherited::close_descriptors(program, io, state),
         Step::CloexecDescriptors => close_inherited::cloexec_descriptors(state),
         Step::CreateRuleset(_) | Step::AddLandlockRule(..) | Step::RestrictSelf | Step::VerifyLandlockCwd(_) => {
-            landlock_steps::apply_landlock_step(step, &mut state.ruleset, io.mode == ExecMode::Exec)
+            landlock_steps::apply_landlock_step(step, &mut state.ruleset, io.mode)
         }
         Step::PassReadyPipe(_) => io.ready.map_or(Ok(()), close_inherited::move_ready_pipe),
         Step::RunLogRotator(_) | Step::RunProbe | Step::Exec(_) => {

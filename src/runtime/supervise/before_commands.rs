@@ -5,6 +5,7 @@
 
 use super::before_command::BeforeCommand;
 use super::readiness::Readiness;
+use super::send_signals::SignalOrigin;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::error::{Error, Object};
@@ -31,12 +32,15 @@ impl Supervisor<'_> {
     pub fn prepare(&mut self, slot: Slot, stage: usize) -> Option<BeforeCommand> {
         let is_last = stage == self.config.before.list.len();
         if !self.config.before.list.is_empty() {
-            self.config.program.reserve_pid_slots(is_last);
+            let program = &mut self.config.program;
+            if is_last { program.reserve_pid_slots() } else { program.clear_run_slots() }
         }
         if is_last {
             if stage > 0 && slot == Slot::Server {
-                let awaits_ready = !matches!(self.config.readiness, Readiness::Exec);
-                self.state.begin_server_run(awaits_ready, now());
+                self.state.begin_server_run(now());
+                if matches!(self.config.readiness, Readiness::Exec) {
+                    self.state.end_start_limit();
+                }
             }
             return None;
         }
@@ -59,15 +63,17 @@ impl Supervisor<'_> {
         slot: Slot,
         signal: Signal,
         to: Recipient,
-        forwarded: bool,
+        origin: SignalOrigin,
     ) -> Option<(Signal, Recipient)> {
         if self.before_command(slot).is_none() || !matches!(to, Recipient::Server | Recipient::Group) {
             return Some((signal, to));
         }
-        let signal = match (forwarded, signal) {
-            (true, signal) => Some(signal).filter(|signal| self.config.policy.is_exit_signal(*signal))?,
-            (false, Signal::KILL) => signal,
-            (false, _) => Signal::TERM,
+        let signal = match (origin, signal) {
+            (SignalOrigin::Forwarded, signal) => {
+                Some(signal).filter(|signal| self.config.policy.is_exit_signal(*signal))?
+            }
+            (SignalOrigin::Own, Signal::KILL) => signal,
+            (SignalOrigin::Own, _) => Signal::TERM,
         };
         Some((signal, Recipient::Group))
     }

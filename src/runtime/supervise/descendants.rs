@@ -37,8 +37,7 @@ pub const NO_HELPERS: Helpers = [0; 3];
 pub struct ProcessSweep {
     /// The signal for each process that is found. None: only count them.
     pub signal: Option<Signal>,
-    /// Whether processes that entered our container from outside count too.
-    includes_foreign: bool,
+    foreign: Foreign,
     /// If given, only these children and their descendants count.
     scope: Option<SweepScope>,
     /// Whether processes that are dying already do not count.
@@ -48,6 +47,13 @@ pub struct ProcessSweep {
     stage: Stage,
     /// What has been found. Valid when all processes have been listed.
     pub found: Found,
+}
+
+/// Whether processes that entered our container from outside, as with nsenter(1), count like vsrun's descendants.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    Included,
+    Excluded,
 }
 
 enum Stage {
@@ -83,16 +89,15 @@ pub enum TurnResult {
 impl ProcessSweep {
     /// Prepares a sweep. None: /proc does not show our processes, or there is no memory for the list.
     #[inline(never)]
-    pub fn begin(signal: Option<Signal>, includes_foreign: bool, scope: Option<SweepScope>) -> Option<Self> {
+    pub fn begin(signal: Option<Signal>, foreign: Foreign, scope: Option<SweepScope>) -> Option<Self> {
         if matches!(proc_visibility(), None | Some(ProcVisibility::Foreign)) {
             return None;
         }
         let (proc, rows) = (Dir::open(c"/proc").ok()?, MappedTable::new()?);
-        // A sweep that is limited to one of two server processes never includes processes that entered from outside.
-        let includes_foreign = includes_foreign && scope.is_none();
         Some(Self {
             signal,
-            includes_foreign,
+            // A sweep that is limited to one of two server processes never includes processes from outside.
+            foreign: if scope.is_none() { foreign } else { Foreign::Excluded },
             scope,
             skips_dying: false,
             proc,
@@ -146,9 +151,9 @@ impl ProcessSweep {
     }
 
     fn count_found(&mut self) {
-        let Self { includes_foreign, rows, found, proc, skips_dying, .. } = self;
+        let Self { foreign, rows, found, proc, skips_dying, .. } = self;
         for [pid, _, mark] in rows.rows() {
-            if counts(*mark, *includes_foreign) {
+            if counts(*mark, *foreign) {
                 if let Some(place) = found.first.get_mut(found.count) {
                     // Only the first three are read again, so that many processes do not delay the supervisor.
                     if *skips_dying && process_tree::is_dying(stat(proc, *pid, &mut [0; 512])) {
@@ -163,12 +168,12 @@ impl ProcessSweep {
     }
 
     fn send(&mut self, mut at: usize) -> TurnResult {
-        let Self { signal: Some(signal), includes_foreign, proc, rows, stage, .. } = self else {
+        let Self { signal: Some(signal), foreign, proc, rows, stage, .. } = self else {
             return TurnResult::Done;
         };
         let mut sent = 0;
         while let Some([pid, parent, mark]) = rows.rows().get(at).copied() {
-            if counts(mark, *includes_foreign) {
+            if counts(mark, *foreign) {
                 send_one(proc, pid, parent, *signal);
                 sent += 1;
             }
@@ -210,7 +215,7 @@ pub fn count_living(helpers: Helpers) -> Found {
     if helpers == NO_HELPERS && !process::has_live_child(None) {
         return Found::default();
     }
-    let Some(mut sweep) = ProcessSweep::begin(None, false, None) else { return Found::default() };
+    let Some(mut sweep) = ProcessSweep::begin(None, Foreign::Excluded, None) else { return Found::default() };
     sweep.skips_dying = true;
     for _ in 0..MAX_COUNT_TURNS {
         if sweep.run_turn(helpers) == TurnResult::Done {
@@ -261,8 +266,8 @@ pub fn zombie_status(pid: Pid) -> Option<i32> {
     process_tree::zombie_status(stat(&Dir::open(c"/proc").ok()?, pid.number(), &mut [0; 1024]))
 }
 
-fn counts(mark: i32, includes_foreign: bool) -> bool {
-    mark == DESCENDANT || (includes_foreign && mark == ENTERED)
+fn counts(mark: i32, foreign: Foreign) -> bool {
+    mark == DESCENDANT || (foreign == Foreign::Included && mark == ENTERED)
 }
 
 /// Sends a signal to a process that was listed with this parent, if it is still the same process. The process is

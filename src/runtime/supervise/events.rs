@@ -71,9 +71,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// The earliest of all deadlines. If `polls` is true, some exits are found only by polling, so the deadline is at
-    /// most `POLL_INTERVAL` away.
-    pub fn next_wake(&self, time: Time, polls: bool) -> Option<Time> {
+    /// The earliest of all deadlines.
+    pub fn next_wake(&self, time: Time) -> Option<Time> {
         // A deadline that has passed but does not count yet (`is_delayed_by_others`) is checked again soon.
         let late = self.state.deadline().is_some_and(|until| until <= time);
         let soon = (self.exits_pending || self.sweep.is_some()).then_some(time);
@@ -81,7 +80,7 @@ impl Supervisor<'_> {
             self.next_deadline().filter(|_| !late),
             self.hidden_exit_deadline(),
             self.config.output.deadline(),
-            (polls || late).then(|| time.after(POLL_INTERVAL)),
+            late.then(|| time.after(POLL_INTERVAL)),
             soon,
             self.config.service_manager.as_ref().and_then(ServiceManager::deadline),
         ])

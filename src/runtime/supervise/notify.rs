@@ -56,7 +56,7 @@ impl Supervisor<'_> {
         let mut buffer = [0; MAX_MESSAGE];
         let datagram = receiver.socket(slot)?.peek(&mut buffer)?;
         let sender = datagram.sender;
-        if !receiver.remove(slot, datagram.has_descriptors, time) {
+        if !receiver.remove(slot, &datagram, time) {
             self.record_ignored(sender, Ignored::Hanging);
             return None;
         }

@@ -6,7 +6,7 @@ use crate::logic::base::time::Time;
 use crate::sys;
 use crate::sys::clone;
 use crate::sys::clone::Memory;
-use crate::sys::datagram::NotifySocket;
+use crate::sys::datagram::{Datagram, NotifySocket};
 use crate::sys::process;
 use crate::sys::process::Pid;
 
@@ -92,14 +92,14 @@ impl NotifyReceiver {
         self.closers.iter_mut().filter(|closer| **closer == Some(child)).for_each(|closer| *closer = None);
     }
 
-    /// Removes the first message from the queue. Returns false if that is not possible now.
-    pub fn remove(&mut self, slot: Slot, has_descriptors: bool, now: Time) -> bool {
+    /// Removes this message, the first one, from the queue. Returns false if that is not possible now.
+    pub fn remove(&mut self, slot: Slot, message: &Datagram<'_>, now: Time) -> bool {
         let notify_socket = if slot == Slot::Second {
             self.second.as_ref().unwrap_or(&self.notify_socket)
         } else {
             &self.notify_socket
         };
-        if !has_descriptors {
+        if !message.has_descriptors {
             notify_socket.discard();
             return true;
         }

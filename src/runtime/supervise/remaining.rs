@@ -2,8 +2,9 @@
 //! then KILL, and waits.
 
 use super::config::SupervisorConfig;
-use super::descendants::{Helpers, NO_HELPERS, ProcessSweep, TurnResult, count_living, has_foreign_processes};
+use super::descendants::{Foreign, Helpers, NO_HELPERS, ProcessSweep, TurnResult, count_living, has_foreign_processes};
 use super::reap::POLL_INTERVAL;
+use super::send_signals::Resume;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::note::Note;
@@ -47,7 +48,7 @@ impl Supervisor<'_> {
             if group.is_none() && self.is_none_left(to) {
                 return;
             }
-            let includes_foreign = to == Recipient::All && has_foreign_processes();
+            let foreign = foreign_processes(to);
             // PID 1 can send a signal to all processes without a list of them: all of them descend from it, unless
             // some entered the container from outside.
             let all_are_ours = to == Recipient::All || !has_foreign_processes();
@@ -57,7 +58,7 @@ impl Supervisor<'_> {
             // server.
             let scope = self.sweep_scope(Slot::Server);
             let all = all && scope.is_none();
-            self.sweep = if all { None } else { ProcessSweep::begin(Some(signal), includes_foreign, scope) };
+            self.sweep = if all { None } else { ProcessSweep::begin(Some(signal), foreign, scope) };
             if self.sweep.is_some() {
                 return;
             }
@@ -70,7 +71,7 @@ impl Supervisor<'_> {
             }
         }
         if let Some(pid) = group
-            && self.deliver(signal, Target::Group(pid), signal != Signal::KILL) == Delivery::Open
+            && self.deliver(signal, Target::Group(pid), Resume::IfStopped) == Delivery::Open
         {
             self.record_sending(signal, Note::SendingToGroup, Some(pid));
         }
@@ -83,7 +84,7 @@ impl Supervisor<'_> {
         if self.unreaped_pid(other).is_none() {
             self.config.kill_cgroup();
         } else if self.config.cgroup.is_some() {
-            self.sweep = ProcessSweep::begin(Some(Signal::KILL), false, self.sweep_scope(slot));
+            self.sweep = ProcessSweep::begin(Some(Signal::KILL), Foreign::Excluded, self.sweep_scope(slot));
         }
     }
 
@@ -108,8 +109,8 @@ impl Supervisor<'_> {
             let unsure = killed || self.exit_hidden || scope.is_some() || self.config.helpers() != NO_HELPERS;
             if waits && unsure && self.next_sweep_at <= time {
                 self.next_sweep_at = time.after(POLL_INTERVAL);
-                let includes_foreign = to == Recipient::All && has_foreign_processes();
-                self.sweep = ProcessSweep::begin(killed.then_some(Signal::KILL), includes_foreign, scope);
+                let foreign = foreign_processes(to);
+                self.sweep = ProcessSweep::begin(killed.then_some(Signal::KILL), foreign, scope);
             }
             return None;
         };
@@ -178,4 +179,9 @@ impl SupervisorConfig {
             }
         }
     }
+}
+
+/// Whether processes that entered our container from outside are among those that get the signal.
+fn foreign_processes(to: Recipient) -> Foreign {
+    if to == Recipient::All && has_foreign_processes() { Foreign::Included } else { Foreign::Excluded }
 }

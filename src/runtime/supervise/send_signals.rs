@@ -1,7 +1,7 @@
 //! Sends signals to the server, its group and the handler: finds the pid of a `Recipient`.
 
 use super::crash_handler::Handler;
-use super::descendants::ProcessSweep;
+use super::descendants::{Foreign, ProcessSweep};
 use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::error::Object;
@@ -14,6 +14,24 @@ use crate::runtime::start::deliver::{Delivery, deliver, user_of};
 use crate::sys::process::{Pid, Target};
 use crate::sys::{Errno, process};
 
+/// Why a signal is sent to the server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum SignalOrigin {
+    /// vsrun has received it, and forwards it.
+    Forwarded,
+    /// vsrun makes the server exit.
+    Own,
+}
+
+/// Whether SIGCONT follows a signal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Resume {
+    /// It follows, so that a stopped process handles the signal. SIGKILL does not need it.
+    IfStopped,
+    /// It does not follow.
+    Never,
+}
+
 impl Supervisor<'_> {
     /// Sends a signal that makes its recipient exit, then CONT: a stopped process handles no signal except CONT and
     /// KILL.
@@ -21,8 +39,8 @@ impl Supervisor<'_> {
         if let Recipient::All | Recipient::Remains = to {
             return self.signal_remaining(signal, to);
         }
-        if let Some((signal, to)) = self.adapt_signal(Slot::Server, signal, to, false) {
-            self.send_to(signal, to, signal != Signal::KILL);
+        if let Some((signal, to)) = self.adapt_signal(Slot::Server, signal, to, SignalOrigin::Own) {
+            self.send_to(signal, to, Resume::IfStopped);
         }
     }
 
@@ -30,12 +48,12 @@ impl Supervisor<'_> {
     #[inline(never)]
     pub fn send_second(&mut self, signal: Signal, to: Recipient) {
         if to == Recipient::Remains {
-            self.sweep = ProcessSweep::begin(Some(signal), false, self.sweep_scope(Slot::Second));
+            self.sweep = ProcessSweep::begin(Some(signal), Foreign::Excluded, self.sweep_scope(Slot::Second));
             return;
         }
-        let Some((signal, to)) = self.adapt_signal(Slot::Second, signal, to, false) else { return };
+        let Some((signal, to)) = self.adapt_signal(Slot::Second, signal, to, SignalOrigin::Own) else { return };
         if let Some(target) = self.second_target(to)
-            && self.deliver(signal, target, signal != Signal::KILL) == Delivery::Open
+            && self.deliver(signal, target, Resume::IfStopped) == Delivery::Open
         {
             let (Target::Process(pid) | Target::Group(pid)) = target;
             self.record_sending(signal, Note::Sending, Some(pid));
@@ -45,7 +63,7 @@ impl Supervisor<'_> {
     /// Sends a last signal to what is left of the server's group, if vsrun is called by the name of a tool that does so.
     pub fn send_last_signal(&mut self, pid: Pid) {
         if let Some(signal) = self.config.personality.after_exit_signal
-            && self.deliver(signal, Target::Group(pid), false) == Delivery::Open
+            && self.deliver(signal, Target::Group(pid), Resume::Never) == Delivery::Open
         {
             self.record_sending(signal, Note::SendingToGroup, Some(pid));
         }
@@ -53,8 +71,8 @@ impl Supervisor<'_> {
 
     /// Forwards a signal to the server, without CONT.
     pub fn forward(&mut self, signal: Signal, to: Recipient) {
-        if let Some((signal, to)) = self.adapt_signal(Slot::Server, signal, to, true) {
-            self.send_to(signal, to, false);
+        if let Some((signal, to)) = self.adapt_signal(Slot::Server, signal, to, SignalOrigin::Forwarded) {
+            self.send_to(signal, to, Resume::Never);
         }
     }
 
@@ -65,7 +83,7 @@ impl Supervisor<'_> {
         }
     }
 
-    fn send_to(&mut self, signal: Signal, to: Recipient, resume: bool) {
+    fn send_to(&mut self, signal: Signal, to: Recipient, resume: Resume) {
         let (pid, target): (_, fn(Pid) -> Target) = match to {
             Recipient::Server => (self.server.as_ref().map(|child| child.pid), Target::Process),
             Recipient::Group => (self.server.as_ref().map(|child| child.pid), Target::Group),
@@ -89,16 +107,17 @@ impl Supervisor<'_> {
 }
 
 impl Supervisor<'_> {
-    /// Sends a signal to a server process, its group or the handler, and then SIGCONT if `resume` is set. Records why
+    /// Sends a signal to a server process, its group or the handler, and then SIGCONT if it may have to resume. Records why
     /// the kernel refuses it, unless the previous signal was refused too.
     #[inline(never)]
-    pub fn deliver(&mut self, signal: Signal, target: Target, resume: bool) -> Delivery {
+    pub fn deliver(&mut self, signal: Signal, target: Target, resume: Resume) -> Delivery {
         let (Target::Process(pid) | Target::Group(pid)) = target;
         let user = user_of(&self.config.program);
         let sent = deliver(pid.number(), user, &|| {
             process::send(signal.number(), target)?;
             // A stopped process handles no signal except CONT and KILL.
-            if resume { process::send(Signal::CONT.number(), target) } else { Ok(()) }
+            let resumes = resume == Resume::IfStopped && signal != Signal::KILL;
+            if resumes { process::send(Signal::CONT.number(), target) } else { Ok(()) }
         });
         match sent {
             Ok(()) | Err(Errno::SRCH) => self.delivery = Delivery::Open,

@@ -53,12 +53,12 @@ pub struct PreparedSupervisor {
 /// # Errors
 /// When any of this fails. What was acquired is released then.
 #[inline(never)]
-pub fn set_up(plan: Plan, stdin: bool) -> Result<Box<PreparedSupervisor>> {
+pub fn set_up(plan: Plan) -> Result<Box<PreparedSupervisor>> {
     let sealed = block_and_close(&plan);
     // Opened only now, because `block_and_close` closes descriptors.
     let termination_log = TerminationLog::open(plan.termination_log);
     let mut caller = None;
-    match sealed.and_then(|()| acquire_and_prepare(plan, stdin, &mut caller)) {
+    match sealed.and_then(|()| acquire_and_prepare(plan, &mut caller)) {
         Ok((mut config, resources)) => {
             config.waiting_parent = caller;
             Ok(Box::new(PreparedSupervisor { config, resources, termination_log }))
@@ -90,15 +90,11 @@ fn block_and_close(plan: &Plan) -> Result<()> {
 }
 
 /// Acquires the pidfiles, the control group and the sockets, and prepares the supervision. Releases them on an error.
-fn acquire_and_prepare(
-    plan: Plan,
-    stdin: bool,
-    caller: &mut Option<WaitingParent>,
-) -> Result<(SupervisorConfig, StartResources)> {
+fn acquire_and_prepare(plan: Plan, caller: &mut Option<WaitingParent>) -> Result<(SupervisorConfig, StartResources)> {
     let mut resources =
         StartResources { sockets: SocketFiles::default(), cgroup: None, pidfiles: acquire_both(&plan)? };
     let bound = resources.bind(&plan.sockets, plan.cgroup.as_ref());
-    match bound.and_then(|()| prepare(plan, stdin, &resources, caller)) {
+    match bound.and_then(|()| prepare(plan, &resources, caller)) {
         Ok(mut config) => {
             config.cgroup = resources.cgroup.take();
             Ok((config, resources))
@@ -163,12 +159,7 @@ impl PreparedSupervisor {
 /// Prepares everything except the locks and sockets. For a start in the background, forks, and sets `caller` to the
 /// parent that waits for the outcome.
 #[inline(never)]
-fn prepare(
-    mut plan: Plan,
-    stdin: bool,
-    resources: &StartResources,
-    caller: &mut Option<WaitingParent>,
-) -> Result<SupervisorConfig> {
+fn prepare(mut plan: Plan, resources: &StartResources, caller: &mut Option<WaitingParent>) -> Result<SupervisorConfig> {
     resources.pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
     let (handler, notify, after_start) = match plan.supervision {
         Some(supervision) => (supervision.handler, supervision.notify, AfterStart::Supervise),
@@ -185,7 +176,7 @@ fn prepare(
         let output = if destination.is_inherited() { Output::Keep } else { Output::Null };
         daemonize(role, output, plan.statuses, caller)?;
     }
-    if !stdin {
+    if !plan.keeps_stdin {
         // Makes /dev/null standard input, once and not for each server process. That also closes a pipe from the
         // caller, whose writer would otherwise block when the pipe is full.
         cloexec_probe::install_null().map_err(|why| os_error(Problem::OpenStdio, why))?;

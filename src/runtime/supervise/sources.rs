@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::readiness::{Readiness, ReadyPipe};
+use super::reap::POLL_INTERVAL;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::error::Error;
@@ -67,7 +68,8 @@ impl Supervisor<'_> {
     pub fn sleep(&mut self, time: Time) -> Option<Event> {
         // Some exits send us no SIGCHLD, for example those of other processes' children. They are polled for.
         let polls = self.awaits_remaining() || self.has_kept_zombie() || self.state.second.remaining_killed().is_some();
-        let wake = earliest(&[self.config.readiness.pause_end(time), self.next_wake(time, polls)]);
+        let poll_at = polls.then(|| time.after(POLL_INTERVAL));
+        let wake = earliest(&[self.config.readiness.pause_end(time), self.next_wake(time), poll_at]);
         let mut set = self.poll_set(time);
         self.exits_pending |= polls;
         let mut readable = loop {
@@ -86,7 +88,9 @@ impl Supervisor<'_> {
         let has_signal = readable & 1 != 0;
         while let Some(source) = SOURCES.get(readable.trailing_zeros() as usize) {
             readable &= readable - 1;
-            let event = self.read(*source, time, has_signal);
+            // If a signal is pending, it is usually SIGCHLD, and reading it sets `exits_pending`.
+            self.exits_pending |= !has_signal && matches!(source, Source::Exit(_) | Source::HandlerExit);
+            let event = self.read(*source, time);
             if event.is_some() {
                 return event;
             }
@@ -94,20 +98,17 @@ impl Supervisor<'_> {
         None
     }
 
-    /// Reads from a source that became readable. `has_signal` is true if the signalfd became readable, too.
+    /// Reads from a source that became readable.
     #[inline(never)]
-    fn read(&mut self, source: Source, time: Time, has_signal: bool) -> Option<Event> {
+    fn read(&mut self, source: Source, time: Time) -> Option<Event> {
         match source {
             Source::Signals => None,
             Source::Exit(slot) => {
                 self.process_mut(slot).iter_mut().for_each(|child| child.exit_watch.on_readable(time));
-                // If a signal is pending, it is usually SIGCHLD, and reading it sets `exits_pending`.
-                self.exits_pending |= !has_signal;
                 None
             }
             Source::HandlerExit => {
                 self.config.handler.iter_mut().for_each(|handler| handler.exit_watch.on_readable(time));
-                self.exits_pending |= !has_signal;
                 None
             }
             Source::HandlerOutput => {

@@ -36,17 +36,17 @@ fn parse_rewrite(value: &[u8]) -> Option<(Signal, SignalAction)> {
 /// The signals by which a terminal stops processes.
 pub(super) const TERMINAL_STOP_SIGNALS: [Signal; 3] = [Signal::TSTP, Signal::TTIN, Signal::TTOU];
 
-/// Applies dumb-init's options to the actions of the signals. With `single`, signals go only to the command, which then
-/// gets no session of its own.
+/// Applies dumb-init's options to the actions of the signals. Signals go only to the command if it stays in the caller's
+/// session (`--single-child`), and otherwise to its process group.
 #[inline(never)]
-pub(super) fn apply_signals(line: &mut ToolCommandLine<'_>, single: bool) {
+pub(super) fn apply_signals(line: &mut ToolCommandLine<'_>, session: Session) {
     let ToolCommandLine { personality, signals, .. } = line;
     (personality.suspends, personality.failures) = (true, FailureStatuses::DumbInit);
-    if single {
-        personality.session = Session::Caller;
+    personality.session = session;
+    if session == Session::Caller {
         return;
     }
-    (personality.session, personality.forwards_to_group) = (Session::WithTerminal, true);
+    personality.forwards_to_group = true;
     personality.after_exit_signal = match signals.iter().find(|(known, _)| *known == Signal::TERM) {
         Some((_, SignalAction::Forward(other))) => Some(*other),
         Some(_) => None,

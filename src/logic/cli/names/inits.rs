@@ -75,7 +75,7 @@ pub(super) fn read(line: &mut ToolCommandLine<'_>, syntax: &ToolSyntax) -> Resul
         if debug {
             line.verbosity = 3;
         }
-        dumb_init::apply_signals(line, single);
+        dumb_init::apply_signals(line, if single { Session::Caller } else { Session::WithTerminal });
         return Ok(ToolRequest::Start);
     }
     (personality.session, personality.unhandled) = (Session::Group, FAULT_SIGNALS);

@@ -54,13 +54,15 @@ impl State {
         EXIT_SIGNALS.iter().chain([&policy.stop_signal]).any(|signal| self.forwarded & signal.bit() != 0)
     }
 
-    /// Sets the start time of the run. To be called when the commands of `--before` have succeeded. If no readiness of
-    /// the server itself is awaited, the time limit of the first start ends: it was for the commands alone.
-    pub fn begin_server_run(&mut self, awaits_ready: bool, now: Time) {
+    /// Sets the start time of the run. To be called when the commands of `--before` have succeeded.
+    pub fn begin_server_run(&mut self, now: Time) {
         self.started_at = now;
-        if let Phase::Starting { until } = &mut self.phase
-            && !awaits_ready
-        {
+    }
+
+    /// Ends the time limit of the first start. To be called when the commands of `--before` have succeeded and the server
+    /// itself is ready with its exec: the limit was for the commands alone.
+    pub fn end_start_limit(&mut self) {
+        if let Phase::Starting { until } = &mut self.phase {
             *until = None;
         }
     }

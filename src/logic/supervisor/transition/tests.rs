@@ -523,11 +523,16 @@ fn death_by_a_forwarded_signal_is_requested_only_if_the_signal_asks_for_an_end()
 #[test]
 fn the_time_limit_for_commands_is_not_for_a_server_whose_readiness_is_its_exec() {
     let rules = Policy { ready_timeout: Some(Span::secs(5)), ..policy() };
-    for (awaits_ready, action) in [(true, Action::Send(Signal::TERM, Recipient::Server)), (false, Action::Wait)] {
+    let action_at_the_limit = |has_limit: bool| {
         let mut state = State::new(&rules, Time(0));
-        state.begin_server_run(awaits_ready, Time(4000));
-        assert_eq!(step(&rules, state, Event::Tick, Time(5000)).1, action);
-    }
+        state.begin_server_run(Time(4000));
+        if !has_limit {
+            state.end_start_limit();
+        }
+        step(&rules, state, Event::Tick, Time(5000)).1
+    };
+    assert_eq!(action_at_the_limit(true), Action::Send(Signal::TERM, Recipient::Server));
+    assert_eq!(action_at_the_limit(false), Action::Wait);
 }
 
 #[test]
