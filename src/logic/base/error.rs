@@ -55,6 +55,8 @@ pub enum Object<'a> {
     Reason(Reason),
     /// The error that has caused this one.
     Cause(Error),
+    /// The reason for which a path is not trusted, in parentheses after the errno of the step that refused it.
+    Distrust(Error),
     /// A signal.
     Signal(Signal),
     /// How a process ended.
@@ -177,6 +179,7 @@ impl fmt::Display for Object<'_> {
             Self::Errno(errno) => errno.fmt(f),
             Self::Reason(reason) => reason.fmt(f),
             Self::Cause(error) => error.fmt(f),
+            Self::Distrust(error) => write!(f, " ({error})"),
             Self::Signal(signal) => signal.fmt(f),
             Self::Exit(exit) => ExitDisplay(*exit).fmt(f),
             Self::Duration(length) => length.fmt(f),

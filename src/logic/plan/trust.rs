@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use crate::logic::base::error::{FilledPhrase, Object};
+use crate::logic::base::error::{Error, FilledPhrase, Object};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::ArrayText;
 
@@ -102,16 +102,30 @@ pub struct UntrustedComponent {
     pub name: ArrayText<64>,
 }
 
+impl UntrustedComponent {
+    /// The problem, and the user ids that its text names after the component.
+    fn problem(&self) -> (Problem, [Object<'static>; 2]) {
+        let user = |uid: u32| Object::Number(uid.into());
+        match self.reason {
+            Reason::Owner { owner, before } => (Problem::OfTwoUsers, [user(owner), user(before)]),
+            Reason::CreatedForOther(before) => (Problem::MadeForAnother, [user(before), Object::None]),
+            Reason::OtherUser(owner) => (Problem::OfAStranger, [user(owner), Object::None]),
+            Reason::HardLink => (Problem::HardLink, [Object::None, Object::None]),
+            Reason::Replaced => (Problem::ReplacedMeanwhile, [Object::None, Object::None]),
+        }
+    }
+
+    /// The reason, for an error of the step that refused the component.
+    pub fn error(&self) -> Error {
+        let (problem, [one, two]) = self.problem();
+        Error::of(problem, self.name.as_bytes()).with(one).with(two)
+    }
+}
+
+/// For records of the manager: allocates nothing.
 impl fmt::Display for UntrustedComponent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let user = |uid: u32| Object::Number(uid.into());
-        let (problem, one, two) = match self.reason {
-            Reason::Owner { owner, before } => (Problem::OfTwoUsers, user(owner), user(before)),
-            Reason::CreatedForOther(before) => (Problem::MadeForAnother, user(before), Object::None),
-            Reason::OtherUser(owner) => (Problem::OfAStranger, user(owner), Object::None),
-            Reason::HardLink => (Problem::HardLink, Object::None, Object::None),
-            Reason::Replaced => (Problem::ReplacedMeanwhile, Object::None, Object::None),
-        };
+        let (problem, [one, two]) = self.problem();
         FilledPhrase(problem.phrase(), &[Object::Name(self.name.as_bytes()), one, two]).fmt(f)
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::env_dir;
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::{Error, Result};
+use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::formats::env_file;
@@ -74,7 +74,7 @@ fn read_walking(path: StaticCStr, max_size: u64, contents: &mut FileContents, na
             None => Error::of(Problem::ReadEnvFile, path),
         };
         match &walk.refusal {
-            Some(refusal) => add_errno(error, why).raw(&format!(" ({refusal})")),
+            Some(refusal) => add_errno(error, why).with(Object::Distrust(refusal.error())),
             None if why == Errno::INVAL => error.reason(Reason::ItIsNotRegular),
             None => add_errno(error, why),
         }
