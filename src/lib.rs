@@ -6,7 +6,8 @@
 //!
 //! `#[inline(never)]` is used where measuring has shown a gain: mostly for long functions with a single caller, and for
 //! short functions with many callers. An inlined long function enlarges its caller's stack frame until every access to
-//! the frame needs a longer instruction. That costs 3000 bytes of code, and stack that an idle manager keeps.
+//! the frame needs a longer instruction. To inline all long functions would cost 3000 bytes of code, and stack that an
+//! idle manager keeps.
 //!
 //! This is a library only so that tests and fuzz targets reach the pure layer; the program is `main.rs`.
 

@@ -19,7 +19,7 @@ pub enum LockState {
     None,
     /// The kernel does not report how the file is locked.
     Hidden,
-    /// Locked by an unsupervised server, and by any process that inherited its descriptor of the file.
+    /// Locked by an unsupervised server, or by any process that inherited its descriptor of the file.
     Shared,
     /// Locked by a manager, or by a vsrun that is about to start the server.
     Exclusive,
@@ -34,7 +34,7 @@ pub enum PidfileContents {
     Pid(i32),
     /// The file contains something that vsrun never writes.
     Other,
-    /// The file could not be read; the errno of the failed system call.
+    /// The file could not be read. The value is the errno of the failed system call.
     Unreadable(Errno),
 }
 
@@ -48,7 +48,7 @@ impl PidfileContents {
         }
     }
 
-    /// True if the file is known to contain something other than this pid. An unreadable file is not known to.
+    /// True if the file is known to contain something other than this pid. False if the file could not be read.
     pub fn differs_from(self, pid: i32) -> bool {
         self != Self::Pid(pid) && !matches!(self, Self::Unreadable(_))
     }
@@ -65,8 +65,8 @@ pub enum LockSeen {
     Unreadable,
 }
 
-/// The process that a pidfile belongs to: the manager or, without one, the server itself. When it exits, the server is
-/// not restarted.
+/// The process that a pidfile belongs to: the manager or, without one, the server itself. After the exit of this
+/// process, the server is not restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PidfileOwner {
     /// The process that the pidfile names.
@@ -91,14 +91,14 @@ pub enum NoTarget {
 /// Why it cannot be determined which process is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownReason {
-    /// The kernel reported an error.
+    /// The kernel reported an error, with this errno.
     Kernel(Errno),
-    /// Another reason.
+    /// A reason that is no errno.
     Other(Reason),
 }
 
 impl NoTarget {
-    /// Makes the error for this pidfile. Its exit status is that of `--status`.
+    /// Makes the error that names this pidfile. Its exit status is that of `--status`.
     pub fn error(self, pidfile: StaticCStr) -> Error {
         let (problem, object) = match self {
             Self::NotRunning => (Problem::NotRunning, Object::None),
@@ -107,7 +107,7 @@ impl NoTarget {
             Self::Unknown(UnknownReason::Kernel(why)) => (Problem::Unknown, Object::Errno(why)),
             Self::Unknown(UnknownReason::Other(why)) => (Problem::Unknown, Object::Reason(why)),
         };
-        // Only its owner and root may read a pidfile, see `runtime::resources::pidfile`.
+        // Only the owner of a pidfile and root may read it, see `runtime::resources::pidfile`.
         let is_secret = matches!(self, Self::Unknown(UnknownReason::Kernel(Errno::ACCESS)));
         let error = Error::of(problem, pidfile.to_bytes()).with(object);
         if is_secret { error.reason(Reason::OnlyOwnerReads) } else { error }
@@ -202,8 +202,8 @@ pub struct StopDeadlines {
 const KILL_WAIT: Span = Span::secs(5);
 
 impl StopDeadlines {
-    /// The deadlines of a stop that begins at `now`. `timeout` is the value of `--stop-timeout`; None: the default. A
-    /// manager needs `delay` besides, for example because of its `--stop-delay`.
+    /// The deadlines of a stop that begins at `now`. `timeout` is the value of `--stop-timeout`; None means the
+    /// default. A manager may take `delay` longer, for example because of its `--stop-delay`.
     pub fn new(lock: LockState, timeout: Option<Span>, delay: Span, now: Time) -> Self {
         let timeout = timeout.unwrap_or(Span::secs(30));
         if timeout == Span::ZERO {

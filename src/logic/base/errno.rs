@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::packed::Phrase;
 
-/// The numbers of the errors in the order of `ErrnoText` in `errno_text.rs`. They are the same on every
+/// The errnos that have a text, in the order of `ErrnoText` in `errno_text.rs`. They have the same numbers on every
 /// machine that vsrun is built for (asm-generic/errno.h).
 const ERRNO_NUMBERS: &[u8] = &[
     1, 2, 3, 5, 6, 7, 8, 9, 11, 12, 13, 16, 17, 19, 20, 21, 22, 23, 24, 26, 27, 28, 30, 32, 36, 37, 38, 40, 90, 95, 97,

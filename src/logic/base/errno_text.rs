@@ -1,8 +1,9 @@
-//! The texts of the kernel's errors that vsrun meets. The C library's own table is twice as long.
+//! The texts of the errors that vsrun's system calls are likely to return. The C library's own table is twice as
+//! long.
 
 phrases! {
-    /// The kernel's errors, in the order of their numbers. The text of EAGAIN names the cause that it has in fork(2),
-    /// execve(2) and setuid(2); most other calls that fail with EAGAIN are repeated, and not reported.
+    /// The errors that have a text, in the order of their numbers. The text of EAGAIN names the cause that it has in
+    /// fork(2), execve(2) and setuid(2); most other calls that fail with EAGAIN are repeated, and not reported.
     ErrnoText {
         Perm = "Operation not permitted",
         Noent = "No such file or directory",

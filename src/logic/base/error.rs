@@ -24,22 +24,22 @@ pub struct Error(&'static mut ErrorInner);
 #[derive(Debug)]
 #[cfg_attr(test, derive(PartialEq, Eq))]
 pub struct ErrorInner {
-    /// vsrun's exit status, one of the constants in [`exit`].
+    /// The exit status with which vsrun exits because of this error.
     pub exit_status: u8,
     /// What has failed.
     pub problem: Problem,
-    /// The objects of the problem, in the order of the places for them in its text.
+    /// The values for the `%` places in the problem's text, in their order. The array is filled up with `None`.
     pub objects: [Object<'static>; 4],
     /// The prefix of the text, such as `FILE:LINE: `: where the wrong argument comes from. Empty if the text needs
     /// none.
     pub place: &'static str,
 }
 
-/// What a problem is about: one of the objects that its text names.
+/// A value that a message contains in place of a `%` of its text.
 #[derive(Debug)]
 #[cfg_attr(test, derive(PartialEq, Eq))]
 pub enum Object<'a> {
-    /// No object: nothing is written at its place.
+    /// No value: nothing is written in place of the `%`.
     None,
     /// A path, an option or a word of the command line. It is escaped in the text.
     Name(&'a [u8]),
@@ -51,7 +51,7 @@ pub enum Object<'a> {
     Count(u64),
     /// The errno of a system call.
     Errno(Errno),
-    /// The reason.
+    /// The reason for a failure, as one of the texts of [`Reason`].
     Reason(Reason),
     /// The error that has caused this one.
     Cause(Error),
@@ -61,7 +61,7 @@ pub enum Object<'a> {
     Signal(Signal),
     /// How a process ended.
     Exit(Exit),
-    /// A length of time.
+    /// A length of time, written as `3 min 5 s`.
     Duration(SpanDisplay),
 }
 
@@ -82,7 +82,7 @@ impl DerefMut for Error {
 // An error is built by a chain of short calls, whose few arguments are in registers. In the caller this takes less code
 // than making the text, or than building an enum with data on the stack.
 impl Error {
-    /// Makes an error without objects. The exit status follows from the problem.
+    /// Makes an error with no values in its text. The exit status follows from the problem.
     pub fn new(problem: Problem) -> Self {
         let objects = [Object::None, Object::None, Object::None, Object::None];
         Self(Box::leak(Box::new(ErrorInner { exit_status: problem.status(), problem, objects, place: "" })))
@@ -93,7 +93,7 @@ impl Error {
         Self::new(problem).name(name)
     }
 
-    /// Adds an object, for the next `%` in the text.
+    /// Adds a value, for the next `%` in the text.
     pub fn with(self, object: Object<'static>) -> Self {
         if let Some(place) = self.0.objects.iter_mut().find(|place| matches!(place, Object::None)) {
             *place = object;
@@ -106,7 +106,7 @@ impl Error {
         self.with(Object::Name(name.to_vec().leak()))
     }
 
-    /// Adds a text, which is not escaped.
+    /// Adds a text that is written as it is, without escaping.
     pub fn raw(self, text: &str) -> Self {
         self.with(Object::Raw(String::from(text).leak()))
     }
@@ -121,7 +121,7 @@ impl Error {
         self.with(Object::Reason(reason))
     }
 
-    /// The text, see [`Display`](fmt::Display).
+    /// The error as text, as its [`Display`](fmt::Display) writes it.
     pub fn text(&self) -> String {
         alloc::fmt::format(format_args!("{self}"))
     }
@@ -132,7 +132,7 @@ impl Error {
         self
     }
 
-    /// Changes the exit status to the one that a failed start has in this set of statuses.
+    /// If the error is a failed start, replaces the exit status by the one that this set has for failed starts.
     pub fn with_statuses(self, statuses: StatusSet) -> Self {
         if statuses == StatusSet::Script && self.exit_status >= exit::SETUP {
             self.status(exit::RC_FAILED)
@@ -141,7 +141,7 @@ impl Error {
         }
     }
 
-    /// Puts a place, such as a file name and a line number, before the text.
+    /// Puts the place of the mistake, such as a file name and a line number, before the text.
     pub fn at(mut self, place: &str) -> Self {
         if !place.is_empty() {
             self.place = String::from(place).leak();
@@ -158,7 +158,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// Displays a phrase with an object in place of each `%`.
+/// Displays a phrase with a value in place of each `%`.
 pub struct FilledPhrase<'a>(pub Phrase, pub &'a [Object<'a>]);
 
 impl fmt::Display for FilledPhrase<'_> {
@@ -190,8 +190,8 @@ impl fmt::Display for Object<'_> {
 /// The result of a function whose error ends vsrun.
 pub type Result<T> = core::result::Result<T, Error>;
 
-/// Exit statuses: each is that of the problem beside it, and of the problems that follow it in the enum up to the next
-/// one listed here.
+/// The exit statuses of ranges of problems. A range begins with the problem named in its entry, and ends before the one
+/// in the next entry, in the order of the enum.
 const STATUSES: [(Problem, u8); 6] = [
     (Problem::UnknownOption, exit::USAGE),
     (Problem::ToolSignal, exit::TOOL_FAILED),

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::signal::Signal;
 
-/// The server exited as expected, was stopped on request, or is ready in the background.
+/// Success, for example: the server exited as expected, was stopped on request, or is ready in the background.
 pub const OK: u8 = 0;
 /// The command line is wrong; vsrun has changed nothing.
 pub const USAGE: u8 = 2;
@@ -18,9 +18,9 @@ pub const NOT_RUNNING: u8 = 3;
 pub const RC_FAILED: u8 = 1;
 /// `--rc reload`: the server is not running.
 pub const RC_NOT_RUNNING: u8 = 7;
-/// If vsrun was called by another tool's name: the usage is wrong, or the start failed for most other reasons.
+/// vsrun was called by another tool's name, and the usage is wrong or the server could not be set up.
 pub const TOOL_FAILED: u8 = 1;
-/// `--status`, `--stop`, `--signal`: the state cannot be determined.
+/// `--status`, `--stop`, `--signal`: the state of the server cannot be determined.
 pub const UNKNOWN: u8 = 4;
 /// vsrun could not set up the server.
 pub const SETUP: u8 = 125;
@@ -32,9 +32,9 @@ pub const NOT_FOUND: u8 = 127;
 /// Which set of exit statuses a failed start uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusSet {
-    /// vsrun's own statuses, from [`SETUP`] on.
+    /// vsrun's own statuses for a failed start: [`SETUP`], [`NOT_EXECUTABLE`] and [`NOT_FOUND`].
     Own,
-    /// The statuses of an LSB init script (`--rc`): every failure is 1.
+    /// The statuses of an LSB init script (`--rc`): every failed start has the status 1.
     Script,
 }
 
@@ -53,11 +53,11 @@ pub enum Exit {
     },
 }
 
-/// Killed by SIGKILL, without a core dump.
+/// The exit of a process that was killed by SIGKILL, without a core dump.
 pub const KILLED: Exit = Exit::Signal { signal: Signal::KILL, core: false };
 
 impl Exit {
-    /// Exited with status 0.
+    /// The exit of a process that exited with status 0.
     pub const SUCCESS: Self = Self::Code(OK);
 
     /// Converts the status word of wait(2). A word that the kernel never returns counts as exit status 255.
@@ -78,7 +78,7 @@ impl Exit {
         }
     }
 
-    /// The signal that killed the process, if one did.
+    /// The signal that killed the process; None if the process exited by itself.
     pub fn signal(self) -> Option<Signal> {
         match self {
             Self::Code(_) => None,
@@ -121,7 +121,7 @@ pub struct SuccessExits {
 }
 
 impl SuccessExits {
-    /// Parses a list of exit statuses and signal names, separated by commas.
+    /// Parses a list of exit statuses and signal names, separated by commas. None if it is malformed.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let mut success = Self::default();
         for word in text.split(|byte| *byte == b',') {
@@ -144,8 +144,7 @@ impl SuccessExits {
         }
     }
 
-    /// Adds an exit status. From 129 on, also adds the signal for which a shell reports this
-    /// status.
+    /// Adds an exit status. A status from 129 on is also how a shell reports a signal: then the signal is added too.
     pub fn add_status(&mut self, status: u8) {
         self.add(status);
         self.signals |= Signal::new(u64::from(status).saturating_sub(128)).map_or(0, Signal::bit);

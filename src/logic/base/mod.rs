@@ -1,4 +1,4 @@
-//! What every other folder of `logic` uses: C strings, signals, exit statuses, errors, text and time.
+//! The basic types that all other folders of `logic` use: C strings, signals, exit statuses, errors, text and time.
 
 #[macro_use]
 mod phrases;

@@ -1,9 +1,9 @@
-//! What vsrun writes into its own records, apart from errors and from the output of other programs.
+//! The texts of vsrun's own records, except errors and the output of other programs.
 
 phrases! {
-    /// A record. Its text has a `%` for each of its objects.
+    /// A record. Its text has a `%` for each value that is inserted into it.
     Note {
-        // The start of the server, and its end.
+        // Records about the start and the end of the server, and about its health.
         Starting = "starting: %",
         Started = "started: pid %",
         RunningBefore = "running --before '%'",
@@ -14,7 +14,7 @@ phrases! {
         WrongSender = "ignored a notify message from pid % (uid %): %",
         GivingUp = "giving up: --restart-limit allows % restarts within %",
         Shutdown = "shutdown: %, status %",
-        // Restarts and replacements.
+        // Records about restarts and replacements of the server.
         RestartingIn = "restarting in % (restart %)",
         Restarting = "restarting the server (restart %)",
         RestartingOnRequest = "restarting the server on request",
@@ -24,14 +24,14 @@ phrases! {
         SwitchedOver = "the server is now pid %, in place of pid %",
         Replaced = "the server has been replaced",
         ReplacementFailed = "replacement failed: %%",
-        // Signals.
+        // Records about signals that vsrun receives or sends.
         Received = "received %",
         Sending = "sending % to pid %",
         SendingToGroup = "sending % to the process group of pid %",
         SendingToAll = "sending % to every process that is left",
         Delayed = "stopping the server in % (--stop-delay)",
         CannotSend = "cannot send % to pid %: % (needs CAP_KILL or CAP_SETUID)",
-        // Failures that do not end vsrun.
+        // Records about failures that do not end vsrun.
         CannotWritePidfile = "cannot write pidfile '%': %",
         CannotEmptyPidfile = "cannot empty pidfile '%': %",
         CannotStartHandler = "cannot start the handler now%: %",
@@ -39,7 +39,7 @@ phrases! {
         CannotListen = "cannot listen again on descriptor %: %",
         StaleVariables = "%; the previous variables stay",
         CannotReread = "cannot read the files of the environment again: %; the previous variables stay",
-        // Other processes.
+        // Records about processes other than the server: the crash handler, the logger, orphans.
         HandlerAgrees = "the handler agrees: %%",
         HandlerRefuses = "the handler refuses: %%",
         HandlerHidden = "the handler has exited, but a process that traces it hides its exit",
@@ -47,7 +47,7 @@ phrases! {
         MoreOutput = "further output of the handler is not recorded",
         LogChildEnded = "the % %, and will be started again",
         Reaped = "Reaped zombie process with pid=%",
-        // Log files.
+        // Records about the rotation of log files.
         ForeignNumbers = "% was renamed to %.1 by another program, whose numbers are not vsrun's: see LOGROTATE in vsrun(8)",
         Renamed = "rotated: this file has been renamed",
         Rotated = "rotated: new log files are open",

@@ -1,4 +1,4 @@
-//! Texts that build.rs has compressed: the tables of errors, and the help.
+//! Texts that build.rs has compressed: the tables of messages, and the help.
 
 use core::fmt::{self, Display, Write};
 
@@ -24,12 +24,12 @@ pub fn unpack(packed: &[u8], each: &mut dyn FnMut(u8) -> fmt::Result) -> fmt::Re
     Ok(())
 }
 
-/// A line of a compressed table.
+/// A text in a compressed table, given by its index.
 #[derive(Clone, Copy)]
 pub struct Phrase {
-    /// The table.
+    /// The compressed table, with one text in each line.
     pub table: &'static [u8],
-    /// The index of the line.
+    /// The index of the line with the text.
     pub index: u8,
 }
 
@@ -49,21 +49,21 @@ impl Phrase {
 }
 
 impl Display for Phrase {
-    /// Writes the text, and nothing in place of each `%`.
+    /// Writes the text without its `%` characters.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(f, &mut |_| Ok(()))
     }
 }
 
 impl Note {
-    /// The text of the record.
+    /// The text of the record, in the compressed table.
     pub fn phrase(self) -> Phrase {
         Phrase { table: include_bytes!(concat!(env!("OUT_DIR"), "/note.txt")), index: self as u8 }
     }
 }
 
 impl Problem {
-    /// The text of the problem.
+    /// The text of the problem, in the compressed table.
     pub fn phrase(self) -> Phrase {
         Phrase { table: include_bytes!(concat!(env!("OUT_DIR"), "/problem.txt")), index: self as u8 }
     }

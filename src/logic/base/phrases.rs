@@ -15,7 +15,7 @@ macro_rules! phrases {
         impl $name {
             /// All variants, in order.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
-            /// The texts of all variants, a line for each.
+            /// The texts of all variants, one line for each.
             pub const TEXTS: &str = concat!($($text, "\n",)*);
         }
     };

@@ -1,9 +1,9 @@
 //! What can fail, and the text of each failure.
 
 phrases! {
-    /// What has failed. Its text has a `%` for each object of the error.
+    /// What has failed. Its text has a `%` for each value that an error inserts into it.
     Problem {
-        // Wrong usage.
+        // Problems of wrong usage in general.
         UnknownOption = "unknown option --% (see vsrun --help)",
         MisspelledOption = "unknown option --%: did you mean --%?",
         UnknownLetter = "unknown option % (see vsrun --help)",
@@ -21,7 +21,7 @@ phrases! {
         ControlGivenTwice = "option --status, --stop, --replace or --signal is given twice",
         SignalGivenTwice = "option --on-signal: % is given twice",
         WrongOption = "option --%: %",
-        // Why the value of an option is wrong.
+        // Problems with the value of an option.
         TakesTwo = "takes two values, % and %: % is missing",
         TakesTwoOrDash = "takes two values, % and % ('-' for none): % is missing",
         ValueGivenTwice = "'%' is given twice",
@@ -37,7 +37,7 @@ phrases! {
         MisspelledSignal = "unknown signal '%': did you mean SIG%?",
         NoSignalNumber = "'%' is not a signal: their numbers are 1 to 64",
         DidYouMean = "did you mean %%?",
-        // Options that need another one, or exclude one.
+        // Problems of options that need another option, or exclude one.
         Needs = "option --% needs %",
         NotWithInit = "option --init cannot be used with --%",
         InitWithHandler = "option --init cannot be used with --manager with a handler",
@@ -59,13 +59,13 @@ phrases! {
         ProbeAlone = "option --probe takes no COMMAND, and no option except --probe-timeout",
         ProbeTimeoutNeeds = "option --probe-timeout needs --probe",
         MalformedExpansion = "option --expand: '%' is malformed: write ${NAME}, ${NAME:-WORD}, or $$ for a dollar sign",
-        // Service files.
+        // Problems with service files (`--rc`).
         MisplacedRc = "option --rc is only for service files: the word after the file is the action",
         RcNoCommand = "option --rc: '-- COMMAND' is missing in the file",
         RcArgument = "option --rc: unexpected argument '%' after the action",
         RcNeeds = "option --rc needs a pidfile: --pidfile or --manager PIDFILE",
         NamesNoPidfile = "service file '%' names no pidfile: it has neither --pidfile nor --manager PIDFILE",
-        // The command lines of other tools.
+        // Problems in another tool's command line, if vsrun was called by that tool's name.
         ToolSignal = "option -p: '%' is not valid",
         ToolStatus = "option -e: '%' is not valid",
         ToolRewrite = "option -r: '%' is not SIGNUM:SIGNUM, each from 1 to 31, the second also 0",
@@ -76,11 +76,11 @@ phrases! {
         NeedsArgument = "option '--%' requires an argument",
         TakesNoArgument = "option '--%' doesn't allow an argument",
         AmbiguousOption = "option '--%' is ambiguous",
-        // The server is not alive, or not healthy.
+        // Problems that `--status` and `--probe` report: the server is dead or not healthy.
         Dead = "dead: %: not locked",
         ProbeFailed = "probe '%' failed: %",
         ProbeNotRun = "probe failed: %",
-        // A start, or another command, that has failed.
+        // Problems of a failed start or another failed command, in general.
         BlockSignals = "cannot block the signals: %",
         OpenSignalfd = "cannot open a signalfd: %",
         OpenStdio = "cannot open standard descriptors: %",
@@ -96,11 +96,11 @@ phrases! {
         ReadReport = "cannot read how the start went, so the server may be running: %",
         PrepareCleanup = "cannot start the cleanup helper: %",
         SecureMode = "refusing to run set-user-id or with file capabilities",
-        // What only PID 1 may do: mount file systems, and shut the machine down.
+        // Problems with what only PID 1 may do: mount file systems, and shut the machine down.
         NotPid1 = "option % is for PID 1, and this is not PID 1",
         Mount = "cannot mount % on '%': %",
         EndMachine = "cannot shut the machine down (--at-exit): %",
-        // Users and groups.
+        // Problems with users and groups.
         ReadAccounts = "cannot read %: %",
         UnknownUser = "unknown user '%': not in /etc/passwd",
         InvalidUser = "user '%' has no valid uid and gid in /etc/passwd",
@@ -110,7 +110,7 @@ phrases! {
         BecomeGroup = "cannot become group %: only root can",
         WrongUser = "started using wrong user ID (%), expected % (only root can become '%')",
         GiveFiles = "cannot give files to the server's user: %%",
-        // Files and directories.
+        // Problems with files and directories.
         ReadArgsFile = "cannot read '%': %",
         UntrustedServiceFile = "service file '%' belongs to another user",
         ReadEnvFile = "cannot read --env-file '%': %%",
@@ -126,13 +126,13 @@ phrases! {
         UseRoot = "cannot use root '%': %%",
         UseLogdir = "cannot use logdir '%': %%",
         UseTerminationLog = "cannot use termination log '%': %%",
-        // Why root does not trust a component of a path.
+        // Problems with the owners of a path: why root does not trust one of its components.
         OfTwoUsers = "'%' belongs to user %, and the path to it leads through what belongs to user %",
         MadeForAnother = "'%' would be made in a directory that belongs to user %",
         OfAStranger = "'%' belongs to user %, which is not the server's user",
         HardLink = "'%' has a second hard link, and is in a directory that others may write",
         ReplacedMeanwhile = "'%' was replaced while it was made",
-        // The programs that run beside the server: the crash handler, the logger and the log rotator.
+        // Problems with programs that run beside the server: the crash handler, the logger and the log rotator.
         ExecuteHandler = "cannot execute handler '%': %",
         UseLogger = "logger '%': %",
         FindLogger = "logger '%' is in no directory of PATH",
@@ -140,21 +140,21 @@ phrases! {
         LogChildFailed = "%: %",
         LogChildKilled = "%: the process was killed, or stopped, before its exec",
         Killed = "the process was killed before its exec",
-        // Landlock.
+        // Problems with Landlock.
         PathsNeed = "cannot use Landlock: --ro, --rox, --rw and --rwx need Linux 6.2 (ABI 3): %",
         PortsNeed = "cannot use Landlock: --bind-tcp and --connect-tcp need Linux 6.7 (ABI 4): %",
         ScopeNeeds = "cannot use Landlock: --scope needs Linux 6.12 (ABI 6): %",
-        // The control group.
+        // Problems with the control group.
         UseCgroup = "cannot use cgroup '%': %%",
         NoCgroup = "cannot use cgroup '%': '%' is not in a cgroup 2 file system",
         WriteSetting = "cannot write '%' to '%/%': %",
         ControllerOff = "% (its controller is not enabled: '+%' is missing in '%/cgroup.subtree_control')",
-        // Sockets.
+        // Problems with sockets.
         Listen = "cannot listen on '%': %%",
         PidHasIt = " (pid % has it)",
         ClosedHasIt = " (a closed connection has it)",
         UserHasIt = " (a process of user % has it)",
-        // Pidfiles.
+        // Problems with pidfiles.
         Pidfile = "pidfile '%': %",
         UsePidfile = "cannot use pidfile '%': %%",
         UnsuitablePidfile = "pidfile '%' %",
@@ -165,13 +165,13 @@ phrases! {
         LockedNotBy = "already running: % is locked, but not by pid %, which it names",
         LockedUnreadable = "already running: % is locked, and cannot be read",
         LockedWithoutPid = "already running: % is locked, and contains no pid (a restart may be under way)",
-        // Control commands.
+        // Problems with control commands such as `--stop`.
         ByPid = ": by pid %",
         SendSignal = "cannot send % to pid % (needs CAP_KILL or CAP_SETUID): %",
         SendRequest = "cannot send a request to pid %: %",
         Stop = "cannot stop %: pid % %",
         Replace = "cannot replace %: %%",
-        // The start of the server, and the commands of --before.
+        // Problems at the start of the server, and with the commands of `--before`.
         ExitedEarly = "the background process exited before the server was started",
         BeforeStuck = "--before '%' has not exited: pid %",
         Before = "%",
@@ -180,15 +180,16 @@ phrases! {
         NotReadyBecause = "the server was not ready in time: --ready %, --ready-timeout %: %",
         ClosedUnready = "the server closed its ready descriptor without a newline",
         ExitedUnready = "the server % before it was ready%",
-        // Errors whose whole text is their object: about a step of a process, or reported by another process.
+        // Problems without a text of their own: the message is the value alone, about a step of a process or reported
+        // by another process.
         Step = "%",
         Reported = "%",
-        // No failures: the exit status is 0.
+        // States that are no failures: the exit status is 0.
         Restarting = "restarting: %: locked, and contains no pid",
         NothingToStop = "not running: %",
         AlreadyRunning = "already running: %",
         PortUnchecked = "not checked: whether '%' is free: %%",
-        // The server of a pidfile is not running, or it cannot be determined whether it is.
+        // Problems of control commands: the server of a pidfile is not running, or its state cannot be determined.
         NotRunning = "not running: %: there is no such file",
         Unknown = "unknown: %: %%",
     }

@@ -1,9 +1,9 @@
-//! Why something failed, where no errno says it.
+//! The reasons for failures that no errno explains.
 
 phrases! {
-    /// Why something failed.
+    /// Why something failed, or another fixed part of a message.
     Reason {
-        // Wrong usage.
+        // Reasons why usage is wrong.
         CommandAfterDashes = "COMMAND goes after '--'",
         OnePidfile = "--status, --stop, --replace and --signal take one PIDFILE and no COMMAND",
         EmptyValue = "'' is empty",
@@ -29,18 +29,18 @@ phrases! {
         NulInVariable = "a NUL byte cannot be part of a variable",
         NameMissing = "the name before '=' is missing",
         BlankInName = "a blank in the name before '='",
-        // The options that another option needs.
+        // The names of options that another option needs.
         Supervision = "--manager, --init or --restart",
         Health = "--health",
         Cgroup = "--cgroup",
         Logdir = "--logdir",
         LogSize = "--log-size",
         Syslog = "--syslog",
-        // The options that only PID 1 may use.
+        // The names of options that only PID 1 may use.
         Mount = "--mount",
         AtExit = "--at-exit",
         EndsMachine = "--on-signal with poweroff, reboot or halt",
-        // Files.
+        // Reasons that concern files and directories.
         NotRegular = "not a regular file",
         ItIsNotRegular = "it is not a regular file",
         ItIsSymlink = "it is a symbolic link",
@@ -57,26 +57,26 @@ phrases! {
         NeedsChown = " (needs CAP_CHOWN)",
         NeedsDacOverride = " (needs CAP_DAC_OVERRIDE)",
         OtherProcesses = "other processes are in it",
-        // The capability that a step needs.
+        // The names of the capabilities that steps of a start need.
         SetGid = "CAP_SETGID",
         SetPcap = "CAP_SETPCAP",
         SetUid = "CAP_SETUID",
         SysChroot = "CAP_SYS_CHROOT",
         SysNice = "CAP_SYS_NICE",
         SysResource = "CAP_SYS_RESOURCE",
-        // Sockets.
+        // Reasons that concern sockets.
         NoSocket = " (the file there is not a socket)",
         DeadSocket = " (the socket of a dead server is there, and vsrun removes it only if --pidfile or --manager names a pidfile)",
         LowPort = " (low ports need CAP_NET_BIND_SERVICE)",
         NeedsLinux42 = "that needs Linux 4.2",
         Connection = "it is the port of a connection",
         ProcNetUnreadable = "/proc/net cannot be read",
-        // Landlock.
+        // Reasons why Landlock cannot be used.
         OlderKernel = "this kernel is older",
         NoLandlock = "this kernel has no Landlock",
         LandlockDisabled = "Landlock is not enabled: 'landlock' is missing in lsm= of the kernel's command line",
         SeccompRefuses = "a seccomp filter refuses it",
-        // Which process a pidfile belongs to.
+        // Reasons why it is not certain which process a pidfile belongs to.
         LockHidden = "the kernel does not report its lock",
         NamesNoPid = "locked, and contains no pid",
         OtherProcess = "locked, but not by the process that it names",
@@ -85,7 +85,7 @@ phrases! {
         Untrusted = "locked, /proc does not show by which process, and users other than root and the caller can write it",
         NoPidfd = "locked, and the kernel gives no pidfd of its process",
         OnlyOwnerReads = " (only its owner and root can read it)",
-        // --stop and --replace.
+        // Reasons why `--stop` or `--replace` failed.
         ManagerGoesOn = "has exited, but its manager still runs, and /proc does not show which process that is",
         LockUnreadable = "has exited, but the lock of the file cannot be read",
         StillLocked = "has exited, but the file is still locked",
@@ -94,27 +94,27 @@ phrases! {
         ItsLockUnreadable = "its lock cannot be read",
         ManagerExited = "its manager has exited",
         ManagerSilent = "its manager does not respond",
-        // Why a notify message is ignored.
+        // Reasons why a notify message is ignored.
         NotServersUser = "not the server's user",
         UnsupportedMessage = "MAINPID and FDSTORE are not supported",
         NotMicroseconds = "not a number of microseconds",
         DescriptorsHang = "descriptors came with it and cannot be closed now; no message is read meanwhile",
-        // Why a probe failed.
+        // Reasons why a probe failed.
         NoAnswer = "no answer in time",
         ClosedWithoutAnswer = "the connection was closed without an answer",
         NotHttp = "the answer is not HTTP",
-        // Why vsrun exits.
+        // Reasons why vsrun exits.
         ServerExited = "the server has exited",
         TooManyRestarts = "after too many restarts",
         OnRequest = "on request",
         StartFailed = "the start has failed",
-        // What is weak on this system, and what --check cannot check.
+        // Warnings, mostly of `--check`: weaknesses of this system, and what cannot be checked.
         Unreachable = "COMMAND is set-user-id: signals to it may need CAP_KILL or CAP_SETUID",
         NoSyslog = "no process listens at /dev/log, which --syslog-usage needs",
         ReadableTerminal = "the terminal cannot be reopened for writing only: the server can read what is typed there",
         NoSpareCapability = "no harmless capability is left for handler and logger: the server can trace them",
         Unchecked = "not checked: everything that depends on this",
-        // The outcome of a replacement.
+        // Outcomes of a replacement, and reasons why one is refused.
         NewServes = "the new server serves",
         NewServer = "the new server ",
         NewNotStarted = "the new server could not be started",
@@ -128,7 +128,7 @@ phrases! {
         NoReadyServer = "no server is running that is ready",
         ReplaceNeeds = "needs --ready fd:N, notify, alive:DURATION or probe:exec:/PROGRAM",
         HasTerminal = "the server has the terminal (--stdin)",
-        // Why the server has probably exited, and left processes running.
+        // The probable reason why the server has exited and left processes running.
         Daemonizes = ": it has most likely put itself into the background; COMMAND must stay in the foreground",
     }
 }

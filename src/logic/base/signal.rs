@@ -16,7 +16,7 @@ pub const NAMES: &[u8] =
     b"HUP,INT,QUIT,ILL,TRAP,ABRT,BUS,FPE,KILL,USR1,SEGV,USR2,PIPE,ALRM,TERM,STKFLT,CHLD,CONT,STOP,\
 TSTP,TTIN,TTOU,URG,XCPU,XFSZ,VTALRM,PROF,WINCH,IO,PWR,SYS";
 
-/// Second names of signals, and the numbers of these signals.
+/// Other names of some signals. `ALIAS_NUMBERS` has the numbers of these signals, in the same order.
 const NAME_ALIASES: &[u8] = b"IOT,CLD,POLL,UNUSED";
 const ALIAS_NUMBERS: [u8; 4] = [6, 17, 29, 31];
 
@@ -103,7 +103,7 @@ impl Signal {
         Self::named(name)
     }
 
-    /// The signal 1 to 31 with this name, which is in capital letters and has no `SIG`.
+    /// The signal from 1 to 31 with this name, which is in capital letters and has no `SIG`. None if there is none.
     pub fn named(name: &[u8]) -> Option<Self> {
         Self::new(index_in_word_list(NAMES, name)? as u64 + 1)
     }
@@ -113,7 +113,7 @@ impl Signal {
     }
 }
 
-/// Parses what follows `RTMIN` or `RTMAX`: nothing, or a sign and a number.
+/// Parses the text after `RTMIN` or `RTMAX`: nothing (0), or this sign and a number.
 fn parse_offset(text: &[u8], sign: &[u8]) -> Option<u64> {
     if text.is_empty() { Some(0) } else { parse_number(text.strip_prefix(sign)?) }
 }

@@ -45,8 +45,8 @@ impl<const N: usize> ArrayText<N> {
     }
 }
 
-/// Copies as many bytes as fit, and returns their number. A function without the generic N, so that its code exists
-/// once and not once for each buffer size.
+/// Copies as many bytes as fit, and returns their number. It is no method of [`ArrayText`], so that its code exists
+/// once and not once for each buffer size N.
 #[inline(never)]
 fn copy(to: &mut [u8], from: &[u8]) -> usize {
     let length = to.len().min(from.len());
@@ -69,11 +69,11 @@ impl<const N: usize> Write for ArrayText<N> {
     }
 }
 
-/// Iterates over the parts of a text between separators, like `slice::split`. Unlike that, it takes no closure, so its
-/// code exists once and not once for each closure.
+/// Iterates over the parts of a text between separators, like `slice::split`. Unlike `slice::split`, it takes no
+/// closure, so its code exists once and not once for each closure.
 pub struct SplitByte<'a> {
     separator: u8,
-    /// The rest of the text, after the last separator. None after the last part.
+    /// The part of the text that has not been returned yet. None after the last part.
     pub rest: Option<&'a [u8]>,
 }
 
@@ -93,7 +93,7 @@ impl<'a> Iterator for SplitByte<'a> {
     }
 }
 
-/// The index of a word in a comma-separated list.
+/// The index of a word in a comma-separated list; None if the list does not contain it.
 pub fn index_in_word_list(words: &[u8], wanted: &[u8]) -> Option<usize> {
     split_byte(words, b',').position(|word| word == wanted)
 }
@@ -125,7 +125,7 @@ fn escape(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     Ok(())
 }
 
-/// Joins words with spaces, and puts single quotes around each word that a shell would otherwise change.
+/// Joins words with spaces into a line for a shell. Words that the shell would change are in single quotes.
 #[inline(never)]
 pub fn shell_join<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut line = Vec::new();

@@ -13,12 +13,12 @@ pub struct Time(pub u64);
 pub struct Span(pub u64);
 
 impl Time {
-    /// The point in time that is `span` later. An overflow gives the last possible point in time.
+    /// The point in time that is `span` later. If it overflows, the last possible point in time.
     pub fn after(self, span: Span) -> Self {
         Self(self.0.saturating_add(span.0))
     }
 
-    /// The time since `earlier`; zero if `earlier` is in the future.
+    /// The time from `earlier` to this point; zero if `earlier` is the later of the two.
     pub fn since(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0))
     }
@@ -100,7 +100,7 @@ pub fn split_number(text: &[u8]) -> Option<(u64, &[u8])> {
     Some((count, unit))
 }
 
-/// A point on the wall clock, in vsrun's own records.
+/// A point in time of the wall clock, as vsrun's own records show it.
 #[derive(Clone, Copy)]
 pub struct Timestamp {
     /// Seconds since 1970-01-01T00:00:00Z; negative before that.
@@ -139,7 +139,7 @@ fn civil_from_days(day: i64) -> (i64, i64, i64) {
     (year, month, day - (153 * march + 2) / 5 + 1)
 }
 
-/// The earliest of these points in time; None if there is none.
+/// The earliest of these points in time; None if all of them are None.
 pub fn earliest(times: &[Option<Time>]) -> Option<Time> {
     let mut first = None;
     for time in times.iter().flatten() {

@@ -1,4 +1,4 @@
-//! The arguments that are parsed: argv, or argv with the lines of a file of `--args` inserted.
+//! The arguments that the parser reads: argv, or argv with the lines of the `--args` file inserted.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -11,7 +11,7 @@ use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::text::{Escaped, split_byte};
 
-/// The arguments without the program's own name, and the places of those that come from a file.
+/// The arguments without the program's own name. For those that come from a file, its name and their lines.
 #[derive(Debug, Default)]
 pub struct Args {
     /// All arguments, in order.
@@ -19,15 +19,15 @@ pub struct Args {
     file: Option<InsertedFile>,
 }
 
-/// The file of `--args` whose lines are among the arguments.
+/// The file of `--args` whose lines have been inserted into the arguments.
 #[derive(Debug)]
 struct InsertedFile {
     name: StaticCStr,
-    /// The number of arguments before the first one of the file.
+    /// The number of arguments before those of the file.
     first: usize,
     /// The line number of each argument of the file.
     lines: Vec<i64>,
-    /// The number of arguments after the last one of the file.
+    /// The number of arguments after those of the file.
     after: usize,
 }
 
@@ -46,19 +46,20 @@ impl Args {
         Self { list: argv.into_iter().skip(1).collect(), file: None }
     }
 
-    /// The prefix of an error about the argument with the index `word`: the file and its line, or the file alone if the
-    /// argument does not come from it. Nothing if no file has been inserted.
+    /// The prefix of an error about the argument with the index `word`. If a file has been inserted, this is its name,
+    /// with the line if the argument comes from the file. Otherwise it is empty.
     pub fn location(&self, word: usize) -> String {
         let Some(file) = &self.file else { return String::new() };
         let name = Escaped(file.name.to_bytes());
         match word.checked_sub(file.first).and_then(|word| file.lines.get(word)) {
             Some(line) => format!("{name}:{line}: "),
-            // The index is that of an argument of argv, or is after all arguments: then the error is about all of them.
+            // The argument is from argv, or the index is past the last argument, which stands for all arguments
+            // together.
             None => format!("{name}: "),
         }
     }
 
-    /// Splits the arguments around `--args FILE`, which is between the indices `option` and `after`.
+    /// Splits the arguments around `--args FILE`, whose indices are `option..after`.
     pub fn split_at_file(&self, file: StaticCStr, option: usize, after: usize) -> Box<PendingArgsFile> {
         let before = self.list.get(..option).unwrap_or_default().to_vec();
         Box::new(PendingArgsFile { before, file, after: self.list.get(after..).unwrap_or_default().to_vec() })
@@ -71,7 +72,7 @@ impl Args {
 }
 
 impl Args {
-    /// The number of arguments after those of the file; None without a file.
+    /// The number of arguments after those of the file; None if no file has been inserted.
     pub fn count_after_file(&self) -> Option<usize> {
         self.file.as_ref().map(|file| file.after)
     }

@@ -1,4 +1,4 @@
-//! Refuses options that cannot be used together, and options that need another one which was not given.
+//! Refuses options that cannot be used together, and options that need another option which was not given.
 
 use super::flags::Id;
 use super::lookup::{self, FlagSet};
@@ -14,10 +14,11 @@ use crate::logic::supervisor::signal_action::SignalAction;
 
 /// The options that make vsrun a supervisor.
 const SUPERVISOR_OPTIONS: FlagSet = FlagSet::of(&[Id::Manager, Id::Init, Id::Restart]);
-/// The options about restarts. They are wrong with `--init`, which restarts nothing.
+/// The options about restarts. They are refused with `--init`, which restarts nothing.
 const RESTART_OPTIONS: FlagSet = FlagSet::of(&[Id::RestartDelay, Id::RestartLimit, Id::HandlerTimeout]);
 
-/// Each row: some options; the options of which they need at least one; the text for the latter in the error.
+/// In each row: some options; other options, of which each of the former needs at least one; and the text that names
+/// the latter in the error.
 const REQUIREMENTS: &[(FlagSet, FlagSet, Reason)] = &[
     (RESTART_OPTIONS, SUPERVISOR_OPTIONS, Reason::Supervision),
     (
@@ -47,7 +48,7 @@ const REQUIREMENTS: &[(FlagSet, FlagSet, Reason)] = &[
     (FlagSet::of(&[Id::Logger]), FlagSet::of(&[Id::Syslog]), Reason::Syslog),
 ];
 
-/// Checks the options for contradictions.
+/// Refuses options that contradict each other, and options without another one that they need.
 ///
 /// # Errors
 /// Wrong usage, in one line that names both options.

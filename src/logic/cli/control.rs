@@ -1,4 +1,4 @@
-//! The requests about a running server: `--status`, `--stop`, `--replace` and `--signal`.
+//! Requests about a running server: `--status`, `--stop`, `--replace` and `--signal`.
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
@@ -6,21 +6,23 @@ use crate::logic::base::problem::Problem;
 use crate::logic::base::time::Span;
 use crate::logic::cli::options::{ControlCommand, Options};
 
-/// A request about the server of a pidfile.
+/// A request about the server whose pidfile is given.
 #[derive(Debug)]
 pub struct ControlRequest {
     /// The control command: report the status, stop, replace or signal.
     pub command: ControlCommand,
     /// The path of the pidfile.
     pub pidfile: StaticCStr,
-    /// The value of `--stop-timeout`. None: the default.
+    /// The value of `--stop-timeout`; None if it was not given, which means the default.
     pub timeout: Option<Span>,
-    /// What else the manager waits for at a stop: the value of `--stop-delay`, or more (`Options::stop_overhead`).
+    /// How much longer than the timeout the stop of a manager may take: the value of `--stop-delay`, or more (see
+    /// `Options::stop_overhead`).
     pub delay: Span,
 }
 
 impl ControlRequest {
-    /// The control request among these options; None without one. It allows no other options.
+    /// The control request that the options contain; None if they contain none. Other options are refused, except
+    /// `--stop-timeout` and `--stop-delay` with `--stop`.
     ///
     /// # Errors
     /// Wrong usage, in one line.

@@ -77,7 +77,7 @@ mod files;
 #[path = "flags/help.rs"]
 mod help;
 
-/// A value of an option.
+/// A value that an option takes.
 #[derive(Clone, Copy)]
 pub struct Value {
     /// The name of the value in the help text.
@@ -86,7 +86,7 @@ pub struct Value {
     pub kind: &'static str,
 }
 
-/// An option.
+/// The row of an option in the table of options.
 pub struct Flag {
     /// The identifier by which the parser refers to the option.
     #[allow(dead_code)]
@@ -101,8 +101,8 @@ pub struct Flag {
     pub values: &'static [Value],
     /// True for an option with values that may be given more than once.
     pub repeatable: bool,
-    /// The error's words after a malformed value: `is not ...`. Empty for an option with `choices=`, whose error lists
-    /// the choices.
+    /// What the error says about a malformed value, such as `is not a duration`. Empty for an option with `choices=`,
+    /// whose error lists the choices.
     pub rejection: &'static str,
     /// The line of the help text that says what the option does.
     pub line: &'static str,
@@ -113,7 +113,7 @@ pub struct Flag {
 pub struct Examples {
     /// Values that the parser accepts.
     pub accepted: &'static [&'static [&'static str]],
-    /// Values that the parser rejects, each with words that the error must contain. If these are empty, the error
+    /// Values that the parser rejects, each with a text that the error must contain. If this text is empty, the error
     /// contains the option's `rejection`.
     pub rejected: &'static [(&'static [&'static str], &'static str)],
 }
@@ -162,7 +162,7 @@ macro_rules! table {
             line: $line,
         },)+)+];
 
-        // Only build.rs and the tests use the following constants, so the program does not contain them.
+        // Only build.rs and the tests use the paragraphs and the examples, so the program does not contain them.
 
         /// The man page's paragraph for each option, in the order of the table.
         pub const PARAGRAPHS: &[&str] = &[$($(concat!($($text),+),)+)+];

@@ -1,4 +1,4 @@
-//! The help texts: all options, one screen with the most used options, and the usage.
+//! The help texts: all options (`--help`), one screen with the most used options (`-h`), and the usage.
 
 use alloc::vec::Vec;
 
@@ -6,7 +6,7 @@ use super::flags::{FLAGS, Id};
 use super::lookup::{COUNT, FlagSet, rows, unpack};
 use crate::logic::base::text::split_byte;
 
-/// The parts of the help texts, compressed by build/pack.rs.
+/// Declares a static for each part of the help texts. build/pack.rs has compressed the parts.
 macro_rules! parts {
     ($($part:ident $name:literal)*) => {
         $(static $part: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".txt"));)*
@@ -29,7 +29,7 @@ pub struct ToolText {
     pub bytes: Vec<u8>,
     /// The descriptor to print it to: 1 or 2.
     pub to: i32,
-    /// vsrun's exit status after the text.
+    /// vsrun's exit status after it has printed the text.
     pub status: u8,
 }
 
@@ -52,10 +52,10 @@ const COMMON_OPTIONS: FlagSet = FlagSet::of(&[
     Id::Ready,
 ]);
 
-/// The bit in [`ROW_BITS`] of an option that is in [`COMMON_OPTIONS`].
+/// The bit that is set in [`ROW_BITS`] for the options in [`COMMON_OPTIONS`].
 const IS_COMMON: u8 = 1 << 7;
 
-/// For each option, in the order of the table, its chapter's index and [`IS_COMMON`].
+/// For each option, in the order of the table, the index of its chapter, and the bit [`IS_COMMON`].
 #[allow(clippy::indexing_slicing, reason = "at compile time, where it would be seen")]
 static ROW_BITS: [u8; COUNT] = {
     let mut bits = [0; COUNT];
@@ -77,11 +77,11 @@ pub enum Help {
     All,
     /// `-h`: one screen, with the most used options.
     Short,
-    /// The usage, which a command line without arguments prints.
+    /// The usage, which vsrun prints if it has no arguments.
     Usage,
 }
 
-/// The help text, ready to be printed.
+/// The whole help text, decompressed.
 pub fn help(which: Help) -> Vec<u8> {
     let mut text = Vec::new();
     unpack(USAGE, &mut text);

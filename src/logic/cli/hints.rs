@@ -1,4 +1,4 @@
-//! Errors about wrong usage: the name that was probably meant, or the values that are allowed.
+//! Errors about wrong usage. They suggest the name that was probably meant, or list the allowed values.
 
 use alloc::vec::Vec;
 
@@ -15,14 +15,14 @@ use crate::logic::base::time::{parse_number, split_number};
 use crate::logic::plan::limits::{CAPABILITIES, index_of_name};
 use crate::logic::supervisor::signal_action::ACTIONS;
 
-/// Names of options in other tools, each with vsrun's own name for the same.
+/// Names of options of other programs, each with the name of vsrun's option for the same purpose.
 const FOREIGN_NAMES: &[u8] =
     b"chuid=user,setuid=user,uid=user,gid=user,chroot=root,chdir=work-dir,cwd=work-dir,pid=pidfile,\
 make-pidfile=pidfile,environment=env,daemon=background,daemonize=background,detach=background,nodaemon=foreground,\
 config=args,dry-run=check,test=check,ulimit=limit,cap-add=caps,kill=stop,retry=stop-timeout,respawn=restart,\
 exec= COMMAND,start= COMMAND,startas= COMMAND";
 
-/// The last part of the error about an option whose value with the index `at` is missing.
+/// The last part of an error: that the value of this option with the index `at` is missing.
 pub fn missing_value(row: &FlagRow, at: usize) -> Object<'static> {
     let mut names = split_byte(row.values(), b' ');
     let (first, Some(second)) = (names.next().unwrap_or_default(), names.rest) else {
@@ -35,7 +35,7 @@ pub fn missing_value(row: &FlagRow, at: usize) -> Object<'static> {
 /// The error for an unknown option, such as `unknown option --pidfil: did you mean --pidfile?`
 #[inline(never)]
 pub fn unknown_option(name: &[u8]) -> Error {
-    // If the name contains a blank, one line of a file of --args, or one quoted word, was meant as two arguments.
+    // A name that contains a blank comes from a line of an --args file, or a quoted word, with two arguments in it.
     let mut words = split_byte(name, b' ');
     let first = words.next().unwrap_or_default();
     if let Some(rest) = words.rest {
@@ -57,7 +57,7 @@ pub fn unknown_option(name: &[u8]) -> Error {
     }
 }
 
-/// The error for a malformed value.
+/// The error for a malformed value of an option.
 #[inline(never)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "most options have no list of names")]
 pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Error {
@@ -96,7 +96,7 @@ pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Error {
     })
 }
 
-/// Makes the error for an unknown name: the name that was probably meant, or all that are allowed.
+/// Makes the error for an unknown name: it suggests the most similar one of `names`, or lists `all` if none is similar.
 pub fn unknown_name(problem: Problem, word: &[u8], names: &[u8], all: &[u8]) -> Error {
     let meant = nearest(word, names);
     let mut list = Vec::new();
@@ -128,7 +128,7 @@ fn unknown_signal(word: &[u8]) -> Option<Error> {
     })
 }
 
-/// What is wrong in a malformed `SIGNAL=ACTION` of `--on-signal`; None if only the option's `rejection` says it.
+/// What is wrong in a malformed `SIGNAL=ACTION` of `--on-signal`; None if only the general text of the option fits.
 fn malformed_action(value: &[u8]) -> Option<Object<'static>> {
     let mut halves = split_byte(value, b'=');
     let signal = unknown_signal(halves.next()?);
@@ -141,7 +141,7 @@ fn malformed_action(value: &[u8]) -> Option<Object<'static>> {
         None if index_of_name(ACTIONS, action).is_some() => None,
         None => {
             let error = unknown_name(Problem::UnknownAction, action, ACTIONS, ACTIONS);
-            // The error lists all actions, because none is similar. The list needs `forward:SIGNAL` too.
+            // If no action has a similar name, the error lists all actions. `forward:SIGNAL` is missing in that list.
             let lists = matches!(error.objects, [_, Object::Name(_), ..]);
             Some(if lists { error.reason(Reason::OrForward) } else { error })
         }
@@ -174,7 +174,7 @@ fn rejection_reason(row: &FlagRow, value: &[u8]) -> Object<'static> {
     reason.map_or(Object::None, Object::Reason)
 }
 
-/// Suggests a duration in place of one with an unknown unit: `5min` for `5m`.
+/// Suggests a duration in place of one with an unknown unit: `5min` for `5m`. `Object::None` if none is similar.
 fn suggested_unit(value: &[u8]) -> Object<'static> {
     let Some((_, unit)) = split_number(value) else { return Object::None };
     let meant: &[u8] = match unit.to_ascii_lowercase().as_slice() {
@@ -185,7 +185,7 @@ fn suggested_unit(value: &[u8]) -> Object<'static> {
         _ => return Object::None,
     };
     if unit == meant {
-        // The unit is right: the number is too large, or zero.
+        // The unit of the duration is right, so its number is too large, or zero.
         return Object::None;
     }
     let number = value.strip_suffix(unit).unwrap_or(value);

@@ -1,4 +1,4 @@
-//! The table of options as the program contains it: one text, from which it makes the help and reads the command line.
+//! The table of options as the program contains it: one text, from which vsrun makes the help and looks options up.
 
 use lexopt::Arg;
 
@@ -8,8 +8,8 @@ use crate::logic::base::packed;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::split_byte;
 
-/// A line for each option, in the order of the table, with four fields between tabs: the names and the kinds of the
-/// values (`-u,--user user`), the names of the values (`USER[:GROUP]`), the help line, and the error's words after a
+/// The table of options, with one line for each option and four fields between tabs: the names and the kinds of the
+/// values (`-u,--user user`), the names of the values (`USER[:GROUP]`), the help line, and what the error says about a
 /// malformed value. The last two fields are compressed.
 const OPTION_TABLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/options.txt"));
 /// The number of options.
@@ -75,7 +75,7 @@ const REPEATABLE: FlagSet = {
     FlagSet(set)
 };
 
-/// The lines of `OPTION_TABLE`.
+/// The lines of `OPTION_TABLE`, one for each option.
 pub fn rows() -> impl Iterator<Item = &'static [u8]> {
     split_byte(OPTION_TABLE, b'\n').filter(|line| line.starts_with(b"-"))
 }
@@ -88,7 +88,7 @@ pub fn unpack(packed: &[u8], text: &mut Vec<u8>) {
     });
 }
 
-/// The output of `--help-completion`: a line for each option, then one for the arguments.
+/// The output of `--help-completion`: a line for each option, then a line for COMMAND.
 pub fn completion() -> Vec<u8> {
     let mut text = Vec::new();
     for line in rows().chain([&b"command 1 none"[..]]) {
@@ -98,7 +98,7 @@ pub fn completion() -> Vec<u8> {
     text
 }
 
-/// The row of an option of the table.
+/// The row of one option in the table of options.
 #[derive(Clone, Copy)]
 pub struct FlagRow {
     /// The identifier of the option.
@@ -110,7 +110,7 @@ pub struct FlagRow {
     line: &'static [u8],
 }
 
-/// The long names of all options, in the order of the table.
+/// The long name and the identifier of each option, in the order of the table.
 pub fn long_names() -> impl Iterator<Item = (&'static [u8], Id)> {
     rows().filter_map(split_row).map(|(_, name, _)| name).zip(IDS.iter().copied())
 }
@@ -126,7 +126,8 @@ pub fn long_name(wanted: Id) -> &'static [u8] {
     long_names().find(|(_, id)| *id == wanted).map_or(&[], |(name, _)| name)
 }
 
-/// Splits the first field of a line: the letter of the short name, the long name, and the kinds of the values.
+/// Splits the first field of a line of the table into the letter of the short name (None if there is none), the long
+/// name, and the kinds of the values.
 fn split_row(line: &'static [u8]) -> Option<(Option<char>, &'static [u8], &'static [u8])> {
     let mut halves = split_byte(split_byte(line, b'\t').next()?, b' ');
     Some(match halves.next()? {
@@ -136,7 +137,7 @@ fn split_row(line: &'static [u8]) -> Option<(Option<char>, &'static [u8], &'stat
 }
 
 impl FlagRow {
-    /// Finds the option with this name.
+    /// Finds the option with this short or long name.
     pub fn find(arg: &Arg<'_>) -> Option<Self> {
         for (line, id) in rows().zip(IDS.iter().copied()) {
             let (short, name, kinds) = split_row(line)?;
@@ -157,7 +158,7 @@ impl FlagRow {
         self.field(1)
     }
 
-    /// The error's words after a malformed value (`is not ...`), compressed.
+    /// What the error says about a malformed value (`is not ...`), as a compressed text.
     pub fn rejection(&self) -> &'static [u8] {
         self.field(3)
     }
@@ -176,7 +177,7 @@ impl FlagRow {
         if self.kinds == b"none" { 0 } else { split_byte(self.kinds, b' ').count() }
     }
 
-    /// The index of a value among the option's `choices=`.
+    /// The index of a value among the option's `choices=`; None if it is not one of them.
     fn choice(&self, value: &[u8]) -> Option<usize> {
         split_byte(self.choices(), b',').position(|choice| choice == value)
     }

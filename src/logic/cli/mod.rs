@@ -1,6 +1,6 @@
 //! The command line: the table of options, its parser, and the checks for options that do not fit together.
 
-// `flags` is the first module, because a macro (`all_flags!`) is known only to the modules after it.
+// `flags` has to be the first module, because its macro `all_flags!` is known only to the modules after it.
 #[macro_use]
 pub mod flags;
 

@@ -33,17 +33,17 @@ enum Tool {
 #[derive(Clone, Copy, Debug)]
 pub struct ToolName {
     tool: Tool,
-    /// The name, as in the usage and in error messages.
+    /// The name by which vsrun was called, for the usage text and error messages.
     pub name: &'static [u8],
 }
 
-/// The exit status of all five tools for wrong usage, and for most other failures.
+/// The exit status of tini, catatonit, dumb-init, gosu and su-exec for wrong usage, and for most other failures.
 const TOOL_FAILURE: u8 = exit::TOOL_FAILED;
-/// The environment variable with further options of vsrun.
+/// The environment variable that adds options of vsrun to the command line of an init.
 pub const ARGS_VARIABLE: &[u8] = b"VSRUN_ARGS";
 
 impl ToolName {
-    /// The tool that the last component of `argv[0]` names.
+    /// The tool that the last component of `argv[0]` names; None if it is vsrun's own or an unknown name.
     pub fn from_argv0(argv0: StaticCStr) -> Option<Self> {
         const NAMES: &[u8] = b"docker-init,podman-init,tini,tini-static,catatonit,dumb-init,gosu,su-exec";
         let name = argv0.to_bytes().rsplit(|byte| *byte == b'/').next()?;
@@ -63,7 +63,7 @@ impl ToolName {
     }
 }
 
-/// Attributes of vsrun's own process, which it has inherited from its caller, as far as the translation needs them.
+/// Attributes that vsrun has inherited from its caller, as far as the translation of a tool's command line needs them.
 pub struct InheritedAttributes {
     /// The user id of the process.
     pub uid: u32,
@@ -90,16 +90,16 @@ enum ToolRequest {
     License,
 }
 
-/// The result of reading a tool's command line.
+/// A tool's command line during its translation: what it consists of, and what it means for vsrun.
 struct ToolCommandLine<'a> {
     called: ToolName,
     words: &'a [StaticCStr],
     caller: &'a InheritedAttributes,
     personality: &'static mut Personality,
     options: &'a mut Options,
-    /// The signals whose action differs from that of `--init`.
+    /// The signals that have another action than with `--init`, each with its action.
     signals: Vec<(Signal, SignalAction)>,
-    /// How much is reported: from 1 (only errors) to 3 (every step).
+    /// How much vsrun records: errors only (0 and 1), its usual records (2), or every step too (3 and more).
     verbosity: u8,
 }
 
@@ -147,10 +147,10 @@ pub fn translate(
     Ok(Request::Text(ToolText { bytes: parts.concat(), to, status }))
 }
 
-/// The line that follows a tool's usage.
+/// The line that vsrun prints after the usage of a tool.
 const USAGE_FOOTER: &[u8] =
     concat!("\nThis is vsrun ", env!("CARGO_PKG_VERSION"), ": see OTHER NAMES in vsrun(8).\n").as_bytes();
-/// The end of a tool's version line.
+/// The end of a tool's version line: the version of vsrun.
 const VERSION_SUFFIX: &[u8] = concat!(" (vsrun ", env!("CARGO_PKG_VERSION"), ")\n").as_bytes();
 
 /// What a tool does.
@@ -170,7 +170,7 @@ struct ToolSyntax {
     long: &'static [u8],
     /// The usage, without the tool's name at the beginning.
     usage: &'static [u8],
-    /// The tool's version, without that of vsrun.
+    /// The version text of the tool, which the version of vsrun follows.
     version: &'static [u8],
 }
 
@@ -196,7 +196,8 @@ impl ToolCommandLine<'_> {
         if verbosity > 2 {
             options.given.insert(Id::Debug);
         }
-        // An init records only errors, like the tool, unless an option requests more records or makes it a manager.
+        // An init records only errors, as the tool does, unless an option requests more records or makes vsrun a
+        // manager.
         personality.records_only_errors &= options.quiet.is_none() && options.is_quiet();
         options.personality = personality;
         options.insert_port_socket();

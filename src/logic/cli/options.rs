@@ -21,16 +21,16 @@ use crate::logic::supervisor::policy::{AtExit, Restart, RestartLimit};
 use crate::logic::supervisor::readiness::Ready;
 use crate::logic::supervisor::signal_action::SignalAction;
 
-/// The longest time that a manager waits, at its end, for its logger or rotator to write what the server has written.
+/// The longest time that an exiting manager waits for its logger or rotator to write the rest of the output.
 pub const LOG_CHILD_WAIT: Span = Span::secs(5);
 
 /// The options of a command line. An option with the value None was not given.
 #[derive(Debug, Default)]
 #[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct Options {
-    /// True if the last of `--background` and `--foreground` is the former.
+    /// True if `--background` was given, and no `--foreground` after it.
     pub background: bool,
-    /// True if the last of `--quiet` and `--no-quiet` is the former.
+    /// The last of `--quiet` (true) and `--no-quiet` (false).
     pub quiet: Option<bool>,
     /// The value of `--syslog-usage`.
     pub syslog_usage: Option<SyslogUsage>,
@@ -40,7 +40,7 @@ pub struct Options {
     pub restart: Option<Restart>,
     /// The value of `--stop-signal`.
     pub stop_signal: Option<Signal>,
-    /// What differs because vsrun was called by another tool's name.
+    /// How vsrun behaves because it was called by its own name or by that of another tool.
     pub personality: &'static Personality,
     /// The set of options that were given, including those without a value.
     pub given: FlagSet,
@@ -164,7 +164,7 @@ pub struct ManagerFiles {
 }
 
 impl Options {
-    /// The options of a command line that gives none. Not inlined: the function is long, and has two callers.
+    /// The options of a command line without options. Not inlined, because the function is long and has two callers.
     #[inline(never)]
     pub fn none() -> Self {
         Self::default()
@@ -194,15 +194,15 @@ impl Options {
         self.on_signal.iter().any(|(_, action)| matches!(action, SignalAction::End(_)))
     }
 
-    /// True if only warnings and errors are recorded. On standard error, an init is silent as long as nothing fails.
+    /// True if only warnings and errors are recorded. This is the default of `--init` without options about records.
     pub fn is_quiet(&self) -> bool {
         const RECORD_OPTIONS: [Id; 3] = [Id::Syslog, Id::Logdir, Id::Debug];
         let records = RECORD_OPTIONS.into_iter().any(|id| self.has(id)) || self.syslog_usage.is_some();
         self.quiet.unwrap_or(self.has(Id::Init) && !records)
     }
 
-    /// The pidfile through which the server is controlled. The manager's pidfile is preferred, because it leads to both
-    /// processes.
+    /// The pidfile through which the server is controlled. The pidfile of the manager is preferred, because it leads to
+    /// the manager and to the server.
     pub fn control_file(&self) -> Option<StaticCStr> {
         self.manager.and_then(|managed| managed.pidfile).or(self.pidfile)
     }
@@ -214,9 +214,9 @@ impl Options {
         Span(spans.iter().flatten().fold(0, |sum: u64, span| sum.saturating_add(span.0)))
     }
 
-    /// True if the server inherits the descriptors above 2 that vsrun has inherited. It does only under another tool's
-    /// name, without `--root`, because a descriptor could lead out of that, and without sockets or `--ready fd:N`,
-    /// which need these numbers.
+    /// True if the server inherits the descriptors above 2 that vsrun has inherited. This is so only under another
+    /// tool's name, and only without `--root`, because a descriptor could lead out of the new root, and without sockets
+    /// and `--ready fd:N`, which need these numbers.
     pub fn keeps_descriptors(&self) -> bool {
         let needs_numbers = !self.listen.is_empty() || matches!(self.ready, Some(Ready::Newline(_)));
         self.personality.inherits_callers_state && self.root.is_none() && !needs_numbers

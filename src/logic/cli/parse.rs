@@ -82,8 +82,8 @@ pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) 
     request_from(options, end, words.count_after_file()).map_err(all)
 }
 
-/// Reads options until one of them decides the request, or is wrong. Also returns how many arguments have been read;
-/// one that is read in part counts too.
+/// Reads options until one of them decides the request, or is wrong. Also returns the number of arguments that have
+/// been read, including one of which only a part has been read.
 pub(super) fn read_all(
     words: &[StaticCStr],
     options: &mut Options,
@@ -125,7 +125,7 @@ fn args_option_index(words: &[StaticCStr], done: usize) -> usize {
     if joined { last } else { last.saturating_sub(1) }
 }
 
-/// An option that decides what happens, whatever options follow it.
+/// An option that decides what vsrun does, whatever options follow it.
 pub(super) enum DecidingOption {
     /// An option that is a request itself, such as `--help`.
     Request(Request),
@@ -133,7 +133,7 @@ pub(super) enum DecidingOption {
     File(StaticCStr),
 }
 
-/// Reads the options to their end, or to the first one that decides the request.
+/// Reads the options up to the first one that decides the request. None if no option does.
 fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<DecidingOption>> {
     while let Some(arg) = parser.next().map_err(usage_error)? {
         options.count += 1;
@@ -200,7 +200,7 @@ fn usage_error(error: lexopt::Error) -> Error {
         UnexpectedOption(option) => (Problem::UnknownLetter, option),
         UnexpectedValue { option, .. } => (Problem::UnexpectedValue, option),
         MissingValue { option } => (Problem::MissingValue, option.unwrap_or_default()),
-        // lexopt reports these errors only from functions that vsrun does not call.
+        // lexopt reports errors of other kinds only from functions that vsrun does not call.
         lexopt::Error::UnexpectedArgument(_)
         | lexopt::Error::ParsingFailed { .. }
         | lexopt::Error::NonUnicodeValue(_)

@@ -1,4 +1,4 @@
-//! The request of `--probe`.
+//! The request of `--probe`: to run a probe once.
 
 use super::options::Options;
 use crate::logic::base::cstr::StaticCStr;
@@ -16,7 +16,7 @@ pub struct ProbeRequest {
 }
 
 impl ProbeRequest {
-    /// The request of `--probe`; None without that option. It can be combined with `--probe-timeout` only.
+    /// The request of `--probe`; None without that option. It is refused with any other option than `--probe-timeout`.
     ///
     /// # Errors
     /// Wrong usage, in one line.

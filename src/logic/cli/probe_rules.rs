@@ -35,7 +35,8 @@ fn is_answered_by_kernel(text: &StaticCStr, options: &Options) -> bool {
 /// True if a socket bound to `own` accepts connections to `address`.
 fn accepts(own: &[u8], address: &[u8]) -> bool {
     let (head, rest) = own.split_at_checked(4).unwrap_or_default();
-    // The first bytes of an address are its family and its port; only zeros after them mean every address.
+    // The first 4 bytes of a socket address are its family and its port. If all further bytes are zero, the socket is
+    // bound to every address.
     own == address || rest.iter().all(|byte| *byte == 0) && head.get(2..) == address.get(2..4)
 }
 

@@ -42,8 +42,8 @@ pub fn misplaced_option() -> Error {
     Error::new(Problem::MisplacedRc)
 }
 
-/// Removes the arguments after the service file from COMMAND, and returns the action that they name. `after` is their
-/// number.
+/// Removes the arguments after the service file from COMMAND, and returns the action that they name. `after` is the
+/// number of these arguments; None if there is no service file.
 ///
 /// # Errors
 /// Wrong usage, in one line: there is no file, the action is unknown, a further argument follows, or no pidfile shows

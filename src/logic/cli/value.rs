@@ -17,7 +17,7 @@ pub fn text(value: &[u8]) -> StaticCStr {
     leak_cstr(value.to_vec())
 }
 
-/// Parses a path; `-` means none.
+/// Parses a path. None for `-`, which stands for no path.
 pub fn path_or_dash(value: &[u8]) -> Option<StaticCStr> {
     (value != b"-").then(|| text(value))
 }
@@ -29,7 +29,7 @@ pub fn split_words(value: &[u8]) -> Option<Vec<StaticCStr>> {
     (!words.is_empty()).then_some(words)
 }
 
-/// Accepts `NAME=VALUE` with a NAME that is not empty.
+/// Parses `NAME=VALUE` with a NAME that is not empty.
 pub fn parse_assignment(value: &[u8]) -> Option<StaticCStr> {
     value.iter().position(|byte| *byte == b'=').filter(|at| *at > 0).map(|_| text(value))
 }
@@ -93,12 +93,12 @@ pub fn parse_limit(value: &[u8]) -> Option<Step> {
     (soft <= hard).then(|| Step::Limit(ResourceLimit { resource, soft, hard, text: text(value) }))
 }
 
-/// Parses a limit: a number, or `unlimited`.
+/// Parses a limit: a number, or `unlimited`, which is `u64::MAX`.
 pub fn parse_limit_value(text: &[u8]) -> Option<u64> {
     if text == b"unlimited" { Some(u64::MAX) } else { parse_number(text) }
 }
 
-/// Parses a nice value.
+/// Parses a nice value, from -20 to 19.
 pub fn parse_nice(value: &[u8]) -> Option<Step> {
     parse_integer(value, 20, 19).map(Step::Nice)
 }

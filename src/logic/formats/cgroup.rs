@@ -25,7 +25,7 @@ pub fn parse_setting(text: &[u8]) -> Option<CgroupSetting> {
     (is_name && !value.is_empty()).then(|| (leak_cstr(file.to_vec()), leak_cstr(value.to_vec())))
 }
 
-/// Splits the path of a group into the path of its parent and its own name.
+/// Splits the path of a control group into the path of its parent and its own name.
 pub fn split_path(dir: StaticCStr) -> (StaticCStr, StaticCStr) {
     let mut path = dir.to_bytes();
     while let [rest @ .., b'/'] = path
@@ -43,12 +43,13 @@ pub fn split_path(dir: StaticCStr) -> (StaticCStr, StaticCStr) {
     }
 }
 
-/// The controller that must be enabled for a file to exist. None for files that every group has.
+/// The controller that must be enabled for a file to exist, such as `memory` for `memory.max`. None for files that
+/// every group has.
 pub fn controller(file: &[u8]) -> Option<&[u8]> {
     split_byte(file, b'.').next().filter(|name| *name != b"cgroup")
 }
 
-/// The line of a group's file `cgroup.events` if processes are in the group or its subgroups.
+/// The line that a group's file `cgroup.events` contains if processes are in the group or its subgroups.
 pub const POPULATED: &[u8] = b"populated 1";
 
 /// True if one of the parts of a text, split at `separator`, equals `part`.

@@ -1,10 +1,10 @@
-//! Why an exec failed, in words for messages.
+//! The causes of a failed exec, and the text of each for messages.
 
 phrases! {
     /// Why an exec failed, as far as the file system shows. The child sends the number of the cause to its parent. The
     /// text has a `%` in place of the path.
     ExecFailure {
-        // Nothing is known except the errno.
+        // The cause of a failed exec of which nothing is known except the errno.
         Plain = "",
         NoInterpreter = " (the file is there, but the interpreter of its #! line, '%', is not%)",
         NoLoader = " (the file is there, but its ELF loader '%' is not)",
@@ -20,7 +20,7 @@ phrases! {
         NotHere = " (looked for in the directory '%')",
         Uncovered = " (no --rox or --rwx covers '%')",
         UncoveredDir = " (no --ro, --rox, --rw or --rwx covers '%')",
-        // One of the three files is not covered. Which one it is, is unknown.
+        // No Landlock rule covers at least one of COMMAND, its interpreter and its ELF loader; which one is unknown.
         Confined = " (no --rox or --rwx covers '%', its interpreter or its ELF loader)",
     }
 }

@@ -15,7 +15,7 @@ pub const HEADER_SIZE: usize = 4096;
 /// The type of a file, from its first bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Executable<'a> {
-    /// A script, with the text after its `#!`.
+    /// A script, with the path of its interpreter: the first word after its `#!`.
     Script(&'a [u8]),
     /// A program for this machine, with the path of its ELF loader if it needs one.
     Elf(Option<&'a [u8]>),
@@ -25,16 +25,16 @@ pub enum Executable<'a> {
     Unknown,
 }
 
-/// The ELF class and machine of a program.
+/// The ELF class and the machine number of a program.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
     /// 1 for 32 bits, 2 for 64 bits (`EI_CLASS` of elf(5)).
     pub class: u8,
-    /// The machine (`e_machine` of elf(5)).
+    /// The number of the machine (`e_machine` of elf(5)).
     pub number: u16,
 }
 
-/// The machine that this vsrun was built for: the kernel can execute programs for it.
+/// The machine that vsrun was built for. The kernel can execute programs for this machine.
 pub const NATIVE_MACHINE: Machine = Machine {
     class: if cfg!(target_pointer_width = "64") { 2 } else { 1 },
     number: if cfg!(target_arch = "x86_64") {
@@ -65,8 +65,8 @@ pub fn classify(head: &[u8], here: Machine) -> Executable<'_> {
     }
     let elf = Elf { head, wide: head.get(4) == Some(&2), big: head.get(5) == Some(&2) };
     match (head.get(4), elf.number(18, 2)) {
-        // e_type, in either byte order: 2 and 3 are programs. Object files, core dumps and files that are too short are
-        // not.
+        // The ELF type (e_type) is 2 or 3 for programs, in either byte order. Object files, core dumps and files that
+        // are too short have another.
         _ if !matches!(head.get(16).max(head.get(17)), Some(2 | 3)) => Executable::Unknown,
         (Some(class), Some(machine)) if *class == here.class && machine == u64::from(here.number) => {
             Executable::Elf(elf.loader())
@@ -80,7 +80,7 @@ pub fn classify(head: &[u8], here: Machine) -> Executable<'_> {
     }
 }
 
-/// The bytes of an ELF file, with its class and byte order; see elf(5).
+/// The first bytes of an ELF file, with its class and byte order; see elf(5).
 struct Elf<'a> {
     head: &'a [u8],
     wide: bool,
@@ -116,12 +116,12 @@ impl<'a> Elf<'a> {
 }
 
 impl ExecFailure {
-    /// The cause with this number.
+    /// The cause with this number; `Plain` if no cause has it.
     pub fn from_number(number: u8) -> Self {
         Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Plain)
     }
 
-    /// The number of the cause.
+    /// The number of the cause, which `from_number` converts back.
     pub fn number(self) -> u8 {
         self as u8
     }
@@ -131,9 +131,9 @@ impl ExecFailure {
 pub struct CauseDisplay<'a> {
     /// Why the exec failed.
     pub cause: ExecFailure,
-    /// The path, as the process saw it from inside its root.
+    /// The path as the failed process saw it, from inside its root directory.
     pub path: &'a [u8],
-    /// The path outside of the root, on the host; empty if it is the same.
+    /// The same path outside of that root directory, on the host; empty if it is no other path.
     pub host: &'a [u8],
 }
 

@@ -1,9 +1,9 @@
-//! Options: the state of a running server, the commands that control it, and probes of it.
+//! The options that report the state of a running server, control it, and probe it.
 
 macro_rules! control {
     ($join:ident $($joined:tt)*) => { $join! { $($joined)*
 
-    /// The state of a running server, the commands that control it, and probes of it.
+    /// Options that report the state of a running server, control it, and probe it.
     Control "Control: by the pidfile's lock, with no daemon to talk to" {
 
     Status "status" {

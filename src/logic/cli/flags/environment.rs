@@ -1,9 +1,9 @@
-//! Options: the server's variables, attributes and resource limits.
+//! The options that set the server's environment variables, attributes and resource limits.
 
 macro_rules! environment {
     ($join:ident $($joined:tt)*) => { $join! { $($joined)*
 
-    /// The server's variables, attributes and resource limits.
+    /// Options that set the server's environment variables, attributes and resource limits.
     Environment "Environment and limits" {
 
     Env "env" 'e' {

@@ -1,9 +1,9 @@
-//! Options: service files, and the check of a start without starting anything.
+//! The options for service files, and for checking a start without starting anything.
 
 macro_rules! files {
     ($join:ident $($joined:tt)*) => { $join! { $($joined)*
 
-    /// Service files, and the check of a start without starting anything.
+    /// Options for service files, and for checking a start without starting anything.
     Files "Files and checks" {
 
     Check "check" {

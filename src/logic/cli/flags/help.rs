@@ -1,9 +1,9 @@
-//! Options: help about vsrun.
+//! The options that print help about vsrun.
 
 macro_rules! help {
     ($join:ident $($joined:tt)*) => { $join! { $($joined)*
 
-    /// Help about vsrun.
+    /// Options that print help about vsrun.
     Help "Help" {
 
     Help "help" 'h' {

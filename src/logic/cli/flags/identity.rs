@@ -1,9 +1,9 @@
-//! Options: the server's user and rights.
+//! The options that set the server's user and rights.
 
 macro_rules! identity {
     ($join:ident $($joined:tt)*) => { $join! { $($joined)*
 
-    /// The server's user and rights.
+    /// Options that set the server's user and rights.
     Identity "Identity" {
 
     User "user" 'u' {

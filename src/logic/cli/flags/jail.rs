@@ -1,9 +1,9 @@
-//! Options: the files, ports and processes that the server can reach.
+//! The options that limit the files, ports and processes that the server can reach.
 
 macro_rules! jail {
     ($join:ident $($joined:tt)*) => { $join! { $($joined)*
 
-    /// The files, ports and processes that the server can reach.
+    /// Options that limit the files, ports and processes that the server can reach.
     Jail "Jail" {
 
     Root "root" 'r' {

@@ -1,9 +1,9 @@
-//! Options: where the server's output and vsrun's own records go.
+//! The options that decide where the server's output and vsrun's own records go.
 
 macro_rules! output {
     ($join:ident $($joined:tt)*) => { $join! { $($joined)*
 
-    /// Where the server's output and vsrun's own records go.
+    /// Options that decide where the server's output and vsrun's own records go.
     Output "Output" {
 
     Syslog "syslog" 's' {

@@ -1,9 +1,9 @@
-//! Options: how the server shows that it is ready and healthy.
+//! The options that say how the server shows that it is ready and healthy.
 
 macro_rules! readiness {
     ($join:ident $($joined:tt)*) => { $join! { $($joined)*
 
-    /// How the server shows that it is ready and healthy.
+    /// Options that say how the server shows that it is ready and healthy.
     Readiness "Readiness and health" {
 
     Ready "ready" {

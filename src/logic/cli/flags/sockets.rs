@@ -1,9 +1,9 @@
-//! Options: the listening sockets that the server inherits.
+//! The options for listening sockets that the server inherits.
 
 macro_rules! sockets {
     ($join:ident $($joined:tt)*) => { $join! { $($joined)*
 
-    /// The listening sockets that the server inherits.
+    /// Options for listening sockets that the server inherits.
     Sockets "Sockets" {
 
     Port "port" {

@@ -1,9 +1,9 @@
-//! Options: how the server is started.
+//! The options that decide how the server is started.
 
 macro_rules! starting {
     ($join:ident $($joined:tt)*) => { $join! { $($joined)*
 
-    /// How the server is started.
+    /// Options that decide how the server is started.
     Starting "Starting" {
 
     Pidfile "pidfile" 'p' {

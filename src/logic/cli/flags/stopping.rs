@@ -1,9 +1,9 @@
-//! Options: how the server is stopped.
+//! The options that decide how the server is stopped.
 
 macro_rules! stopping {
     ($join:ident $($joined:tt)*) => { $join! { $($joined)*
 
-    /// How the server is stopped.
+    /// Options that decide how the server is stopped.
     Stopping "Stopping" {
 
     StopSignal "stop-signal" {

@@ -1,9 +1,9 @@
-//! Options: what vsrun does while it supervises the server.
+//! The options that decide what vsrun does while it supervises the server.
 
 macro_rules! supervising {
     ($join:ident $($joined:tt)*) => { $join! { $($joined)*
 
-    /// What vsrun does while it supervises the server.
+    /// Options that decide what vsrun does while it supervises the server.
     Supervising "Staying, and keeping the server alive" {
 
     Manager "manager" 'm' {

@@ -11,7 +11,7 @@ use crate::logic::base::time::{parse_number, split_number};
 use crate::logic::plan::personality::{FailureStatuses, Session};
 use crate::logic::supervisor::signal_action::SignalAction;
 
-/// Adds a rewrite of the option `-r` to the actions of the signals.
+/// Adds a value of dumb-init's option `-r` (`--rewrite`) to the actions of the signals.
 pub(super) fn add_rewrite(signals: &mut Vec<(Signal, SignalAction)>, value: &[u8]) -> Result<()> {
     let (signal, action) = parse_rewrite(value).ok_or_else(|| Error::of(Problem::ToolRewrite, value))?;
     // If a signal is rewritten twice, the last rewrite counts.
@@ -53,8 +53,8 @@ pub(super) fn apply_signals(line: &mut ToolCommandLine<'_>, session: Session) {
         None => Some(Signal::TERM),
     };
     for signal in TERMINAL_STOP_SIGNALS {
-        // The command's session has no shell, so its process group is orphaned, and the kernel ignores these signals
-        // where they have their default action. Only STOP stops the command.
+        // The command's session has no shell, so its process group is orphaned, and the kernel ignores TSTP, TTIN and
+        // TTOU where they have their default action. Only STOP stops the command.
         if signals.iter().all(|(known, _)| *known != signal) {
             signals.push((signal, SignalAction::Forward(Signal::STOP)));
         }

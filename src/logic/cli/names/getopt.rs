@@ -36,7 +36,7 @@ impl<'a> Getopt<'a> {
         Some(first.to_bytes())
     }
 
-    /// Returns the next option: its letter and its value. None if the command follows.
+    /// Returns the next option: its letter and its value. None after the last option.
     ///
     /// # Errors
     /// Wrong usage, in the words of getopt(3).
@@ -69,7 +69,7 @@ impl<'a> Getopt<'a> {
         value.map(|value| Some((*letter, value))).ok_or_else(|| Error::of(problem, &[*letter]))
     }
 
-    /// Parses a long option, whose name may be shortened.
+    /// Parses a long option, whose name may be shortened. Returns its letter and its value.
     fn long(&mut self, word: &'static [u8]) -> Result<(u8, &'static [u8])> {
         let mut halves = split_byte(word, b'=');
         let (name, value) = (halves.next().unwrap_or_default(), halves.rest);
@@ -106,8 +106,8 @@ impl<'a> Getopt<'a> {
         Some(self.letters.get(at + 1) == Some(&b':'))
     }
 
-    /// The words that have not been read, without the first `--` among them. If a `--` has already ended the options,
-    /// none is removed. This is for tools that accept a `--` after the first word of the command too.
+    /// The words that have not been read, without the first `--` among them; if a `--` has already ended the options,
+    /// all words. This is for tools that accept a `--` after the first word of the command too.
     pub fn command(&self) -> alloc::vec::Vec<StaticCStr> {
         let mut command = self.words.to_vec();
         if !self.ended

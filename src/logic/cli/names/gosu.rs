@@ -1,4 +1,4 @@
-//! gosu 1.19 and su-exec 0.3: run a command as another user.
+//! The command lines of gosu 1.19 and su-exec 0.3, which run a command as another user.
 
 use super::{TOOL_FAILURE, Tool, ToolCommandLine, ToolRequest, ToolSyntax};
 use crate::logic::base::error::{Error, Result};

@@ -1,5 +1,5 @@
-//! The inits tini, catatonit and dumb-init: a table of their options, and one loop that reads them. A letter has the
-//! same meaning in all of them.
+//! The command lines of the inits tini, catatonit and dumb-init: a table of their options, and one loop that reads
+//! them. An option letter has the same meaning in all of them.
 
 use super::getopt::Getopt;
 use super::{TOOL_FAILURE, Tool, ToolCommandLine, ToolRequest, ToolSyntax, dumb_init, tini};
@@ -19,7 +19,7 @@ pub(super) const CATATONIT: ToolSyntax = ToolSyntax {
     letters: b"ghLPV",
     long: b"Vversion",
     usage: b" [-ghLPV] [--] PROGRAM [ARG]...",
-    // Docker searches this text for `tini version`.
+    // Docker searches the version text of its init for `tini version`.
     version: b"tini version 0.2.1_catatonit",
 };
 pub(super) const DUMB_INIT: ToolSyntax = ToolSyntax {
@@ -29,8 +29,8 @@ pub(super) const DUMB_INIT: ToolSyntax = ToolSyntax {
     version: b"dumb-init v1.2.5",
 };
 
-/// ILL, TRAP, ABRT, BUS, FPE, SEGV and SYS, which the kernel sends for an error in the init itself. tini and catatonit
-/// do not handle them.
+/// The set of the signals ILL, TRAP, ABRT, BUS, FPE, SEGV and SYS, which the kernel sends for an error in the init
+/// itself. tini and catatonit do not handle them.
 pub(super) const FAULT_SIGNALS: u64 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 30;
 
 /// Parses the command line and the environment variables of an init.
@@ -57,7 +57,7 @@ pub(super) fn read(line: &mut ToolCommandLine<'_>, syntax: &ToolSyntax) -> Resul
             b'r' => dumb_init::add_rewrite(&mut line.signals, value)?,
             b'c' => single = true,
             b'P' => pauses = true,
-            // The option `-s` changes nothing, because vsrun always adopts orphans.
+            // tini's option `-s` changes nothing, because vsrun always adopts orphans.
             _ => {}
         }
     }
@@ -79,7 +79,7 @@ pub(super) fn read(line: &mut ToolCommandLine<'_>, syntax: &ToolSyntax) -> Resul
         return Ok(ToolRequest::Start);
     }
     (personality.session, personality.unhandled) = (Session::Group, FAULT_SIGNALS);
-    // A terminal's stop signals reach the command's group, so the init does not need to handle them.
+    // A terminal's stop signals reach the process group of the command, so the init does not need to handle them.
     let stops: &[Signal] =
         if tool == Tool::Tini { &tini::BACKGROUND_SIGNALS } else { &dumb_init::TERMINAL_STOP_SIGNALS };
     line.signals.extend(stops.iter().map(|signal| (*signal, SignalAction::Ignore)));

@@ -7,13 +7,13 @@ use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{parse_number, split_number};
 use crate::logic::plan::personality::FailureStatuses;
 
-/// Parses the value of `-p`: the name of a signal with `SIG`, in capital letters, and not a number.
+/// Parses the value of tini's option `-p`: the name of a signal with `SIG`, in capital letters, and not a number.
 pub(super) fn parse_signal(value: &[u8]) -> Result<Signal> {
     let name = value.strip_prefix(b"SIG").unwrap_or_default();
     Signal::named(name).ok_or_else(|| Error::of(Problem::ToolSignal, value))
 }
 
-/// Parses the value of `-e`, an exit status.
+/// Parses the value of tini's option `-e`, an exit status.
 pub(super) fn parse_status(value: &[u8]) -> Result<u8> {
     parse_number(value)
         .and_then(|number| u8::try_from(number).ok())
@@ -29,7 +29,7 @@ pub(super) fn apply_variables(line: &mut ToolCommandLine<'_>) {
     personality.failures = FailureStatuses::Tini(options.success_exit.unwrap_or_default());
     personality.forwards_to_group |= caller.env.get(b"TINI_KILL_PROCESS_GROUP").is_some();
     if let Some(level) = caller.env.get(b"TINI_VERBOSITY") {
-        // Parsed like atoi(3), which ignores what follows the digits.
+        // `TINI_VERBOSITY` is parsed as by atoi(3), which ignores what follows the digits.
         *verbosity = split_number(level).map_or(0, |(level, _)| u8::try_from(level).unwrap_or(u8::MAX));
     }
     if *verbosity == 0 {

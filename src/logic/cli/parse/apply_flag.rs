@@ -1,4 +1,4 @@
-//! Stores the values of the options, as the `sets` of their rows say.
+//! Stores the values of the options in the way that `sets` in the table of options says.
 
 use alloc::vec::Vec;
 
@@ -37,22 +37,22 @@ struct GivenValues<'a> {
 /// Where and how to store a value, for the forms of `sets` that many options use. Their code exists once, in
 /// `store_in_slot`, which saves 464 bytes.
 enum ValueSlot<'a> {
-    /// Any text, stored here.
+    /// The field for any text.
     Text(&'a mut Option<StaticCStr>),
-    /// A duration, stored here, and its smallest valid value.
+    /// The field for a duration, and the smallest valid duration.
     Duration(&'a mut Option<Span>, Span),
-    /// A value of a Landlock option.
+    /// The fields for the values of all Landlock options.
     Confine(&'a mut Confinement),
-    /// A control command, perhaps with a signal, and its pidfile.
+    /// The list for control commands, each with its pidfile.
     Control(&'a mut Vec<(ControlCommand, StaticCStr)>),
 }
 
 /// The code for each form of `sets` in the table of options. It either returns from `apply_flag` (true if it has stored
 /// the value, false if the value is malformed), or is a [`ValueSlot`], which says where and how to store the value.
 macro_rules! set {
-    // The option is a switch.
+    // A switch: an option without a value.
     ($given:ident) => { return true };
-    // The option decides the request: `read_options` handles it, and no value is stored.
+    // An option that decides the request: `read_options` handles it, and no value is stored.
     ($given:ident request,) => { return true };
     ($given:ident confine,) => { ValueSlot::Confine(&mut $given.options.confine) };
     ($given:ident control,) => { ValueSlot::Control(&mut $given.options.control) };
@@ -61,7 +61,7 @@ macro_rules! set {
     ($given:ident $field:ident = positive_duration,) => { ValueSlot::Duration(&mut $given.options.$field, Span(1)) };
     ($given:ident $field:ident = true,) => {{ $given.options.$field = true.into(); return true }};
     ($given:ident $field:ident = false,) => {{ $given.options.$field = false.into(); return true }};
-    // A list of what the words after `choices=` mean, in the order of these words.
+    // In `FIELD = [...]`, the list says what the words after `choices=` mean, in the order of these words.
     ($given:ident $field:ident = [$($choice:expr),+],) => {
         return store(&mut $given.options.$field, $given.row.choose($given.value, &[$($choice),+]))
     };
@@ -74,7 +74,7 @@ macro_rules! set {
         let parse: fn(&[u8]) -> Option<_> = $parser;
         return append(&mut $given.options.$field, parse($given.value))
     }};
-    // A function that gets the options and both values, and stores the values itself.
+    // Any other `sets` is a function that gets the options and both values, and stores the values itself.
     ($given:ident $apply:expr,) => {{
         let apply: fn(&mut Options, &[u8], &[u8]) -> bool = $apply;
         return apply($given.options, $given.value, $given.second)
@@ -113,7 +113,7 @@ macro_rules! set_all {
 
 all_flags!(set_all);
 
-/// Stores a value as `slot` says. Returns false if the value is malformed.
+/// Stores a value in the way that `slot` says. Returns false if the value is malformed.
 fn store_in_slot(slot: ValueSlot<'_>, id: Id, value: &[u8], second: &[u8]) -> bool {
     match slot {
         ValueSlot::Text(slot) => store(slot, Some(text(value))),
@@ -144,7 +144,8 @@ fn store<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
     slot.is_some()
 }
 
-/// Appends a value of an option that may be given more than once. Returns false for None: the value is malformed.
+/// Appends a value of an option that may be given more than once. Returns false for None, which means that the value is
+/// malformed.
 fn append<T>(list: &mut Vec<T>, value: Option<T>) -> bool {
     let Some(value) = value else { return false };
     list.push(value);
