@@ -5,9 +5,9 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::text::ArrayText;
 use crate::logic::base::time::{Span, split_number};
 
-/// The file of vsrun's own records.
+/// The name of the log file with vsrun's own records.
 pub const RECORDS_FILE: StaticCStr = c"vsrun.log";
-/// The file of the server's output.
+/// The name of the log file with the server's output.
 pub const OUTPUT_FILE: StaticCStr = c"logfile";
 
 /// How log files are rotated and kept.
@@ -19,14 +19,15 @@ pub struct LogPolicy {
     pub owner: Option<(u32, u32)>,
     /// The maximum size of the file of the server's output, in bytes, if there is a rotator.
     pub size: u64,
-    /// The number of renamed files of the server's output that are kept.
+    /// The maximum number of renamed files of the server's output. If there are more, the oldest are deleted.
     pub files: u64,
 }
 
-/// A file name that ends with a NUL.
+/// A file name, followed by a NUL.
 pub type FileName = ArrayText<64>;
 
-/// The highest number of a renamed file. A higher one is a date, or was planted to use up the numbers.
+/// The highest number that vsrun gives to a renamed file. A higher number in a name is a date, or another user planted
+/// it to use up the numbers.
 pub const MAX_NUMBER: u32 = 999_999;
 
 /// The number in the name of a renamed file: 7 in `logfile.7`, if `base` is `logfile`. None for any other name,
@@ -38,15 +39,16 @@ pub fn suffix_number(name: &[u8], base: StaticCStr) -> Option<u32> {
     }
 }
 
-/// The number in a name that prevents a renamed file from getting the same number: 7 in `logfile.7`, and in
-/// `logfile.7.gz`.
+/// The number that a renamed file cannot get, because the file `name` has it: 7 for `logfile.7` and for `logfile.7.gz`.
+/// None if `name` contains no such number.
 pub fn occupied_number(name: &[u8], base: StaticCStr) -> Option<u32> {
     split_rotated_name(name, base)
         .filter(|(_, rest)| rest.is_empty() || rest.starts_with(b"."))
         .map(|(number, _)| number)
 }
 
-/// The number after `base` and a dot in a name, and the rest of the name.
+/// Splits a name such as `logfile.7.gz` into the number after `base` and the dot, and the rest of the name. None if the
+/// name has no such number.
 fn split_rotated_name(name: &[u8], base: StaticCStr) -> Option<(u32, &[u8])> {
     let rest = name.strip_prefix(base.to_bytes())?.strip_prefix(b".")?;
     let (number, after) = split_number(rest)?;
@@ -54,8 +56,8 @@ fn split_rotated_name(name: &[u8], base: StaticCStr) -> Option<(u32, &[u8])> {
     Some((u32::try_from(number).ok().filter(|_| is_ours)?, after))
 }
 
-/// The lowest numbers of renamed files that one pass through a directory has found. One pass deletes at most as many
-/// files as this has room for.
+/// The lowest numbers of renamed files that were found in one pass through a directory. One pass deletes at most as
+/// many files as this set has room for.
 #[derive(Clone, Debug)]
 pub struct LowestNumbers([u32; 32]);
 
@@ -66,7 +68,7 @@ impl Default for LowestNumbers {
 }
 
 impl LowestNumbers {
-    /// Adds a number. If there is no room, it replaces the highest one, unless it is higher itself.
+    /// Adds a number. If there is no room, the number replaces the highest one of the set, but only if it is lower.
     pub fn insert(&mut self, number: u32) {
         if let Some(highest) = self.0.iter_mut().max()
             && number < *highest
@@ -75,7 +77,7 @@ impl LowestNumbers {
         }
     }
 
-    /// Removes and returns the lowest number.
+    /// Removes and returns the lowest number. None if the set is empty.
     pub fn pop(&mut self) -> Option<u32> {
         let lowest = self.0.iter_mut().min()?;
         Some(core::mem::replace(lowest, u32::MAX)).filter(|number| *number < u32::MAX)

@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use crate::logic::base::text::{index_in_word_list, split_byte};
 
-/// The files that may contain the count, as NUL-terminated paths, from the contents of /proc/self/cgroup: those of
-/// version 1 and 2, each at the group's path and at the root of the mount. In a container without a cgroup namespace,
-/// the root is the container's own group.
+/// The paths of the files that may contain the count, each with a NUL at its end, from the contents of
+/// /proc/self/cgroup: the files of cgroup versions 1 and 2, each at the group's path and at the root of the mount. In a
+/// container without a cgroup namespace, the root is the container's own group.
 pub fn event_files(cgroup: &[u8]) -> Vec<Vec<u8>> {
     let mut files = Vec::new();
     for line in split_byte(cgroup, b'\n') {

@@ -1,4 +1,4 @@
-//! The file systems that a machine's PID 1 mounts: `--mount`.
+//! The file systems that vsrun mounts if it is the PID 1 of a machine: `--mount`.
 
 use core::ffi::CStr;
 
@@ -46,7 +46,7 @@ pub const FILE_SYSTEMS: [Mount; 8] = [
 ];
 
 impl Mounts {
-    /// Parses a comma-separated list of the words of [`FILE_SYSTEMS`].
+    /// Parses a comma-separated list of the words of [`FILE_SYSTEMS`]. None if it has another word.
     pub fn parse(list: &[u8]) -> Option<Self> {
         let mut chosen = 0;
         for name in split_byte(list, b',') {

@@ -3,32 +3,32 @@
 use crate::logic::base::text::split_byte;
 use crate::logic::plan::socket_address::{Listener, Transport, parse_hex};
 
-/// A socket, as the kernel lists it.
+/// A socket in a table of /proc/net.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Socket<'a> {
-    /// The inode of the socket, by which the process that has it open can be found.
+    /// The inode of the socket, in digits. It identifies the socket among the open files of a process in /proc.
     pub inode: &'a [u8],
-    /// The user id of the socket's owner.
+    /// The user id of the socket's owner, in digits.
     pub uid: &'a [u8],
 }
 
-/// Which sockets of a table may keep an address from being bound.
+/// The sockets of a /proc/net table that [`find`] considers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Search {
-    /// Those that do so for certain.
+    /// Listening TCP sockets, and all UDP sockets: they certainly keep their address from being bound.
     Certain,
-    /// Also TCP connections. vsrun sets SO_REUSEADDR, and the kernel ignores a connection only if its socket has that
+    /// TCP connections too. vsrun sets SO_REUSEADDR, and the kernel ignores a connection only if its socket has that
     /// option too, which the table does not show.
     Connections,
 }
 
-/// Finds the socket in a table of /proc/net that keeps `listener` from binding its address.
+/// Finds the socket in a table of /proc/net that keeps `listener` from binding its address. None if the table has none.
 pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>, search: Search) -> Option<Socket<'a>> {
     for line in split_byte(table, b'\n') {
         let mut words = split_byte(line, b' ').filter(|word| !word.is_empty());
         let mut after = |skipped| words.nth(skipped).unwrap_or_default();
         let (local, state, uid, inode) = (after(1), after(1), after(3), after(1));
-        // 0A is TCP_LISTEN.
+        // In the state column of /proc/net/tcp, 0A is TCP_LISTEN.
         let counts = search == Search::Connections || listener.transport == Transport::Datagram || state == b"0A";
         if counts && conflicts(local, &listener.address) == Some(true) {
             return Some(Socket { inode, uid });
@@ -37,12 +37,14 @@ pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>, search: Search) -> Opt
     None
 }
 
-/// `::ffff:0.0.0.0`: the prefix of every IPv4 address in its IPv6 form, and the form of 0.0.0.0, which means every IPv4
-/// address. As in the kernel's table, it is four numbers in native byte order, the first one in the highest bits.
+/// `::ffff:0.0.0.0`. It is the prefix of every IPv4 address in its IPv6 form, and the IPv6 form of 0.0.0.0, which means
+/// every IPv4 address. As in the kernel's table, the value consists of four 32-bit numbers in native byte order, the
+/// first one in the highest bits.
 const V4_MAPPED_PREFIX: u128 = (u32::from_ne_bytes([0, 0, 0xff, 0xff]) as u128) << 32;
 
 /// True if a local address of the table conflicts with `address` by the kernel's own rules (`inet_rcv_saddr_equal`).
-/// The table does not show whether a socket at `[::]` is for IPv6 only, so it counts for both families.
+/// None if one of them is malformed. The table does not show whether a socket at `[::]` is for IPv6 only, so it counts
+/// for both families.
 fn conflicts(local: &[u8], address: &[u8]) -> Option<bool> {
     let mut halves = split_byte(local, b':');
     let theirs = parse_address(halves.next()?, 8, parse_hex)?;
@@ -55,7 +57,8 @@ fn conflicts(local: &[u8], address: &[u8]) -> Option<bool> {
     Some(covers && address.get(2..4)? == [port_high, port_low])
 }
 
-/// Parses an address of four numbers (IPv6) or one (IPv4, which becomes its IPv6 form).
+/// Parses an address that consists of four 32-bit numbers (IPv6) or one (IPv4, which becomes its IPv6 form). Each
+/// number is `width` bytes long, and `read` parses it.
 fn parse_address(text: &[u8], width: usize, read: fn(&[u8]) -> Option<u32>) -> Option<u128> {
     let mut address = if text.len() == width { V4_MAPPED_PREFIX >> 32 } else { 0 };
     for word in text.chunks(width) {

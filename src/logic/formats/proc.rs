@@ -6,7 +6,7 @@ use crate::logic::base::time::parse_number;
 /// any bytes.
 pub fn parent_pid(stat: &[u8]) -> Option<i32> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
-    // Skips `) S `, the end of the name and the state.
+    // In a `stat` file, the process name ends with `)`. A blank, the state (one letter) and another blank follow.
     let rest = stat.get(end + 4..)?;
     let length = rest.iter().position(|byte| *byte == b' ')?;
     i32::try_from(parse_number(rest.get(..length)?)?).ok()
@@ -19,12 +19,13 @@ pub enum ProcVisibility {
     Locks,
     /// /proc shows which files are open, but not which are locked, as before Linux 4.1.
     Open,
-    /// /proc is that of another pid namespace, so pids in it mean other processes than ours.
+    /// /proc is that of another pid namespace, so a pid in it means another process than in vsrun's own namespace.
     Foreign,
 }
 
 impl ProcVisibility {
-    /// Parses vsrun's own `status` file. It lists more than one pid if /proc belongs to another namespace.
+    /// Parses vsrun's own `status` file. Its line `NSpid` has more than one pid if /proc belongs to another pid
+    /// namespace, and is missing before Linux 4.1.
     pub fn parse(status: &[u8]) -> Self {
         let Some(own) = value_after(status, b"\nNSpid:\t") else { return Self::Open };
         let end = own.iter().find(|byte| !byte.is_ascii_digit());
@@ -37,7 +38,7 @@ pub fn has_lock(info: &[u8]) -> bool {
     value_after(info, b"\nlock:").is_some()
 }
 
-/// The text after the first occurrence of `words`.
+/// The text after the first occurrence of `words`. None if they do not occur.
 pub fn value_after<'a>(text: &'a [u8], words: &[u8]) -> Option<&'a [u8]> {
     let at = text.windows(words.len()).position(|window| window == words)?;
     text.get(at + words.len()..)

@@ -3,7 +3,8 @@
 use super::proc::parent_pid;
 use crate::logic::base::time::parse_number;
 
-/// A process: its pid, its parent's pid, and its mark. Lists are sorted by pid, as in /proc.
+/// A process: its pid, its parent's pid, and its mark, in this order. A list of processes is sorted by pid, as in
+/// /proc.
 pub type ProcessRow = [i32; 3];
 
 /// The mark of a process that has not been visited.
@@ -15,15 +16,15 @@ const OF_HELPER: i32 = 2;
 /// The mark of a process that entered our pid namespace from outside: it, or an ancestor, has a parent that has no pid
 /// in this namespace.
 pub const ENTERED: i32 = 3;
-/// The mark of a process with an ancestor that has exited while the list was read. In the next list, the
-/// children of that ancestor have a new parent.
+/// The mark of a process with an ancestor that exited while the list was read. In the next list, the children of that
+/// ancestor have a new parent.
 pub const UNKNOWN_ANCESTOR: i32 = 4;
 /// A temporary mark: the search for a marked ancestor has visited this process.
 const VISITED: i32 = 5;
 
-/// Marks every process of the list; `own` is the pid of the supervisor. Each is visited twice at most, however long the
-/// chains of parents are. A separate search for each process would be quadratic, and a server could keep its manager
-/// busy with a long chain of children.
+/// Marks every process of the list. `own` is the pid of the supervisor, and `helpers` are the pids of its helpers. Each
+/// process is visited twice at most, however long the chains of parents are. A separate search for each process would
+/// be quadratic, and a server could keep its manager busy with a long chain of children.
 pub fn mark(rows: &mut [ProcessRow], own: i32, helpers: &[i32]) {
     for first in 0..rows.len() {
         let verdict = find_marked_ancestor(rows, first, own, helpers);
@@ -38,13 +39,14 @@ pub fn mark(rows: &mut [ProcessRow], own: i32, helpers: &[i32]) {
     }
 }
 
-/// The mark of the nearest ancestor that has one, from the process with the index `first` upward.
+/// Searches upward from the process with the index `first`, and returns the mark of its nearest marked ancestor. Marks
+/// the processes on the way as visited.
 fn find_marked_ancestor(rows: &mut [ProcessRow], first: usize, own: i32, helpers: &[i32]) -> i32 {
     let mut at = Some(first);
     while let Some([pid, parent, mark]) = at.and_then(|at| rows.get_mut(at)) {
         match *mark {
             UNMARKED => *mark = VISITED,
-            // The parents form a cycle, because a pid was reused while the list was read.
+            // The chain of parents is a cycle, because a pid was reused while the list was read.
             VISITED => return UNKNOWN_ANCESTOR,
             mark => return mark,
         }
@@ -64,26 +66,26 @@ fn find_row(rows: &[ProcessRow], wanted: i32) -> Option<usize> {
     rows.binary_search_by_key(&wanted, |[pid, ..]| *pid).ok()
 }
 
-/// The parent of a running process, from its `stat` file in /proc; None for a zombie. A process whose first thread has
-/// exited is running as long as one of its other threads is.
+/// The pid of a running process's parent, from the `stat` file of the process in /proc; None for a zombie. A process
+/// whose first thread has exited is running as long as one of its other threads is.
 pub fn running_parent(stat: &[u8]) -> Option<i32> {
-    // The state follows the process name, which may contain any bytes.
+    // In a `stat` file, the state follows the process name, which may contain any bytes.
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let mut words = stat.get(end + 2..)?.split(|byte| *byte == b' ');
     let dead = matches!(words.next()?, b"Z" | b"X");
-    // The number of threads is the 18th word after the process name, counted from the state.
+    // The number of threads is field 20 of a `stat` file (proc(5)). The state is field 3.
     if dead && words.nth(16).and_then(parse_number).is_none_or(|threads| threads < 2) {
         return None;
     }
     parent_pid(stat)
 }
 
-/// True if a process is in this session, or started before this time (in clock ticks since the boot), from its `stat`
-/// file in /proc.
+/// True if a process is in the session `session`, or started earlier than `before` (in clock ticks since the boot),
+/// from its `stat` file in /proc.
 pub fn is_in_session_or_older(stat: &[u8], session: i32, before: u64) -> bool {
     let Some(end) = stat.iter().rposition(|byte| *byte == b')') else { return false };
     let mut words = stat.get(end + 2..).unwrap_or_default().split(|byte| *byte == b' ');
-    // The session is the fourth word after the process name, counted from the state, and the start time is the 20th.
+    // In a `stat` file (proc(5)), the state is field 3, the session is field 6, and the start time is field 22.
     let own = words.nth(3).and_then(parse_number);
     let start = words.nth(15).and_then(parse_number);
     own == u64::try_from(session).ok() || start.is_some_and(|start| start < before)
@@ -91,19 +93,19 @@ pub fn is_in_session_or_older(stat: &[u8], session: i32, before: u64) -> bool {
 
 /// True if a process has been sent SIGKILL or is exiting, but is not a zombie yet, from its `stat` file in /proc.
 pub fn is_dying(stat: &[u8]) -> bool {
-    /// PF_EXITING of the kernel's include/linux/sched.h.
+    /// PF_EXITING, a flag of the kernel's include/linux/sched.h: the process exits.
     const EXITING: u64 = 4;
     const KILL_BIT: u64 = 1 << (9 - 1);
     let Some(end) = stat.iter().rposition(|byte| *byte == b')') else { return false };
     let mut words = stat.get(end + 2..).unwrap_or_default().split(|byte| *byte == b' ');
-    // The kernel's flags are the seventh word after the process name, and the first thread's pending signals the 29th.
-    // SIGKILL is pending in each thread, until the thread begins to exit.
+    // In a `stat` file (proc(5)), the state is field 3, the kernel's flags are field 9, and the first thread's pending
+    // signals are field 31. SIGKILL is pending in each thread, until the thread begins to exit.
     let mut has = |index: usize, bit: u64| words.nth(index).and_then(parse_number).is_some_and(|word| word & bit != 0);
     has(6, EXITING) || has(21, KILL_BIT)
 }
 
-/// The wait(2) status of a zombie: the 52nd word of its `stat` file in /proc. None for 0, which the kernel also shows
-/// to a process that may not trace the zombie.
+/// The wait(2) status of a zombie: field 52 of its `stat` file in /proc. None for 0, which the kernel also shows to a
+/// process that may not trace the zombie.
 pub fn zombie_status(stat: &[u8]) -> Option<i32> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let word = stat.get(end + 2..)?.trim_ascii_end().split(|byte| *byte == b' ').nth(49)?;

@@ -1,8 +1,8 @@
 //! Users and groups: looks up "user:group" in the contents of passwd(5) and group(5).
 //!
 //! vsrun has its own parser, because a static binary has no NSS, and root must not load a library from inside a jail
-//! (CVE-2025-32463). Digits are always an id and never a name (CVE-2016-3697). The id that setresuid(2) takes as
-//! "unchanged" is invalid here (CVE-2019-14287).
+//! (CVE-2025-32463). Digits are always an id and never a name (CVE-2016-3697). The id 4294967295 is invalid, because
+//! setresuid(2) takes it as "unchanged" (CVE-2019-14287).
 
 use alloc::vec::Vec;
 
@@ -20,18 +20,18 @@ pub const GROUP: &str = "/etc/group";
 /// A user or group, as the command line names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NameOrId {
-    /// An id: a text of digits only.
+    /// An id, written as a decimal number.
     Id(u32),
-    /// A name: any other text.
+    /// A name: any text that is not a number.
     Text(Vec<u8>),
 }
 
-/// The value of `--user`.
+/// The value of `--user`: `USER[:GROUP]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
-    /// The USER of the value.
+    /// The USER in `USER[:GROUP]`.
     pub user: NameOrId,
-    /// The GROUP of the value, if it has one.
+    /// The GROUP in `USER[:GROUP]`, if it is given.
     pub group: Option<NameOrId>,
 }
 
@@ -64,8 +64,8 @@ impl Login {
         Some(Self { user, group })
     }
 
-    /// Parses `USER[:GROUP]` as gosu and su-exec do: a missing USER is `own`, GROUP may be empty, and any text that is
-    /// no number is a name.
+    /// Parses `USER[:GROUP]` as gosu and su-exec do: a missing USER means the user id `own`, GROUP may be empty, and
+    /// any text that is not a number is a name.
     pub fn parse_loosely(text: &[u8], own: u32) -> Option<Self> {
         let mut halves = split_byte(text, b':');
         let user = halves.next()?;
@@ -98,7 +98,7 @@ fn parse_id(text: &[u8]) -> Option<u32> {
     u32::try_from(parse_number(text)?).ok().filter(|id| *id != u32::MAX)
 }
 
-/// Looks up the login in the contents of passwd and group.
+/// Looks up the user and group of `--user` in the contents of passwd(5) and group(5).
 ///
 /// # Errors
 /// If the user or group is unknown, or its entry is malformed: as root, a guess would be dangerous.
@@ -106,7 +106,7 @@ pub fn resolve(login: &Login, passwd: &[u8], group: &[u8]) -> Result<Identity> {
     resolve_as(login, Accounts::Vsrun, passwd, group)
 }
 
-/// Looks up the login by the rules of vsrun or of another tool.
+/// Looks up a user and group in the contents of passwd(5) and group(5), by the rules of vsrun or of another tool.
 ///
 /// # Errors
 /// If the user or group is unknown, or its entry is malformed.
@@ -146,7 +146,8 @@ pub fn resolve_as(login: &Login, accounts: Accounts, passwd: &[u8], group: &[u8]
     Ok(identity)
 }
 
-/// The identity in the first line of passwd with this name or id.
+/// The user in the first line of passwd(5) with this name or id, without the supplementary groups. None if no line has
+/// it.
 fn find_user(wanted: &NameOrId, passwd: &[u8]) -> Result<Option<Identity>> {
     for [name, _, uid, gid, _, home, shell] in entries(passwd) {
         let found = match wanted {
@@ -166,7 +167,8 @@ fn find_user(wanted: &NameOrId, passwd: &[u8]) -> Result<Option<Identity>> {
     Ok(None)
 }
 
-/// The gid of a group. A number needs no entry; for a name it is the gid of the first entry with this name.
+/// The gid of a group. A group that is given as a number needs no entry in group(5). For a name, it is the gid of the
+/// first entry with this name.
 fn find_group(wanted: &NameOrId, group: &[u8]) -> Result<u32> {
     let wanted = match wanted {
         NameOrId::Id(gid) => return Ok(*gid),
@@ -180,7 +182,7 @@ fn find_group(wanted: &NameOrId, group: &[u8]) -> Result<u32> {
     Err(Error::of(Problem::UnknownGroup, wanted))
 }
 
-/// The gid of every group that lists the user, each once. Lines without a valid gid are skipped.
+/// The gids of all groups that list the user as a member, without duplicates. Lines without a valid gid are skipped.
 fn supplementary_groups(user: &[u8], group: &[u8]) -> Vec<u32> {
     let mut gids = Vec::new();
     for [_, _, gid, members] in entries(group) {
@@ -193,8 +195,8 @@ fn supplementary_groups(user: &[u8], group: &[u8]) -> Vec<u32> {
     gids
 }
 
-/// The lines with exactly N fields, of a file with fields between colons. Skips comments (`#`), NIS lines (`+`, `-`),
-/// lines without a name, and lines with a NUL, which no name or path can contain.
+/// The lines with exactly N fields of a file such as passwd(5), whose fields are separated by colons. Skips comments
+/// (`#`), NIS lines (`+`, `-`), lines without a name, and lines with a NUL, which no name or path can contain.
 fn entries<const N: usize>(file: &[u8]) -> impl Iterator<Item = [&[u8]; N]> {
     split_byte(file, b'\n').filter_map(|line| {
         let line = line.strip_suffix(b"\r").unwrap_or(line);

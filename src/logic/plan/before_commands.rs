@@ -12,7 +12,7 @@ use super::program::Program;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::cli::value::split_words;
 
-/// A command that runs before the server.
+/// A command of `--before`, which runs before the server.
 #[derive(Debug)]
 pub struct Before {
     /// The value of `--before`, for messages.
@@ -21,7 +21,7 @@ pub struct Before {
     pub program: Box<Program>,
 }
 
-/// Makes the commands of these values of `--before`, with the steps that they share with the server.
+/// Makes a command from each value of `--before`, with the steps that it shares with the server.
 pub fn commands(texts: &[StaticCStr], server: &Program) -> Vec<Before> {
     texts.iter().map(|text| Before { text, program: program(text, server) }).collect()
 }

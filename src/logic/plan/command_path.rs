@@ -1,4 +1,4 @@
-//! The search of a command in PATH, and absolute paths.
+//! Finds the paths of a command in PATH, and makes paths absolute.
 
 use alloc::vec::Vec;
 

@@ -9,11 +9,11 @@ use super::step::Step;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::supervisor::notify::is_service_manager_var;
 
-/// The steps of a program that runs like the server. It has the server's user, root, limits and confinement, but no
-/// terminal. It has a session of its own, so that a signal to its group reaches its children too.
+/// The steps of a program that runs before or beside the server. It has the server's user, root, limits and
+/// confinement, but no terminal. It has a session of its own, so that a signal to its group reaches its children too.
 pub(super) fn shared_steps(server: &Program, command: StaticCStr) -> Vec<Step> {
     let is_cgroup = |step: &&Step| matches!(step, Step::Cgroup(_));
-    // Like the server, the program enters the control group before everything else.
+    // A program before or beside the server also enters the server's control group before all other steps.
     let mut steps: Vec<Step> = server.steps.iter().filter(is_cgroup).copied().collect();
     steps.extend_from_slice(&[Step::UnblockSignals, Step::Setsid, Step::RedirectInput, Step::RedirectOutput]);
     steps.extend(server.steps.iter().filter(|step| is_shared(step)));
@@ -21,13 +21,13 @@ pub(super) fn shared_steps(server: &Program, command: StaticCStr) -> Vec<Step> {
     steps
 }
 
-/// True if only the server gets this variable, because it is about the server's own descriptors or messages, or about
-/// another server.
+/// True if only the server gets the variable with this name, and not the programs that run before or beside it. Such a
+/// variable announces the server's sockets, configures its messages to vsrun, or has the pid of another server.
 pub fn is_only_for_server(name: &[u8]) -> bool {
     is_service_manager_var(name) || socket_activation::LISTEN_VARIABLES.contains(&name) || name == SERVER_PID.as_bytes()
 }
 
-/// True if a program that runs like the server takes this step of the server too.
+/// True if a program that runs before or beside the server also takes this step of the server.
 fn is_shared(step: &Step) -> bool {
     match step {
         Step::Nice(_)
@@ -55,14 +55,14 @@ fn is_shared(step: &Step) -> bool {
         | Step::AddLandlockRule(..)
         | Step::RestrictSelf
         | Step::VerifyLandlockCwd(_) => true,
-        // `shared_steps` adds these steps itself, at the beginning or the end.
+        // The steps that `shared_steps` itself adds at the beginning or the end are not taken from the server.
         Step::Cgroup(_)
         | Step::UnblockSignals
         | Step::Setsid
         | Step::RedirectInput
         | Step::RedirectOutput
         | Step::Exec(_) => false,
-        // Only the server takes these steps: for its session and terminal, its pidfile, sockets and readiness.
+        // Only the server takes the steps for its session and terminal, its pidfile, its sockets and its readiness.
         Step::ControlTerminal
         | Step::DropTerminal
         | Step::TakeForeground
@@ -72,7 +72,7 @@ fn is_shared(step: &Step) -> bool {
         | Step::PassSockets(_)
         | Step::SetWatchdogPid
         | Step::PassReadyPipe(_) => false,
-        // Only processes of vsrun itself take these steps.
+        // Only processes of vsrun itself run the rotator or a network probe.
         Step::RunLogRotator(_) | Step::RunProbe => false,
     }
 }

@@ -15,7 +15,7 @@ pub const SERVER_PID: &str = "VSRUN_SERVER_PID";
 pub struct Env(pub Vec<StaticCStr>);
 
 impl Env {
-    /// The value of the variable with this name.
+    /// The value of the variable with this name. None if it is unset.
     pub fn get(&self, name: &[u8]) -> Option<&'static [u8]> {
         self.0.iter().find_map(|entry| entry.to_bytes().strip_prefix(name)?.strip_prefix(b"="))
     }
@@ -77,35 +77,35 @@ impl Env {
 /// The files and directories from which a server's environment is read.
 #[derive(Clone, Debug, Default)]
 pub struct EnvFiles {
-    /// The files of `--env-file`, in order.
+    /// The files of `--env-file`, in the order of the command line.
     pub files: Vec<StaticCStr>,
     /// The directory of `--env-dir`.
     pub dir: Option<StaticCStr>,
-    /// The names of the variables that `--file-env` sets.
+    /// The names of the variables that `--file-env` sets, each from the file whose path is in `NAME_FILE`.
     pub names: Vec<StaticCStr>,
 }
 
 impl EnvFiles {
-    /// True if one of the paths may be relative. Paths in the variables of `--file-env` are not known yet, so they
-    /// count as relative.
+    /// True if one of the paths may be relative. The files of `--file-env` are not known yet, so they count as
+    /// relative.
     pub fn are_relative(&self) -> bool {
         let is_relative = |path: &StaticCStr| !path.to_bytes().starts_with(b"/");
         !self.names.is_empty() || self.files.iter().any(is_relative) || self.dir.as_ref().is_some_and(is_relative)
     }
 }
 
-/// What is needed to make a server's environment again when its files have changed.
+/// What is needed to make the server's environment again when the files from which it is read have changed.
 #[derive(Debug)]
 #[repr(C)] // Small fields first: shorter instructions.
 pub struct EnvRenewal {
-    /// The environment without the entries of the files: the inherited variables, and those of the user.
+    /// The environment without the entries of the files in `sources`: the inherited variables, and those of the user.
     pub base: Env,
-    /// The entries that the files had at the first start.
+    /// The entries that the files in `sources` had at the first start.
     pub first: Vec<StaticCStr>,
-    /// The entries of `--env`, which override those of the files.
+    /// The entries of `--env`, which override those of the files in `sources`.
     pub given: Vec<StaticCStr>,
     /// The directory in which vsrun was called, and its device and inode. None if the manager does not leave that
-    /// directory, or if all paths are absolute.
+    /// directory, or if all paths in `sources` are absolute.
     pub callers_dir: Option<(StaticCStr, (u64, u64))>,
     /// The files and directories to read again.
     pub sources: EnvFiles,
@@ -115,14 +115,14 @@ impl EnvRenewal {
     /// Makes the environment from the present entries of the files (`now`); `started` is the environment of the first
     /// start. Variables that `--env` and vsrun itself set keep their values.
     pub fn renew(&self, started: &[StaticCStr], now: &[StaticCStr]) -> Env {
-        // The server's process sets or removes these variables between fork and exec.
+        // The variables that the server's process itself sets or removes between fork and exec.
         const SET_BY_CHILD: [&[u8]; 2] = [b"LISTEN_PID", b"WATCHDOG_PID"];
         let named =
             |list: &[StaticCStr], name: &[u8]| list.iter().copied().find(|entry| entry_name(entry.to_bytes()) == name);
         let is_free = |name: &[u8]| {
             let entry = named(started, name);
             let is_of_file = entry == named(&self.base.0, name) || entry == named(&self.first, name);
-            // vsrun adds its notify socket, and for a probe the server's pid, after all other variables.
+            // vsrun adds NOTIFY_SOCKET, and for a probe the server's pid, to an environment after all other variables.
             let is_late = SET_BY_CHILD.contains(&name)
                 || (entry.is_none() && (name == NOTIFY_SOCKET || name == SERVER_PID.as_bytes()));
             named(&self.given, name).is_none() && (entry.is_none() || is_of_file) && !is_late
@@ -141,8 +141,8 @@ impl EnvRenewal {
     }
 }
 
-/// The entry of a file in an `--env-dir`. The value is the file's first line without blanks at its end, with newlines
-/// in place of NULs. An empty file removes the variable.
+/// The entry for a file in the directory of `--env-dir`. The value is the file's first line without blanks at its end,
+/// with newlines in place of NULs. An empty file removes the variable.
 pub fn entry_from_file(name: &[u8], file: &[u8]) -> StaticCStr {
     let mut line = split_byte(file, b'\n').next().unwrap_or_default();
     while let [rest @ .., b' ' | b'\t'] = line {

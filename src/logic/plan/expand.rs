@@ -21,7 +21,7 @@ enum Piece<'a> {
     Variable { name: &'a [u8], default: Option<&'a [u8]> },
 }
 
-/// Splits an argument that is not empty after its first piece. None if the argument is malformed.
+/// Splits an argument, which must not be empty, into its first piece and the rest. None if the argument is malformed.
 fn split_piece(text: &[u8]) -> Option<(Piece<'_>, &[u8])> {
     let Some(dollar) = text.iter().position(|byte| *byte == b'$') else { return Some((Piece::Literal(text), b"")) };
     let (head, tail) = text.split_at_checked(dollar)?;
@@ -40,7 +40,8 @@ fn split_piece(text: &[u8]) -> Option<(Piece<'_>, &[u8])> {
             let is_name = name.first().is_some_and(|first| !first.is_ascii_digit());
             is_name.then_some((Piece::Variable { name, default }, rest))
         }
-        // In `$$`, the second dollar sign is dropped. Any other byte after a dollar sign begins the next piece.
+        // Of two consecutive dollar signs, the second one is dropped. Any other byte after a dollar sign begins the
+        // next piece.
         _ => {
             let (literal, rest) = text.split_at_checked(dollar + 1)?;
             Some((Piece::Literal(literal), rest.strip_prefix(b"$").unwrap_or(rest)))
@@ -55,7 +56,7 @@ fn is_name_byte(byte: u8) -> bool {
 /// Checks the syntax of COMMAND's arguments, before vsrun does anything.
 ///
 /// # Errors
-/// Wrong usage for the first malformed argument.
+/// If an argument is malformed.
 pub fn check(words: &[StaticCStr]) -> Result<()> {
     for word in words {
         let mut rest = word.to_bytes();

@@ -10,20 +10,20 @@ use super::program::{Program, push_privilege_steps};
 use super::step::{KeepPermitted, Step};
 use crate::logic::formats::log_name::LogPolicy;
 
-/// The steps of the rotator, which writes the server's output to the log files. It keeps the signals blocked that vsrun
-/// has blocked.
+/// The steps of the rotator, which writes the server's output to the log files. The signals that vsrun has blocked stay
+/// blocked in the rotator.
 pub fn rotator(policy: LogPolicy, change: Option<&Identity>) -> Box<Program> {
     let steps = vec![Step::Setsid, Step::RedirectInput, Step::RedirectOutput, Step::Chdir(c"/")];
     without_exec(steps, change, Step::RunLogRotator(policy))
 }
 
-/// The steps of a process that probes the server through the network, with the server's user.
+/// The steps of a helper process that probes the server through the network, with the server's user.
 pub fn network_probe(change: Option<&Identity>) -> Box<Program> {
     without_exec(vec![Step::Setsid, Step::CloseDescriptors, Step::Chdir(c"/")], change, Step::RunProbe)
 }
 
-/// The steps of a process that stays in vsrun's program. Without an exec it remains undumpable, so the server's user
-/// cannot trace it.
+/// The steps of a helper process that executes no program. Without an exec it remains undumpable (PR_SET_DUMPABLE), so
+/// the server's user cannot trace it.
 fn without_exec(mut steps: Vec<Step>, change: Option<&Identity>, last: Step) -> Box<Program> {
     push_privilege_steps(&mut steps, change, change, KeepPermitted::Nothing);
     steps.push(last);

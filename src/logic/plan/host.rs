@@ -22,8 +22,8 @@ pub struct Host<'a> {
     pub terminal: Terminal,
     /// True if SIGHUP was ignored when vsrun was called, as by nohup(1).
     pub hangup_ignored: bool,
-    /// True if vsrun was called as catatonit and `LISTEN_PID` contains vsrun's pid. The server's process then changes
-    /// it to its own pid, as catatonit does.
+    /// True if vsrun was called as catatonit and the variable `LISTEN_PID` has vsrun's pid. The server's process then
+    /// sets `LISTEN_PID` to its own pid, as catatonit does.
     pub renames_listen_pid: bool,
     /// The kernel's support for Landlock, if an option needs it.
     pub landlock: LandlockSupport,
@@ -52,10 +52,10 @@ pub struct Host<'a> {
 /// Whether vsrun may change its user and groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CanChangeIds {
-    /// vsrun has the capabilities for it.
+    /// vsrun has CAP_SETUID and CAP_SETGID, or the plan does not depend on them.
     #[default]
     Yes,
-    /// vsrun does not have the capabilities for it, even if its uid is 0.
+    /// vsrun's effective user id is 0, but it does not have CAP_SETUID and CAP_SETGID, for example in a container.
     No,
 }
 

@@ -1,7 +1,7 @@
 //! Landlock: turns the options into rules about what the server may access. See landlock(7).
 //!
 //! The constants have the values of linux/landlock.h. The kernel refuses a *handled* right unless a rule allows it. If
-//! an option names a path, the rule set handles all rights to files that exist in Linux 6.10 and in the running kernel,
+//! an option names a path, the rule set handles all rights to files that both Linux 6.10 and the running kernel know,
 //! so that it is never weaker than the options say.
 
 use alloc::vec::Vec;
@@ -16,8 +16,9 @@ use crate::logic::base::time::parse_number;
 use crate::logic::cli::flags::Id;
 use crate::logic::plan::landlock_rules::{BIND, CONNECT, Handled, PathAccess, Rule, right};
 
-/// Bits of Landlock scopes: one for abstract Unix sockets, one for signals.
+/// The bit of the Landlock scope for abstract Unix sockets.
 const SCOPE_ABSTRACT: u64 = 1;
+/// The bit of the Landlock scope for signals.
 const SCOPE_SIGNAL: u64 = 2;
 
 /// The options that name a path, and the access that each allows.
@@ -28,9 +29,9 @@ const PATH_OPTIONS: [(Id, PathAccess); 4] =
 #[derive(Debug, Default)]
 pub struct Confinement {
     rules: Vec<Rule>,
-    /// The bits of the TCP directions that are confined.
+    /// The TCP directions that are confined, as bits ([`BIND`] and [`CONNECT`]).
     tcp: u64,
-    /// The bits of the TCP directions in which no port at all is allowed.
+    /// The TCP directions in which no port at all is allowed, as bits ([`BIND`] and [`CONNECT`]).
     none: u64,
     scope: u64,
     /// Why [`Self::add_option_value`] has refused its last value. None if it accepted it.
@@ -43,7 +44,7 @@ pub enum LandlockSupport {
     /// Not queried, because no option needs Landlock.
     #[default]
     Unasked,
-    /// The kernel supports this version of the interface.
+    /// The kernel supports this version of Landlock's interface (ABI).
     Abi(u32),
     /// The kernel has no Landlock: the system call does not exist (ENOSYS).
     Missing,
@@ -78,10 +79,11 @@ impl Confinement {
         (self.rules.len() > MAX_RULES).then_some(Reason::TooManyRules)
     }
 
-    /// Parses the port in the value of `--bind-tcp` or `--connect-tcp`, and marks the direction as confined.
+    /// Parses the value of `--bind-tcp` or `--connect-tcp`, and adds its direction ([`BIND`] or [`CONNECT`]) to the
+    /// confined ones.
     ///
     /// # Errors
-    /// The reason why the value is malformed; None for `none`, which is valid but adds no rule.
+    /// The reason why the value is malformed; None for the value `none`, which is valid but adds no rule.
     fn parse_port(&mut self, direction: u64, value: &[u8]) -> core::result::Result<u16, Option<Reason>> {
         let before = self.tcp & direction != 0;
         self.tcp |= direction;
@@ -136,7 +138,7 @@ impl Confinement {
                 let device = if abi >= 5 { right::IOCTL_DEV } else { 0 };
                 let files = if files { right::ALL | device } else { 0 };
                 let handled = Handled { files, tcp: self.tcp, scope: self.scope };
-                // A loop, because chained iterators add 700 bytes to the binary.
+                // The steps are added in a loop, because chained iterators add 700 bytes to the binary.
                 let mut steps = vec![Step::CreateRuleset(handled)];
                 for rule in &self.rules {
                     steps.push(Step::AddLandlockRule(*rule, handled.files));

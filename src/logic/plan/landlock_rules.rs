@@ -4,17 +4,17 @@ use crate::logic::base::cstr::StaticCStr;
 
 /// The kernel's bits for rights to a file or directory.
 pub mod right {
-    /// Execute files.
+    /// The right to execute files.
     pub const EXECUTE: u64 = 1;
-    /// Read files and list directories.
+    /// The rights to read files and to list directories.
     pub const READ: u64 = 1 << 2 | 1 << 3;
-    /// List directories.
+    /// The right to list directories.
     pub const READ_DIR: u64 = 1 << 3;
-    /// Read files.
+    /// The right to read files.
     pub const READ_FILE: u64 = 1 << 2;
     /// All rights of Linux 6.2 (ABI 3), which include moves between directories (REFER) and truncation.
     pub const ALL: u64 = (1 << 15) - 1;
-    /// Use the ioctls of devices, since Linux 6.10 (ABI 5).
+    /// The right to use ioctl(2) on device files, since Linux 6.10 (ABI 5).
     pub const IOCTL_DEV: u64 = 1 << 15;
 }
 
@@ -24,25 +24,25 @@ pub const BIND: u64 = 1;
 /// The bit for connect(2) of TCP sockets.
 pub const CONNECT: u64 = 2;
 
-/// Something that a rule set allows.
+/// A rule of a Landlock rule set: something that the rule set allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// This kind of access to a file, or to a directory and everything below it.
+    /// Allows this kind of access to a file, or to a directory and everything below it.
     Path(PathAccess, StaticCStr),
-    /// The TCP direction ([`BIND`] or [`CONNECT`]) with this port.
+    /// Allows TCP sockets to bind or connect ([`BIND`] or [`CONNECT`]) to this port.
     Port(u64, u16),
 }
 
 /// The access that `--ro`, `--rox`, `--rw` and `--rwx` allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathAccess {
-    /// Reading.
+    /// `--ro`: only reading.
     Ro,
-    /// Reading and execution.
+    /// `--rox`: reading and execution.
     Rox,
-    /// Everything except execution.
+    /// `--rw`: everything except execution.
     Rw,
-    /// Everything.
+    /// `--rwx`: everything.
     Rwx,
 }
 
@@ -51,21 +51,21 @@ impl PathAccess {
         matches!(self, Self::Rox | Self::Rwx)
     }
 
-    /// The kernel's bits for this access. Only handled rights are included, because the kernel refuses a rule with
-    /// others.
+    /// The kernel's bits for this access, without the rights that are not `handled`, because the kernel refuses a rule
+    /// with such a right.
     pub fn rights(self, handled: u64) -> u64 {
         let wanted = if matches!(self, Self::Ro | Self::Rox) { right::READ | right::EXECUTE } else { u64::MAX };
         handled & wanted & if self.executes() { u64::MAX } else { !right::EXECUTE }
     }
 
-    /// The rights of this access in the rehearsal of `--check`. The rehearsal executes nothing: it opens a file to test
-    /// whether it could be executed, so the right to read replaces the right to execute.
+    /// The kernel's bits for this access when `--check` tries the rules. `--check` executes nothing: it opens a file to
+    /// test whether it could be executed, so the right to read replaces the right to execute.
     pub fn rehearsal_rights(self) -> u64 {
         right::READ_DIR | if self.executes() { right::READ_FILE } else { 0 }
     }
 }
 
-/// The rights and scopes that a rule set handles. It restricts nothing else.
+/// The rights and scopes that a rule set handles. The rule set restricts nothing else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Handled {
     /// The bits of the handled rights to files.

@@ -51,7 +51,8 @@ impl Capabilities {
     }
 }
 
-/// The index of a name in a comma-separated list of uppercase names. Ignores the case of `wanted`.
+/// The index of a name in a comma-separated list of uppercase names, whatever the case of `wanted`. None if it is
+/// missing.
 pub fn index_of_name(names: &[u8], wanted: &[u8]) -> Option<u8> {
     let wanted = wanted.to_ascii_uppercase();
     split_byte(names, b',').zip(0..).find(|(name, _)| *name == wanted).map(|(_, place)| place)

@@ -22,17 +22,17 @@ pub struct Personality {
     /// True if forwarded signals go to the command's process group, although other processes of that group may outlive
     /// the command.
     pub forwards_to_group: bool,
-    /// The signals, as bits, that the supervisor does not handle. Their default action kills it.
+    /// The signals, as bits, that the supervisor does not handle. The default action of each kills the supervisor.
     pub unhandled: u64,
     /// The signal that the remaining processes of the command's group are sent after the command has exited.
     pub after_exit_signal: Option<Signal>,
-    /// True if the supervisor stops itself after it received a signal such as SIGTSTP (Ctrl-Z) or SIGTTIN.
+    /// True if the supervisor suspends itself after it received a signal such as SIGTSTP (Ctrl-Z) or SIGTTIN.
     pub suspends: bool,
     /// True if each orphan that is reaped is recorded.
     pub reports_orphans: bool,
     /// The signal that the supervisor gets when its parent exits.
     pub parent_death: Option<Signal>,
-    /// True if `LISTEN_PID` is set to the pid of the command if it was vsrun's own pid.
+    /// True if a variable `LISTEN_PID` with vsrun's own pid is changed to the pid of the command.
     pub passes_sockets: bool,
 }
 
@@ -78,28 +78,29 @@ impl CallerSignals {
 /// The session, process group and terminal of the command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Session {
-    /// As vsrun's options request.
+    /// vsrun's options decide.
     #[default]
     Options,
-    /// A process group of its own, in the terminal's foreground if vsrun's group was.
+    /// The command has a process group of its own, in the terminal's foreground if vsrun's group was.
     Group,
-    /// A session of its own, which gets vsrun's terminal.
+    /// The command has a session of its own, which gets vsrun's terminal.
     WithTerminal,
-    /// The same session and process group as vsrun.
+    /// The command has the same session and process group as vsrun.
     Caller,
 }
 
 /// The exit statuses of failed starts.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum FailureStatuses {
-    /// vsrun's own: 127 for a missing command, 126 for one that cannot be executed, otherwise 125.
+    /// vsrun's exit statuses: 127 for a missing command, 126 for one that cannot be executed, otherwise 125.
     #[default]
     Vsrun,
-    /// 127 for a missing command, 126 for one that may not be executed, otherwise 1. Statuses in this list become 0.
+    /// tini's exit statuses: 127 for a missing command, 126 for one that may not be executed, otherwise 1. A status in
+    /// this list becomes 0.
     Tini(SuccessExits),
-    /// 2 if the command cannot be executed, otherwise 1.
+    /// dumb-init's exit statuses: 2 if the command cannot be executed, otherwise 1.
     DumbInit,
-    /// Always 1.
+    /// Status 1 for every failed start.
     One,
 }
 
@@ -137,15 +138,17 @@ impl FailureStatuses {
     }
 }
 
-/// How users and groups are looked up, and which groups and variables the server gets. The numbers are vsrun's own gid.
+/// How users and groups are looked up, and which groups and variables the server gets. The number of a variant is
+/// vsrun's own gid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Accounts {
-    /// The rules of `--user`.
+    /// vsrun's own rules for `--user`.
     #[default]
     Vsrun,
-    /// The rules of gosu: only groups of /etc/group, and of the variables only HOME.
+    /// The rules of gosu: the supplementary groups are only those of /etc/group, and of the login variables only HOME
+    /// is set.
     Gosu(u32),
-    /// The rules of su-exec: the main group is one of the supplementary groups; of the variables only HOME.
+    /// The rules of su-exec: the main group is also a supplementary group, and of the login variables only HOME is set.
     SuExec(u32),
 }
 

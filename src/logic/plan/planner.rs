@@ -80,7 +80,7 @@ pub struct Plan {
     pub syslog: Option<SyslogOptions>,
     /// The sources of the server's environment, if it is read again before a restart.
     pub env_renewal: Option<EnvRenewal>,
-    /// What the supervisor needs. None if vsrun becomes the server.
+    /// What only a supervisor needs. None if vsrun becomes the server.
     pub supervision: Option<Supervision>,
 }
 
@@ -124,7 +124,7 @@ pub enum Output {
     },
 }
 
-/// What the supervisor needs.
+/// The part of the plan that only a supervisor needs.
 #[derive(Debug)]
 pub struct Supervision {
     /// The path of the manager's own pidfile.
@@ -135,10 +135,10 @@ pub struct Supervision {
     pub notify: Option<(Vec<u8>, Option<Span>)>,
 }
 
-/// Makes the plan.
+/// Makes the plan from the options and the state of the system.
 ///
 /// # Errors
-/// If the user is unknown, vsrun cannot become that user, or a path cannot be made absolute.
+/// If the user, a path, a variable of `--expand`, the descriptor of `--ready fd:` or Landlock cannot be used.
 #[inline(never)]
 pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     let identity = user::identity(options, host)?;
@@ -255,7 +255,8 @@ fn output(
         let files = options.log_files.unwrap_or(u64::MAX);
         let log_policy = LogPolicy { keep, owner, size: options.log_size.unwrap_or(u64::MAX), files };
         let rotator = options.log_size.map(|_| helpers_without_exec::rotator(log_policy, change));
-        // The manager opens the logdir again later, after it may have changed its working directory.
+        // The path is absolute, because the manager opens the logdir again after it may have left the working
+        // directory.
         let absolute_dir = command_path::absolute(dir, host).unwrap_or(dir);
         return Ok(Output::Files { dir, absolute_dir, log_policy, rotator });
     }

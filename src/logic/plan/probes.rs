@@ -14,7 +14,7 @@ use crate::logic::supervisor::probe::Probe;
 use crate::logic::supervisor::readiness::Ready;
 use crate::logic::supervisor::schedule::{Health, Schedule};
 
-/// All probes of a server, and when they are tried.
+/// All probes of a server, and when they run.
 #[derive(Debug)]
 #[repr(C)] // Small fields first: shorter instructions.
 pub struct Probes {
@@ -22,23 +22,23 @@ pub struct Probes {
     pub ready: Option<PlannedProbe>,
     /// The probe of `--health`.
     pub health: Option<PlannedProbe>,
-    /// When the probes are tried.
+    /// When the probes run.
     pub schedule: Schedule,
 }
 
-/// A probe with the process that tries it.
+/// A probe, and the process that runs it.
 #[derive(Debug)]
 pub struct PlannedProbe {
-    /// The probe, as it was written on the command line.
+    /// The probe as it was written on the command line, for messages.
     pub text: StaticCStr,
     /// How the probe tests the server.
     pub probe: Probe,
-    /// The steps of the process that tries the probe.
+    /// The steps of the process that runs the probe.
     pub program: Box<Program>,
 }
 
-/// The probes that the options request. None if there is no probe and no `--ready alive:`, whose time is part of the
-/// schedule.
+/// Plans the probes that the options request. None if they request no probe and no `--ready alive:`, whose time is part
+/// of the schedule.
 pub fn probes(options: &Options, server: &Program, change: Option<&Identity>) -> Option<Box<Probes>> {
     let ready = options.ready.unwrap_or(Ready::Exec);
     let plan = |text: StaticCStr| {

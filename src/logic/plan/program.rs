@@ -27,13 +27,13 @@ pub struct Program {
     pub paths: Vec<StaticCStr>,
     /// The arguments, with the program's own name first.
     pub argv: Vec<StaticCStr>,
-    /// The environment.
+    /// The environment of the program.
     pub env: Env,
     /// What differs because vsrun was called by another tool's name.
     pub personality: &'static Personality,
 }
 
-/// The server's environment before the options that set variables.
+/// The server's environment before options set variables in it.
 pub fn base_env(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> Env {
     let nothing = Env::default();
     let inherited = if options.has(Id::ClearEnv) { &nothing } else { &host.env };
@@ -46,7 +46,7 @@ pub fn base_env(options: &Options, host: &Host<'_>, identity: Option<&Identity>)
         identity => inherited.with_login_vars(identity),
     };
     if options.reports_to_service_manager() {
-        // Only vsrun sends messages to its service manager, so the server does not get the socket's path.
+        // Only vsrun sends messages to its service manager, so the server does not get vsrun's NOTIFY_SOCKET.
         env.remove(&is_service_manager_var);
     }
     env
@@ -61,7 +61,7 @@ fn server_env(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -
         }
     }
     if let Some(span) = options.watchdog {
-        // The server's process sets it to its own pid, because no other process knows that pid in time.
+        // The server's process sets WATCHDOG_PID to its own pid, because no other process knows that pid in time.
         env.remove(&|name| name == b"WATCHDOG_PID");
         env.set(b"WATCHDOG_USEC", format!("{}", span.0.saturating_mul(1000)).as_bytes());
     }
@@ -72,7 +72,7 @@ fn server_env(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -
 /// The server's program, with all steps of its process.
 ///
 /// # Errors
-/// If a path cannot be made absolute.
+/// If a path cannot be made absolute, a variable of `--expand` is unset, or Landlock is missing or too old.
 pub fn server(
     options: &Options,
     host: &Host<'_>,
@@ -190,11 +190,11 @@ fn session_steps(options: &Options, host: &Host<'_>) -> Vec<Step> {
     let steps: &[Step] = match (stays, options.background, terminal) {
         // To take the foreground, the process must still have SIGTTOU blocked.
         (true, false, Terminal::Controlling) => &[Step::TakeForeground, Step::UnblockSignals],
-        // A background job, as a shell makes it: the kernel stops it if it reads from the terminal.
+        // The server becomes a background job of the shell: the kernel stops it if it reads from the terminal.
         (true, false, Terminal::Background) => &[Step::UnblockSignals, Step::NewBackgroundGroup],
         (true, _, _) => &[Step::UnblockSignals, Step::Setsid],
         (false, false, _) if options.user.is_some() => &[Step::UnblockSignals, Step::DropTerminal],
-        // A detached vsrun is in a session without a leader, and so has no terminal.
+        // With `--background`, vsrun is in a session without a leader, and so has no terminal.
         (false, _, _) => &[Step::UnblockSignals],
     };
     steps.to_vec()
@@ -226,7 +226,7 @@ pub fn leaves_callers_dir(options: &Options, host: &Host<'_>) -> bool {
     options.is_supervised() && (options.background || host.cwd.is_some())
 }
 
-/// Adds the last step. If signals were blocked while the ids changed, they are unblocked before it.
+/// Adds the last step of a program. If signals were blocked while the ids changed, they are unblocked before it.
 pub(super) fn push_last_steps(steps: &mut Vec<Step>, last: Step) {
     if steps.iter().any(|step| matches!(step, Step::BlockSignals)) {
         steps.push(Step::UnblockSignals);
@@ -235,8 +235,8 @@ pub(super) fn push_last_steps(steps: &mut Vec<Step>, last: Step) {
 }
 
 /// Adds the steps that change the user and groups. The groups are set first, because setting the user id clears the
-/// capabilities that this needs. The verification comes last. A process that already has the user and groups only drops
-/// its capabilities.
+/// capabilities for setting groups. The verification comes last. A process that already has the user and groups only
+/// drops its capabilities.
 pub(super) fn push_privilege_steps(
     steps: &mut Vec<Step>,
     identity: Option<&Identity>,

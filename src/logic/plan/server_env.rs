@@ -8,8 +8,8 @@ use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::problem::Problem;
 
-/// Adds an entry to a list in which each name occurs once. The last entry of a name counts, even if it only removes the
-/// variable.
+/// Adds an entry to a list in which each name occurs once. It replaces an entry with the same name, even if it only
+/// removes the variable.
 pub fn add_entry(entries: &mut Vec<StaticCStr>, entry: StaticCStr) {
     entries.retain(|other| entry_name(other.to_bytes()) != entry_name(entry.to_bytes()));
     entries.push(entry);
@@ -33,8 +33,8 @@ pub fn file_env_path(name: StaticCStr, env: &Env) -> Result<Option<StaticCStr>> 
     Ok(Some(leak_cstr(path.to_vec())))
 }
 
-/// The entry `NAME=VALUE`, with the contents of a file as VALUE. One newline at the end of the file is not part of it.
-/// None if the contents have a NUL, and so cannot be a value.
+/// The entry `NAME=VALUE`, with the contents of a file as VALUE, except one newline at the end of the file. None if the
+/// contents have a NUL, and so cannot be a value.
 pub fn entry_from_contents(name: StaticCStr, contents: &[u8]) -> Option<StaticCStr> {
     let value = contents.strip_suffix(b"\n").unwrap_or(contents);
     (!value.contains(&0)).then(|| leak_cstr([name.to_bytes(), b"=", value].concat()))

@@ -17,7 +17,7 @@ pub struct ServerSockets {
     pub inherited: u16,
     /// The sockets that vsrun opens, each in the format of `--listen`.
     pub own: Vec<StaticCStr>,
-    /// The user and group that will own the files of Unix sockets. None: vsrun's own.
+    /// The user and group that will own the files of Unix sockets. None means vsrun's own user and group.
     pub owner: Option<(u32, u32)>,
 }
 
@@ -36,8 +36,8 @@ pub struct InheritedSockets {
 }
 
 impl InheritedSockets {
-    /// Removes the `LISTEN_*` variables from an environment. Returns the sockets that they announce, if they are for
-    /// the process `pid`.
+    /// Removes the `LISTEN_*` variables from an environment. Returns the sockets that they announce, or none if they
+    /// are meant for another process than `pid`.
     pub fn take(env: &mut Env, pid: &[u8]) -> Self {
         let mut inherited = Self::default();
         if env.get(b"LISTEN_PID") == Some(pid) {
@@ -53,8 +53,8 @@ impl InheritedSockets {
         inherited
     }
 
-    /// Announces these sockets and vsrun's own ones in a server's environment. The server's process sets `LISTEN_PID`
-    /// itself, because no other process knows its pid in time.
+    /// Announces the inherited sockets and vsrun's own ones in a server's environment. The server's process sets
+    /// `LISTEN_PID` itself, because no other process knows its pid in time.
     pub fn announce(&self, own: &[StaticCStr], env: &mut Env) {
         let mut names = self.names.clone();
         let own = own.iter().filter_map(|text| Listener::parse(text.to_bytes()));
@@ -69,8 +69,8 @@ impl InheritedSockets {
     }
 }
 
-/// The variables of the protocol. `LISTEN_PIDFDID`, of systemd 258, would need a pidfd of the server's process, so
-/// vsrun never sets it.
+/// The variables of the protocol of sd_listen_fds(3). `LISTEN_PIDFDID`, of systemd 258, would need a pidfd of the
+/// server's process, so vsrun never sets it.
 pub const LISTEN_VARIABLES: [&[u8]; 4] = [b"LISTEN_PID", b"LISTEN_FDS", b"LISTEN_FDNAMES", b"LISTEN_PIDFDID"];
 
 pub fn unset(env: &mut Env) {

@@ -55,7 +55,8 @@ impl<'a> Listener<'a> {
         if let Some(shorter) = text.strip_suffix(b"/udp") {
             (rest, listener.transport) = (shorter, Transport::Datagram);
         }
-        // The port follows the last colon; an IPv6 address with its colons is in brackets before it.
+        // In the value of `--listen`, the port follows the last colon; an IPv6 address with its colons is in brackets
+        // before it.
         let digits = rest.rsplit(|byte| *byte == b':').next()?;
         let port = u16::try_from(parse_number(digits)?).ok().filter(|port| *port > 0)?.to_be_bytes();
         match rest.get(..rest.len() - digits.len())? {
@@ -66,7 +67,8 @@ impl<'a> Listener<'a> {
         Some(listener)
     }
 
-    /// The IPv4 address to use if no ADDRESS was given and the kernel has no IPv6.
+    /// The IPv4 address to use if no ADDRESS was given and the kernel has no IPv6. None if an ADDRESS or a path was
+    /// given.
     pub fn ipv4_fallback(&self) -> Option<Vec<u8>> {
         match self.address.as_slice() {
             [_, _, high, low, ..] if self.text.first()?.is_ascii_digit() && !self.text.contains(&b':') => {
@@ -109,7 +111,8 @@ pub fn bind(text: &[u8]) -> Option<StaticCStr> {
     Some(leak_cstr(text.into()))
 }
 
-/// Joins `--port` and `--bind` into one value in the format of `--listen`.
+/// Joins the values of `--port` and `--bind` into one in the format of `--listen`. If only one is given, returns that
+/// one.
 pub fn join_port_and_bind(port: Option<StaticCStr>, bind: Option<StaticCStr>) -> Option<StaticCStr> {
     match (port, bind) {
         (Some(port), Some(bind)) => Some(leak_cstr([bind.to_bytes(), b":", port.to_bytes()].concat())),
@@ -131,7 +134,7 @@ fn v6_address(ip: [u8; 16], port: [u8; 2]) -> Vec<u8> {
 fn parse_v4(text: &[u8]) -> Option<[u8; 4]> {
     let (mut ip, mut count) = (0u32, 0);
     for part in split_byte(text, b'.') {
-        // Other programs may read a number with a leading zero as octal, so it is refused.
+        // A number with a leading zero is refused, because other programs may read it as octal.
         if part.len() > 1 && part.starts_with(b"0") {
             return None;
         }
@@ -143,8 +146,8 @@ fn parse_v4(text: &[u8]) -> Option<[u8; 4]> {
 
 /// Parses an IPv6 address without a zone and without a dotted IPv4 part.
 fn parse_v6(text: &[u8]) -> Option<[u8; 16]> {
-    // If the address begins or ends with `::`, one colon is removed, so that splitting gives one empty group and not
-    // two.
+    // If the address begins or ends with `::`, one colon is removed, so that splitting at colons gives one empty group
+    // and not two.
     let inner = match text {
         b"::" => return Some([0; 16]),
         [b':', b':', ..] => text.get(1..)?,

@@ -1,4 +1,4 @@
-//! The steps between fork and exec. Each does one thing to the process.
+//! The steps that a child takes between fork and exec. Each step does one thing to the process.
 
 use core::fmt;
 
@@ -37,13 +37,13 @@ pub enum Step {
     NewBackgroundGroup,
     /// Set the nice value.
     Nice(i32),
-    /// Set the adjustment of the out-of-memory score.
+    /// Set the adjustment of the out-of-memory score (/proc/self/oom_score_adj).
     OomScore(StaticCStr),
     /// Set a resource limit.
     Limit(ResourceLimit),
-    /// Redirect standard input.
+    /// Redirect standard input to a given file, or to `/dev/null`.
     RedirectInput,
-    /// Redirect standard output and standard error.
+    /// Redirect standard output and standard error, for example to the logger or a log file.
     RedirectOutput,
     /// Move this number of sockets to the descriptors from 3 on, and set `LISTEN_PID`.
     PassSockets(u16),
@@ -52,10 +52,10 @@ pub enum Step {
     /// Make the logdir the working directory, through vsrun's descriptor of it. The path is for messages.
     LogDir(StaticCStr),
     /// Return to the directory in which vsrun was called, after the manager has left it. It has this path, device and
-    /// inode. If the path now leads to another directory, the step `EnterReplacedDir` enters that one.
+    /// inode. If the path now leads to another directory, the step `EnterReplacedDir` enters that directory.
     ReturnToCallersDir(StaticCStr, (u64, u64)),
-    /// Enter the directory that now has the path of the directory in which vsrun was called, with the rights of the
-    /// server.
+    /// Enter, with the rights of the server, the directory that now has the path of the directory in which vsrun was
+    /// called.
     EnterReplacedDir(StaticCStr),
     /// Change the root directory.
     Chroot(StaticCStr),
@@ -74,7 +74,7 @@ pub enum Step {
     Gid(u32),
     /// Set the real, effective and saved user id, and keep these capabilities.
     Uid(u32, KeepPermitted),
-    /// Drop all effective and inheritable capabilities, and the permitted ones except these.
+    /// Drop all effective and inheritable capabilities, and all permitted ones except those to keep.
     DropCapabilities(KeepPermitted),
     /// Read the user, group and supplementary groups back, and verify that the process cannot become root again.
     VerifyCredentials {
@@ -85,7 +85,7 @@ pub enum Step {
         /// The expected supplementary groups, sorted.
         groups: &'static [u32],
     },
-    /// Set all five sets of capabilities to exactly this set.
+    /// Set the effective, permitted, inheritable, ambient and bounding capabilities to exactly this set.
     Capabilities(Capabilities),
     /// Set no_new_privs: no program that is executed can gain rights.
     NoNewPrivileges,
@@ -100,19 +100,19 @@ pub enum Step {
     PassReadyPipe(i32),
     /// Create a Landlock rule set that handles these rights.
     CreateRuleset(Handled),
-    /// Add a rule to the rule set. The second value is the rights to files that the rule set handles.
+    /// Add a rule to the Landlock rule set. The second value is the rights to files that the rule set handles.
     AddLandlockRule(Rule, u64),
-    /// Confine the process by the rule set (landlock_restrict_self(2)), and close the rule set.
+    /// Confine the process by the Landlock rule set (landlock_restrict_self(2)), and close the rule set.
     RestrictSelf,
-    /// Verify that the Landlock rules allow access to this working directory. Only the rehearsal of `--check` verifies
-    /// that, because a server that does not use its working directory runs without such a rule.
+    /// Verify that the Landlock rules allow access to this working directory. Only `--check` verifies that, because a
+    /// server that does not use its working directory runs without such a rule.
     VerifyLandlockCwd(StaticCStr),
-    /// Run the rotator of the server's output, in this program.
+    /// Run the rotator of the server's output, without an exec.
     RunLogRotator(LogPolicy),
-    /// Run a network probe, in this program.
+    /// Run a network probe, without an exec.
     RunProbe,
-    /// Execute the program. The command is for messages only; [`Program::paths`](super::program::Program::paths) says
-    /// where it may be.
+    /// Execute the program. The command is for messages only; the paths to try are in
+    /// [`Program::paths`](super::program::Program::paths).
     Exec(StaticCStr),
 }
 
@@ -124,7 +124,7 @@ pub enum KeepPermitted {
     /// Keep the permitted capabilities, until a later step selects some of them.
     All,
     /// Keep one harmless capability that is not in this set, which is the server's. The server cannot trace a process
-    /// that has a capability it does not have itself.
+    /// that has a capability which the server does not have.
     OneHarmless(u64),
 }
 
@@ -137,7 +137,7 @@ impl fmt::Display for Step {
 }
 
 impl Step {
-    /// What the step is done to: a path, a number or the value of an option.
+    /// The path, number or option value that appears in a message about the step.
     fn object(&self) -> Object<'static> {
         match *self {
             Self::KeepPidfileLock(text)

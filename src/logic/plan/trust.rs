@@ -7,7 +7,7 @@ use crate::logic::base::error::{Error, FilledPhrase, Object};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::ArrayText;
 
-/// The owners of the components of a path that were checked so far.
+/// The check of a path, component by component: what is known about the owners of the components so far.
 #[derive(Clone, Copy, Debug)]
 pub struct PathTrustCheck {
     /// vsrun's own user id.
@@ -30,7 +30,7 @@ pub struct Component {
 }
 
 impl PathTrustCheck {
-    /// Starts the check of a path.
+    /// Starts the check of a path. `own` is vsrun's user id, and `top` is the owner of `/`.
     pub fn new(own: u32, top: u32) -> Self {
         Self { own, top, other: None }
     }
@@ -46,7 +46,8 @@ impl PathTrustCheck {
         mode & 0o022 != 0 || !self.is_own(owner)
     }
 
-    /// The user that must own all further components; None if the path has not led to a user's directory.
+    /// The user that must own all further components. None if all components so far belong to root, vsrun's own user or
+    /// the owner of `/`.
     pub fn required_owner(&self) -> Option<u32> {
         self.other
     }
@@ -86,7 +87,7 @@ pub enum Reason {
     CreatedForOther(u32),
     /// The log directory belongs to this user, who is neither root, vsrun's user nor the server's.
     OtherUser(u32),
-    /// The component has more than one hard link, and another user may have created this one.
+    /// The component has more than one hard link, and another user may have created the one in the path.
     HardLink,
     /// The component has replaced the directory that vsrun has just created.
     Replaced,
@@ -96,7 +97,7 @@ pub enum Reason {
 #[derive(Clone)]
 #[repr(C)] // Small fields first: shorter instructions.
 pub struct UntrustedComponent {
-    /// Why it is not trusted.
+    /// Why the component is not trusted.
     pub reason: Reason,
     /// The name of the component.
     pub name: ArrayText<64>,

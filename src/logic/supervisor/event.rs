@@ -7,13 +7,13 @@ use crate::logic::base::time::Span;
 /// Something that happened to the supervisor or its processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The deadline of the phase, or of the second process of a replacement, has passed.
+    /// The deadline of the current phase, or of the candidate or the old server in a replacement, has passed.
     Tick,
     /// The server is ready, as `--ready` defines it.
     Ready,
     /// The server will never report that it is ready.
     NotReady,
-    /// The server reports that it is alive.
+    /// The server reports that it is alive (`WATCHDOG=1`).
     Heartbeat,
     /// The health probe of a ready server failed too often in a row.
     Unhealthy,
@@ -25,11 +25,12 @@ pub enum Event {
     ExecFailed(u8),
     /// The crash handler exited.
     HandlerExited(Exit),
-    /// No descendant of vsrun is left.
+    /// None of the processes for which the supervisor waits is left: those that outlived the server, or all descendants
+    /// of vsrun.
     NoneLeft,
     /// vsrun is PID 1 and may not send KILL to the server. The kernel kills the server when vsrun exits.
     Unkillable,
-    /// fork(2) failed for the last action.
+    /// fork(2) failed for the process that the last action was to start.
     ForkFailed,
     /// A request to stop.
     Stop,
@@ -41,12 +42,13 @@ pub enum Event {
     Forward(Signal),
     /// A request to replace the server without a gap.
     Replace,
-    /// Something happened to the second process of a replacement.
+    /// Something happened to the candidate, or to the old server that it has replaced.
     Second(SecondEvent),
 }
 
 impl Event {
-    /// Converts an event about the server into the same event about the second process of a replacement.
+    /// Converts an event about the server into the same event about the candidate or the old server of a replacement.
+    /// Returns any other event unchanged.
     pub fn for_second(self) -> Self {
         Self::Second(match self {
             Self::Ready => SecondEvent::Ready,
@@ -57,7 +59,7 @@ impl Event {
             Self::ForkFailed => SecondEvent::ForkFailed,
             Self::NoneLeft => SecondEvent::NoneLeft,
             Self::Unkillable => SecondEvent::Unkillable,
-            // These events are not about one process, or happen only to the server.
+            // An event that is not about one process, or that happens only to the server, stays as it is.
             Self::Tick
             | Self::Unhealthy
             | Self::Heartbeat
@@ -81,48 +83,50 @@ pub enum SecondEvent {
     Ready,
     /// The candidate will never report that it is ready.
     NotReady,
-    /// The second process exited, and so have all other processes of its group, if signals go to the group.
+    /// The candidate or the old server exited, and so have all other processes of its group, if signals go to the
+    /// group.
     Exited(Exit),
-    /// The second process exited and other processes of its group are alive.
+    /// The candidate or the old server exited and other processes of its group are alive.
     LeaderExited,
-    /// The child could not become the candidate. Holds vsrun's exit status for that error.
+    /// The child could not become the candidate: a step or execve(2) failed. Holds vsrun's exit status for that error.
     ExecFailed(u8),
-    /// The processes that outlived the second process are gone.
+    /// The processes that outlived the candidate or the old server are gone.
     NoneLeft,
-    /// vsrun is PID 1 and may not send KILL to the second process.
+    /// vsrun is PID 1 and may not send KILL to the candidate or the old server.
     Unkillable,
 }
 
-/// What the supervisor does next. It then waits for the next event, except after a launch, which may fail at once.
+/// What the supervisor does next. It then waits for the next event, unless a process that it starts fails at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Only wait for the next event.
     Wait,
     /// Start the server.
     Launch(LogFiles),
-    /// Start the handler for this exit of the server.
+    /// Start the crash handler for this exit of the server.
     RunHandler(Exit),
-    /// Send a signal that makes its recipient exit. CONT follows, because a stopped process does not handle signals.
+    /// Send a signal that makes its recipient exit. SIGCONT follows, because a stopped process does not handle signals.
     Send(Signal, Recipient),
-    /// Forward a signal, without the CONT that `Send` adds.
+    /// Forward a signal that vsrun received. Unlike with `Send`, no SIGCONT follows.
     Forward(Signal, Recipient),
     /// Record that the server is restarted after this pause, and wait for the next event.
     Pause(Span),
     /// Record that the server gets the stop signal after this time (`--stop-delay`), and wait for the next event.
     Delay(Span),
-    /// Report that the server is ready to the waiting parent and the service manager.
+    /// Report that the server is ready: to the parent process that waits for the start, and to the service manager.
     ReportReady,
-    /// Start a candidate beside the server.
+    /// Start a candidate beside the server, to replace it when the candidate is ready.
     LaunchCandidate,
-    /// Exchange the server and the second process.
+    /// Make the candidate the server, and the server the old server.
     SwitchOver,
-    /// Send a signal to the second process, to its group or to what remains of it. CONT follows.
+    /// Send a signal to the candidate or the old server, to its group, or to the processes that outlived it. SIGCONT
+    /// follows.
     SendSecond(Signal, Recipient),
-    /// Exit with the status of this ending.
+    /// Exit for this reason, with the status that belongs to it.
     Finish(Ending),
 }
 
-/// What happens to the log files between two runs.
+/// What happens to the log files between two runs of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFiles {
     /// The new run appends to the same files.
@@ -139,30 +143,30 @@ pub enum Recipient {
     Server,
     /// The server's whole process group.
     Group,
-    /// The handler's process group.
+    /// The crash handler's process group.
     Handler,
     /// What is left of a run whose server exited: its process group, its descendants, or both.
     Remains,
-    /// Every remaining process.
+    /// Every descendant of vsrun and, if vsrun is the PID 1 of a container, every other process in it.
     All,
 }
 
-/// How the supervisor exits.
+/// Why the supervisor exits, and with which status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
 pub enum Ending {
-    /// With the status of the server's exit.
+    /// The server exited and is not restarted: vsrun exits with the status of the server's exit.
     Server(Exit),
-    /// With the status of the server's last exit, because `--restart-limit` is reached.
+    /// `--restart-limit` is reached: vsrun exits with the status of the server's last exit.
     GaveUp(Exit),
-    /// With status 0, because a stop was requested.
+    /// A stop was requested: vsrun exits with status 0.
     Stopped,
-    /// The first start failed with this status.
+    /// The first start failed: vsrun exits with this status.
     Failed(u8),
 }
 
 impl Ending {
-    /// vsrun's exit status.
+    /// vsrun's exit status for this ending.
     pub fn status(self) -> u8 {
         match self {
             Self::Server(exit) | Self::GaveUp(exit) => exit.status(),

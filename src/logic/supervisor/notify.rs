@@ -24,9 +24,9 @@ pub fn is_trusted(pid: i32, uid: u32, server: u32) -> bool {
 /// The contents of one message. All assignments in a message count; of two values for one name, the last counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Message<'a> {
-    /// `READY=1`.
+    /// The message has `READY=1`: the server is ready.
     pub ready: bool,
-    /// `WATCHDOG=1`.
+    /// The message has `WATCHDOG=1`: the server is alive.
     pub alive: bool,
     /// `WATCHDOG=trigger`: the server asks to be treated as if its watchdog time had passed.
     pub trigger: bool,
@@ -34,7 +34,7 @@ pub struct Message<'a> {
     pub stopping: bool,
     /// `RELOADING=1`: the server reads its configuration again, until the next `READY=1`.
     pub reloading: bool,
-    /// `MONOTONIC_USEC=`: when the reload began, in microseconds.
+    /// `MONOTONIC_USEC=`: when the reload began, in microseconds of CLOCK_MONOTONIC.
     pub began: Option<u64>,
     /// `WATCHDOG_USEC=`: the new watchdog time. Zero turns the watchdog off.
     pub watchdog: Option<Span>,
@@ -55,7 +55,7 @@ pub enum Ignored {
     Unsupported,
     /// The message holds a value that cannot be read.
     Malformed,
-    /// The message has descriptors. They cannot be closed now, because the process that closes those of earlier
+    /// The message has descriptors, and vsrun cannot close them now: the child that closes the descriptors of earlier
     /// messages hangs.
     Hanging,
 }
@@ -77,12 +77,12 @@ impl Ignored {
     }
 }
 
-/// The names that vsrun reads. `Message::assign` uses their indexes. (A match on byte strings would be compiled to a
-/// comparison for each byte.)
+/// The names of variables in a message that vsrun knows. `Message::assign` uses their indexes. (A match on byte strings
+/// would be compiled to a comparison for each byte.)
 const NAMES: &[u8] =
     b"READY,WATCHDOG,STOPPING,RELOADING,STATUS,MONOTONIC_USEC,WATCHDOG_USEC,EXTEND_TIMEOUT_USEC,FDSTORE,MAINPID";
 
-/// Reads a message: lines of `NAME=VALUE`. Unknown names are skipped: they are for other service managers.
+/// Parses a message: lines of `NAME=VALUE`. Unknown names are skipped: they are for other service managers.
 pub fn parse(text: &[u8]) -> Message<'_> {
     let mut message = Message::default();
     for line in split_byte(text, b'\n') {
@@ -115,7 +115,8 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Parses a time in microseconds, and rounds it up to milliseconds, so that a short time does not become zero.
+    /// Parses a time in microseconds, and rounds it up to milliseconds, so that a short time does not become zero. If
+    /// it is no number, returns None and sets `ignored`.
     fn micros(&mut self, value: &[u8]) -> Option<Span> {
         let micros = parse_number(value);
         if micros.is_none() {
@@ -124,7 +125,8 @@ impl<'a> Message<'a> {
         micros.map(|micros| Span(micros.div_ceil(1000)))
     }
 
-    /// Applies the message to the state: deadlines change at once, everything else is returned as an event for `next`.
+    /// Applies a message of the server to the state: deadlines change at once, everything else is returned as an event
+    /// for `transition::next`.
     ///
     /// `EXTEND_TIMEOUT_USEC=` moves a deadline only to a later time, and not while vsrun stops a server because of its
     /// watchdog, its health probe or its ready timeout.
@@ -161,9 +163,9 @@ impl<'a> Message<'a> {
 }
 
 impl Message<'_> {
-    /// Applies a message of the second process of a replacement. The candidate may report that it is ready, set the
-    /// watchdog time that applies once it is ready, and ask for more time to become ready. The old server may ask for
-    /// more time to stop.
+    /// Applies a message of the candidate or of the old server in a replacement. The candidate may report that it is
+    /// ready, set the watchdog time that applies once it is ready, and ask for more time to become ready. The old
+    /// server may ask for more time to stop.
     #[inline(never)]
     pub fn apply_to_second(&self, policy: &Policy, state: &mut State, now: Time) -> Option<Event> {
         let later = |until: Time| self.extend.map_or(until, |span| until.max(now.after(span)));
@@ -193,7 +195,8 @@ pub fn is_service_manager_var(name: &[u8]) -> bool {
     [super::readiness::NOTIFY_SOCKET, b"WATCHDOG_USEC", b"WATCHDOG_PID"].contains(&name)
 }
 
-/// How often vsrun has to send `WATCHDOG=1`: at half of `WATCHDOG_USEC`, if `WATCHDOG_PID` is missing or ours.
+/// How often vsrun has to send `WATCHDOG=1`: at half of `WATCHDOG_USEC`, if `WATCHDOG_PID` is missing or vsrun's own
+/// pid. None if vsrun need not send it.
 pub fn watchdog_interval(usec: &[u8], pid: Option<&[u8]>, own: i32) -> Option<Span> {
     let is_ours = pid.is_none_or(|pid| parse_number(pid) == u64::try_from(own).ok());
     let micros = parse_number(usec).filter(|micros| is_ours && *micros > 0)?;

@@ -8,7 +8,8 @@ use crate::logic::plan::account::{self, Identity};
 use crate::logic::plan::host::{CanChangeIds, Host};
 use crate::logic::plan::personality::Accounts;
 
-/// The server's user and groups. None if vsrun's own are not changed.
+/// The user and groups of `--user`. None if the option is not given, or if `--no-user-checks` lets the server
+/// keep vsrun's user, although it is another one.
 pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> {
     let Some(login) = &options.user else { return Ok(None) };
     let accounts = options.personality.accounts;
@@ -36,8 +37,8 @@ pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> 
     Err(error.name(&identity.name))
 }
 
-/// The user and groups that the server's process has to change to. None if it has them already, or cannot change them.
-/// If vsrun was called as gosu or su-exec, it always tries.
+/// The user and groups to which the server's process has to change. None if it has them already or may not change them.
+/// If vsrun was called as gosu or su-exec, the server's process always tries to change them.
 pub fn needed_change<'a>(identity: Option<&'a Identity>, options: &Options, host: &Host<'_>) -> Option<&'a Identity> {
     let may = host.euid == 0 && host.can_change_ids == CanChangeIds::Yes;
     let tries = options.personality.accounts != Accounts::Vsrun;
