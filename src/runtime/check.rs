@@ -170,7 +170,8 @@ struct Findings<'a> {
 }
 
 impl Findings<'_> {
-    /// Prints a finding about the program `whose`. Wrong usage is not a finding: it ends the check.
+    /// Prints a finding that begins with `whose`, the name of a program. A usage error is not a finding: it ends the
+    /// check.
     fn add(&mut self, whose: &str, error: &Error) {
         if error.exit_status == exit::USAGE {
             process::exit(log::print_error(error));
@@ -191,7 +192,7 @@ impl Findings<'_> {
     /// applies the others, unless they depend on it. `made` is the path of the logdir that a start would create, so
     /// that it is not reported as missing.
     fn dry_run(&mut self, whose: &str, program: Box<Program>, made: &[u8]) {
-        // True if the program can be found without the working directory.
+        // A program with an absolute path can be found although the working directory cannot be entered.
         let absolute = program.paths.iter().all(|path| path.to_bytes().starts_with(b"/"));
         let program = ExecImage::new(program);
         let mut skipped_steps = StepSet::default();

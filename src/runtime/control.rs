@@ -34,7 +34,7 @@ use crate::sys::{Errno, clock, poll};
 const READ_ATTEMPTS: usize = 20;
 /// The pause between two checks of something that no descriptor reports, in milliseconds.
 const POLL_PAUSE_MS: u64 = 10;
-/// After this number of consecutive checks that the kernel refused, vsrun stops waiting for a change of the lock.
+/// After this number of failed attempts to read the lock, vsrun stops waiting for a change of it.
 const MAX_HIDDEN_CHECKS: u32 = 100;
 
 /// Runs the control command. Returns vsrun's exit status.
@@ -60,8 +60,8 @@ pub fn control(control: &ControlRequest) -> Result<u8> {
             Sent::Yes => return Ok(exit::OK),
             Sent::Gone => NoTarget::Dead,
         },
-        // The signal goes to the manager, even if its HUP has an action other than a restart: the server's pidfile and
-        // the manager's must lead to the same result.
+        // A reload sends HUP to the manager, even if HUP has an action other than a restart there: the server's pidfile
+        // and the manager's must lead to the same result.
         (ControlCommand::Reload, Ok((_, server))) => match send(server.owner, Signal::HUP)? {
             Sent::Yes => return Ok(exit::OK),
             Sent::Gone => NoTarget::Dead,
@@ -87,10 +87,10 @@ pub fn control(control: &ControlRequest) -> Result<u8> {
             return Ok(error.exit_status);
         }
         (_, NoTarget::Unknown(_)) => error.exit_status,
-        // The file has named no process during the whole timeout.
+        // The pidfile has named no process during the whole timeout.
         (ControlCommand::Stop | ControlCommand::Reload, NoTarget::Restarting) => exit::SETUP,
         (ControlCommand::Stop, _) => {
-            // --stop succeeds if no server is running, but says so, because a mistyped path leads here too.
+            // --stop succeeds if no server is running, but says so, because a mistyped path has this result too.
             log::print_error(&Error::of(Problem::NothingToStop, control.pidfile.to_bytes()));
             return Ok(exit::OK);
         }
@@ -126,7 +126,7 @@ fn find(control: &ControlRequest, file: &Pidfile) -> Found<FoundServer> {
     }
 }
 
-// A separate function: every early return repeats the code that drops all local values, so short functions save bytes.
+// `stop` is separate to save bytes: every early return in a function repeats the code that drops its local values.
 
 /// Stops the server. Returns the reason if it still runs.
 #[inline(never)]
@@ -145,15 +145,15 @@ fn stop(control: &ControlRequest, file: &Pidfile, server: FoundServer) -> Result
             let until = deadlines.kill.or(deadlines.until);
             ended = poll::wait(&[owner.exit_fd(), None], until.map(|until| until.since(now()).0)) != 0;
         }
-        // The process's children may have inherited the lock. No server can start until they have exited.
+        // The children of the stopped process may have inherited the lock. No server can start until they have exited.
         let (lock, line) = file.state();
         let another = server.lock == LockState::Shared && line.differs_from(owner.number);
         if (ended || owner.exit_fd().is_none()) && (lock == LockState::None || another) {
             return Ok(None);
         }
         if ended && lock == LockState::Exclusive && line.differs_from(server.named.number) {
-            // The process was not the manager: the manager goes on, and has just removed the process's pid from the
-            // file.
+            // The stopped process was not the manager: the manager goes on, and has just removed that process's pid
+            // from the file.
             return Ok(Some(Reason::ManagerGoesOn));
         }
         hidden += u32::from(ended && lock == LockState::Hidden);
@@ -212,8 +212,8 @@ struct FoundServer {
 type Found<T> = core::result::Result<T, NoTarget>;
 
 impl Pidfile {
-    /// Opens a pidfile for reading. Takes no lock. No user can make it another service's by a symbolic link, by another
-    /// directory in the path, or by a hard link where others may write.
+    /// Opens a pidfile for reading, without a lock. Refuses a symbolic link, an untrusted directory in the path, and a
+    /// hard link where others may write: they could lead to the pidfile of another service.
     fn open(path: StaticCStr) -> Found<Self> {
         let (parent, name) = split_path(path);
         let (mut walk, unknown) = (Walk::begin(), |reason| NoTarget::Unknown(UnknownReason::Other(reason)));
@@ -242,8 +242,8 @@ impl Pidfile {
             let seen = self.identify(state);
             checks += 1;
             let clear = state.0 != LockState::Exclusive || !matches!(seen, Err(NoTarget::Unknown(_)));
-            // Nothing has changed, so the pid was not reused in between: the manager would have removed it from the
-            // file before.
+            // The lock and the pid have not changed meanwhile, so the pid was not reused: the manager would have
+            // removed it from the file before.
             if clear && self.state() == state {
                 return seen;
             }
@@ -265,7 +265,7 @@ impl Pidfile {
             PidfileOwner::Parent => above,
         };
         if held == LockSeen::Unreadable && above_held != LockSeen::Held && !self.locked.trusted {
-            // The file's owner could have written any pid into it, and have locked it.
+            // An untrusted owner of the pidfile could have written any pid into it, and have locked it.
             return Err(NoTarget::Unknown(UnknownReason::Other(Reason::Untrusted)));
         }
         let (Some(named), Some(owner)) = (named, owner) else {

@@ -20,8 +20,8 @@ use crate::sys::mount::{self, Flags};
 use crate::sys::power::{self, Power};
 use crate::sys::{Errno, cgroup, fd, process};
 
-/// If this is PID 1, mounts the requested file systems, and lets the kernel report Ctrl-Alt-Del to it. This comes
-/// first, because everything else needs the file systems.
+/// If this is PID 1, mounts the requested file systems, and lets the kernel report Ctrl-Alt-Del to it. Must be called
+/// before anything else, because everything else needs the file systems.
 ///
 /// # Errors
 /// When an option for PID 1 is given and this is not PID 1, or when a file system cannot be mounted.
@@ -56,7 +56,7 @@ fn mount_all(mounts: Mounts) -> Result<()> {
         if mount::is_mounted(one.target) {
             continue;
         }
-        // If the directory cannot be created, mount(2) fails too.
+        // If the directory of a mount cannot be created, mount(2) fails too.
         let _ = Walk::begin().go_to_or_create(one.target, None, Some(0o755));
         let flags = Flags { noexec: one.noexec, devices: one.devices };
         match mount::mount(one.kind, one.target, flags, one.data) {
@@ -68,7 +68,8 @@ fn mount_all(mounts: Mounts) -> Result<()> {
             }
         }
         if one.target == c"/dev" {
-            // udev usually creates these links. Programs that log to /dev/stdout need them.
+            // udev usually creates the links from /dev/stdin, /dev/stdout, /dev/stderr and /dev/fd to /proc/self/fd.
+            // Programs that log to /dev/stdout need them.
             for (to, path) in &[
                 (c"/proc/self/fd", c"/dev/fd"),
                 (c"fd/0", c"/dev/stdin"),
@@ -89,7 +90,7 @@ fn mount_all(mounts: Mounts) -> Result<()> {
 /// does it.
 fn enable_controllers(root: &CStr) {
     let Ok(root) = Dir::open_path(root) else { return };
-    // The last name ends with a newline, which the kernel ignores when it is written.
+    // The last name in cgroup.controllers ends with a newline, which the kernel ignores when the name is written.
     for name in split_byte(read(&root, c"cgroup.controllers", &mut [0; 512]), b' ') {
         let mut word = ArrayText::<256>::new();
         word.push(b"+");
@@ -103,7 +104,8 @@ fn enable_controllers(root: &CStr) {
 #[inline(never)]
 pub fn shut_down(at_exit: AtExit) {
     if process::is_pid1() {
-        // True only on a machine: in a container the kernel refuses this, and the file systems there may be the host's.
+        // The kernel lets PID 1 disable Ctrl-Alt-Del on a machine only, not in a container, whose file systems may be
+        // the host's.
         if power::disable_ctrl_alt_del() {
             make_all_read_only();
         }

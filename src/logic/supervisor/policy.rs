@@ -9,13 +9,13 @@ use crate::logic::base::time::{Span, Time, parse_number};
 /// Which exits of the server lead to a restart (`--restart`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
-    /// No exit.
+    /// No exit leads to a restart.
     No,
-    /// Unexpected exits: a status or signal that is neither a success nor requested.
+    /// Unexpected exits lead to a restart: those with a status or by a signal that is neither a success nor requested.
     OnFailure,
-    /// Unexpected exits by a signal.
+    /// Only unexpected exits by a signal lead to a restart.
     OnAbort,
-    /// All exits.
+    /// Every exit that was not requested leads to a restart.
     Always,
 }
 
@@ -45,7 +45,8 @@ pub enum Role {
     Manager,
     /// An init forwards signals to the server and always exits with the server's status.
     Init,
-    /// An init with `--stop-timeout`: if the server does not exit in time after a forwarded TERM, it is killed.
+    /// An init with `--stop-timeout`: if the server does not exit in time after a forwarded TERM or stop signal, it is
+    /// killed.
     InitWithTimeout,
 }
 
@@ -92,9 +93,9 @@ pub struct Policy {
     pub candidate_timeout: Option<Span>,
     /// How long a ready server may send no `WATCHDOG=1`. None: for ever.
     pub watchdog: Option<Span>,
-    /// How long a ready server goes on after a request to stop, before it gets the stop signal.
+    /// How long a ready server goes on after a request to stop, before it is sent the stop signal. None: not at all.
     pub stop_delay: Option<Span>,
-    /// How long the server may take after the stop signal. None: for ever.
+    /// How long the server may take to exit after the stop signal. None: for ever.
     pub stop_timeout: Option<Span>,
 }
 
@@ -107,7 +108,8 @@ impl Policy {
         signal == self.stop_signal || EXIT_SIGNALS.contains(&signal)
     }
 
-    /// The pause before a restart: none after the first failure in a row, then MIN, 2 MIN, 4 MIN, ... MAX.
+    /// The pause before a restart: none if `failures` is 0, then the shortest pause, doubled by each further failure up
+    /// to the longest pause.
     pub fn pause_after(&self, failures: u32) -> Span {
         let (min, max) = self.delay;
         match failures.checked_sub(1) {
@@ -133,8 +135,7 @@ impl Policy {
         self.ends_service(signal) || self.role != Role::Manager && signal == Signal::INT
     }
 
-    /// When a process that is asked to exit now is sent KILL, or one that is sent KILL now is sent it again. None:
-    /// never.
+    /// If a process is sent the stop signal or KILL now: the time at which it is sent KILL, or KILL again. None: never.
     pub fn stop_deadline(&self, now: Time) -> Option<Time> {
         self.stop_timeout.map(|span| now.after(span))
     }

@@ -1,7 +1,7 @@
 //! Probes of a server: turns a text like `8080/health` into a request, and evaluates the first bytes of the response.
 //!
 //! A probe is `[http:][ADDRESS:]PORT[/PATH]`, `[http:]/SOCKET[:/PATH]` or `exec:/PROGRAM [ARG]...`. With a PATH, or
-//! with `http:`, it is an HTTP/1.1 GET (RFC 9112) of which only the status line is read.
+//! with `http:`, it is an HTTP/1.1 GET request (RFC 9112), and only the status line of the response is read.
 
 use alloc::vec::Vec;
 
@@ -12,7 +12,8 @@ use crate::logic::plan::socket_address::{Listener, Transport};
 /// How to test whether a server works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// Connect to each address until the probe succeeds. With a request, a healthy response is needed too.
+    /// Connect to one address after the other until one accepts the connection and, if there is a request, sends a
+    /// healthy response.
     Connect {
         /// The addresses as the bytes of a sockaddr, for connect(2). There is at least one.
         addresses: Vec<Vec<u8>>,
@@ -45,7 +46,7 @@ impl Probe {
             }
         };
         let path = path.or(http.then_some(&b"/"[..]));
-        // A blank or a control character would end the request line.
+        // The path of an HTTP request must not contain a blank or a control character, which would end it.
         if path.is_some_and(|path| path.iter().any(|byte| matches!(byte, 0..=b' ' | 0x7f))) {
             return None;
         }
@@ -58,7 +59,7 @@ impl Probe {
     }
 }
 
-/// The addresses of `[ADDRESS:]PORT` or `/SOCKET`, and the value of the HTTP header `Host`.
+/// Parses `[ADDRESS:]PORT` or `/SOCKET`. Returns the addresses, and the value of the HTTP header `Host`.
 fn addresses(text: &[u8]) -> Option<(Vec<Vec<u8>>, &[u8])> {
     let parse = |text: &[u8]| {
         let listener = Listener::parse(text)?;
@@ -70,7 +71,8 @@ fn addresses(text: &[u8]) -> Option<(Vec<Vec<u8>>, &[u8])> {
     if text.contains(&b':') {
         return Some((vec![parse(text)?], text));
     }
-    // Both loopback addresses are tried, because a server may listen only on IPv4 or only on IPv6.
+    // Both loopback addresses are tried if no address is given, because a server may listen only on IPv4 or only on
+    // IPv6.
     let loopback = |host: &[u8]| parse(&[host, text].concat());
     Some((vec![loopback(b"127.0.0.1:")?, loopback(b"[::1]:")?], b"localhost"))
 }
@@ -82,16 +84,16 @@ pub enum HttpAnswer {
     Incomplete,
     /// An HTTP status from 200 to 399.
     Healthy,
-    /// An HTTP status that is not healthy.
+    /// An HTTP status outside of 200 to 399.
     Status(u16),
     /// The response is not HTTP.
     Other,
 }
 
-/// How many bytes of a response are read: the length of `HTTP/1.1 200`.
+/// How many bytes of an HTTP response are read: the length of `HTTP/1.1 200`.
 pub const STATUS_LINE_SIZE: usize = 12;
 
-/// Evaluates the first bytes of a response.
+/// Evaluates the first bytes of an HTTP response.
 pub fn evaluate_response(bytes: &[u8]) -> HttpAnswer {
     const STATUS_LINE_PATTERN: &[u8; STATUS_LINE_SIZE] = b"HTTP/1.# ###";
     let fits = |(byte, wanted): (&u8, &u8)| if *wanted == b'#' { byte.is_ascii_digit() } else { byte == wanted };

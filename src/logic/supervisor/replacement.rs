@@ -21,7 +21,7 @@ pub fn candidate_timeout(ready: Option<Ready>, timeout: Option<Span>) -> Option<
         Ready::Probe(text) if text.to_bytes().starts_with(b"exec:") => Span::ZERO,
         Ready::Exec | Ready::Probe(_) => return None,
     };
-    // The time starts at fork(2), so the steps before the exec are part of it.
+    // The time limit of a candidate starts at fork(2), so it includes all steps before execve(2).
     Some(timeout.unwrap_or(Span(lives.0.saturating_add(READY_TIMEOUT.0))))
 }
 
@@ -43,11 +43,11 @@ pub enum SecondProcess {
         /// The candidate's watchdog time, which applies once it is the server.
         watchdog: Option<Span>,
     },
-    /// The second process is being ended: at `until` it is sent `next`, and after the stop timeout KILL.
+    /// The second process is being ended: at `until` it is sent `next`, and after the stop timeout it is sent KILL.
     Exiting {
         /// When `next` is sent. None: never.
         until: Option<Time>,
-        /// The next signal.
+        /// The signal that is sent at `until`.
         next: Signal,
         /// The recipient of `next`: the process or its group.
         to: Recipient,
@@ -56,9 +56,9 @@ pub enum SecondProcess {
     },
     /// The second process has exited, and processes that it started remain.
     Remains {
-        /// When these processes are sent `next`, or are left alone if it is None.
+        /// When the remaining processes are sent `next`, or are no longer waited for if `next` is None.
         until: Time,
-        /// The next signal.
+        /// The signal that is sent at `until`. None: no further signal.
         next: Option<Signal>,
     },
 }
@@ -95,11 +95,11 @@ pub enum Outcome {
 pub enum Refusal {
     /// Another replacement is under way.
     UnderWay,
-    /// No server is running, or it is being ended, or the first one is not ready yet.
+    /// No server is running, or the server is being ended, or no server process has been ready yet.
     NotRunning,
     /// The server's kind of `--ready` does not show that a new process works.
     NoReadiness,
-    /// The server has the terminal.
+    /// The server has the terminal (`--stdin`), which two servers cannot share.
     Terminal,
 }
 
@@ -108,7 +108,7 @@ pub const ACCEPTED: u16 = 0;
 
 /// The upper 12 bits of the value that is queued with SIGCHLD (sigqueue(3)) to request a replacement.
 const REQUEST_MARK: u32 = 0x5ec0_0000;
-/// The lower 20 bits of that value: the token, which distinguishes requests.
+/// The lower 20 bits of the value that requests a replacement: the token, which distinguishes requests.
 const TOKEN_MASK: u32 = 0x000f_ffff;
 
 /// The value that requests a replacement with this token. Only the lower 20 bits of the token are used.
@@ -116,7 +116,7 @@ pub fn request(token: u32) -> u32 {
     REQUEST_MARK | (token & TOKEN_MASK)
 }
 
-/// The token, if the value is a request for a replacement.
+/// The token of a request for a replacement. None if the value is no such request.
 pub fn token_of(value: u32) -> Option<u32> {
     (value & !TOKEN_MASK == REQUEST_MARK).then_some(value & TOKEN_MASK)
 }
@@ -143,7 +143,7 @@ impl Outcome {
         kind << 8 | u16::from(detail)
     }
 
-    /// The outcome with this number.
+    /// The outcome for which `number` returns this number. None if there is none.
     pub fn from_number(number: u16) -> Option<Self> {
         let [kind, detail] = number.to_be_bytes();
         Some(match kind {
@@ -165,7 +165,7 @@ impl Outcome {
         })
     }
 
-    /// The outcome in words: two objects, to be written one after the other.
+    /// The outcome in words: two objects of a message, to be written one after the other.
     pub fn words(self) -> [Object<'static>; 2] {
         let reason = match self {
             Self::Done => Reason::NewServes,
@@ -196,7 +196,7 @@ impl SecondProcess {
         }
     }
 
-    /// True for the candidate.
+    /// True if the second process is the candidate.
     pub fn is_candidate(self) -> bool {
         matches!(self, Self::Candidate { .. })
     }

@@ -1,6 +1,6 @@
 //! When the server is probed (`--ready alive:` and `probe:`, `--health`), and what the results mean.
 //!
-//! It has no effects: it turns times and results into `Event::Ready` and `Event::Unhealthy`.
+//! This module has no effects: it turns times and results into `Event::Ready` and `Event::Unhealthy`.
 
 use super::event::Event;
 use super::readiness::Ready;
@@ -10,13 +10,14 @@ use crate::logic::base::time::{Span, Time};
 const FIRST_PAUSE: Span = Span::millis(20);
 /// The longest pause between two attempts of a readiness probe.
 const LONGEST_PAUSE: Span = Span::secs(1);
-/// The shortest and the longest time limit of an attempt of a readiness probe. It doubles after each attempt that
-/// exceeded it, so a server that hangs once is soon tried again, and a server that always answers slowly becomes ready.
+/// The shortest and the longest time limit of an attempt of a readiness probe. The limit doubles after each attempt
+/// that exceeded it, so a server that hangs once is soon tried again, and a server that always answers slowly becomes
+/// ready.
 const ATTEMPT_LIMITS: (Span, Span) = (Span::secs(1), Span::secs(16));
-/// The pause after a probe could not be started. That does not count as a failed probe.
+/// The pause before the next attempt if a probe could not be started. That does not count as a failed attempt.
 const REFUSED_PAUSE: Span = Span::secs(1);
 
-/// `--health-interval`, `--health-timeout` and `--health-retries`.
+/// The values of `--health-interval`, `--health-timeout` and `--health-retries`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
     /// The time from one probe to the next.
@@ -30,13 +31,13 @@ pub struct Health {
 /// The option that a probe belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeKind {
-    /// `--ready probe:`.
+    /// A probe of `--ready probe:`, or the wait of `--ready alive:`.
     Ready,
-    /// `--health`.
+    /// A probe of `--health`.
     Health,
 }
 
-/// What has to be done now.
+/// What the caller of `Schedule::due` has to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
     /// Report that the server is ready: it has run for the time of `--ready alive:`.
@@ -45,7 +46,7 @@ pub enum Due {
     Attempt(ProbeKind, Span),
 }
 
-/// The result of an attempt.
+/// The result of an attempt to probe the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptResult {
     /// The probe succeeded.
@@ -64,7 +65,7 @@ pub struct Schedule {
     ready: Ready,
     health: Option<Health>,
     stage: Option<ProbeKind>,
-    /// When the next attempt is due. None while one runs.
+    /// When the next attempt is due. None while a readiness probe runs, or if nothing is scheduled.
     next: Option<Time>,
     pause: Span,
     limit: Span,
@@ -110,7 +111,7 @@ impl Schedule {
         self.next
     }
 
-    /// Returns what is due. The caller must begin a returned attempt, and pass its result to `on_result`.
+    /// Returns what is due. The caller must start a returned attempt, and pass its result to `on_result`.
     pub fn due(&mut self, now: Time) -> Option<Due> {
         self.next.filter(|next| *next <= now)?;
         let which = self.stage?;

@@ -87,7 +87,7 @@ impl SignalTable {
 /// Names of actions of `--on-signal`, for suggestions in messages. Those that end a machine are omitted.
 pub const ACTIONS: &[u8] = b"STOP,RESTART,REPLACE,REOPEN,IGNORE,FORWARD";
 
-/// Reads `SIGNAL=ACTION`. KILL and STOP cannot be caught, and vsrun needs CHLD itself.
+/// Reads `SIGNAL=ACTION`. Refuses KILL and STOP, which cannot be caught, and CHLD, which vsrun needs itself.
 pub fn parse(text: &[u8]) -> Option<(Signal, SignalAction)> {
     let mut halves = split_byte(text, b'=');
     let signal =

@@ -21,11 +21,11 @@ pub struct State {
     pub phase: Phase,
     /// Whether a server process has been ready: from then on a failed start leads to a restart, not to an error.
     pub(super) ready: bool,
-    /// Why vsrun ends this server process without having been asked to.
+    /// Why vsrun ends the current server process without having been asked to.
     pub forced: Option<ForcedStop>,
     /// Unexpected exits in a row without a stable run in between.
     pub(super) consecutive_failures: u32,
-    /// When this run of the server began.
+    /// When the current run of the server began.
     pub(super) started_at: Time,
     /// The second process of a replacement.
     pub second: SecondProcess,
@@ -34,13 +34,13 @@ pub struct State {
     /// The times of the last restarts, as many as `--restart-limit` needs. Allocated at the start, because a running
     /// supervisor must not allocate.
     pub(super) history: Vec<Time>,
-    /// The signals forwarded to the server in this run, as bits.
+    /// The signals forwarded to the server in the current run, as bits.
     pub(super) forwarded: u64,
     /// The pause after the last fork(2) that failed; zero after a run.
     pub(super) fork_backoff: Span,
     /// When the watchdog fires, if one is armed.
     pub(super) watchdog_deadline: Option<Time>,
-    /// The watchdog time of this run: `--watchdog`, until the server sends `WATCHDOG_USEC=`.
+    /// The watchdog time of the current run: `--watchdog`, until the server sends `WATCHDOG_USEC=`.
     pub(super) watchdog: Option<Span>,
     /// When the server has to be ready, if it is a candidate that became the server because the old one exited.
     pub(super) ready_deadline: Option<Time>,
@@ -68,7 +68,7 @@ pub enum Phase {
     Clearing { next: AfterStop, exit: Option<Exit>, until: Option<Time>, killed: bool },
     /// The crash handler runs.
     HandlerRunning { exit: Exit, until: Option<Time>, pause: Pause },
-    /// The handler exceeded `--handler-timeout` and has been sent TERM.
+    /// The crash handler exceeded `--handler-timeout` and has been sent TERM.
     HandlerTimedOut { exit: Exit, until: Option<Time> },
     /// A stop was requested while the handler ran: the handler has been sent TERM, and the supervisor exits after it.
     HandlerStopping { until: Option<Time> },
@@ -78,7 +78,7 @@ pub enum Phase {
     Backoff { until: Time },
     /// fork(2) failed. `task` is tried again at `until`.
     ForkRetry { task: ForkTask, until: Time },
-    /// No restart follows. With `--linger`, the remaining processes have been sent TERM.
+    /// No restart follows. Because of `--linger`, the remaining processes have been sent TERM.
     DrainingRemaining { ending: Ending, until: Time },
     /// The remaining processes have been sent KILL.
     KillingRemaining { ending: Ending, until: Time },
@@ -87,7 +87,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// True if the server runs and vsrun has not asked it to exit, so that it is probed.
+    /// True if the server runs and vsrun is not about to stop it, so that it is probed.
     pub fn is_up(self) -> bool {
         matches!(self, Self::Starting { .. } | Self::Running)
     }
@@ -97,7 +97,7 @@ impl Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
 pub enum ForcedStop {
-    /// The watchdog time passed without a message.
+    /// The watchdog time passed without a `WATCHDOG=1` from the server.
     Watchdog,
     /// The health probe failed too often in a row.
     Health,
@@ -155,7 +155,7 @@ pub enum AfterSecond {
 pub enum Pause {
     /// As long as the number of consecutive failures requires.
     Backoff,
-    /// No pause, because a restart was requested meanwhile.
+    /// No pause, because a restart was requested while the crash handler ran.
     None,
 }
 
@@ -163,9 +163,9 @@ pub enum Pause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
 pub enum ForkTask {
-    /// The server.
+    /// Start the server.
     Launch,
-    /// The crash handler.
+    /// Start the crash handler.
     RunHandler {
         /// The exit of the server that the handler decides about.
         exit: Exit,
@@ -221,7 +221,7 @@ impl State {
         }
     }
 
-    /// True if the server was killed by a signal that was forwarded to it in this run.
+    /// True if the server was killed by a signal that was forwarded to it in the current run.
     pub fn was_forwarded(&self, exit: Exit) -> bool {
         exit.signal().is_some_and(|signal| self.forwarded & signal.bit() != 0)
     }
@@ -240,8 +240,8 @@ impl State {
         }
     }
 
-    /// Changes the exit that vsrun exits with: one listed in `--success-exit` becomes a success, or a failure if vsrun
-    /// has forced it.
+    /// Changes how vsrun exits: an exit of the server that `--success-exit` lists becomes a success, or a failure if
+    /// vsrun has forced the server to stop.
     pub(super) fn apply_success_exit(&self, policy: &Policy, ending: Ending) -> Ending {
         let apply_success_exit = |exit| match self.forced {
             _ if !policy.success.contains(exit) => exit,
@@ -292,7 +292,7 @@ impl State {
         self.restarts
     }
 
-    /// How long this run has lasted.
+    /// How long the current run has lasted.
     pub fn uptime(&self, now: Time) -> Span {
         now.since(self.started_at)
     }

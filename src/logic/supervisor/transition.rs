@@ -18,7 +18,7 @@ use runs::{launch, on_unexpected_exit};
 const KILL_WAIT: Span = Span::secs(5);
 
 /// Applies an event to the state and returns what to do. No other function changes the phase. Outside of it, only
-/// `Message::apply` and `apply_to_second` move deadlines.
+/// `Message::apply`, `Message::apply_to_second` and `State::begin_server_run` change deadlines.
 pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     let lingers = matches!(state.phase, Phase::DrainingRemaining { .. } | Phase::KillingRemaining { .. });
     let linger = policy.linger.filter(|_| !lingers);
@@ -30,8 +30,8 @@ pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Acti
     action
 }
 
-/// Finishes, after the second process of a replacement has exited and other remaining processes have had until `linger`
-/// to exit.
+/// Finishes at once, or waits first: for the exit of the second process of a replacement, and after that until `linger`
+/// for the exit of the other remaining processes.
 #[inline(never)]
 fn finish_or_linger(state: &mut State, ending: Ending, linger: Option<Time>) -> Action {
     if state.second.is_unreaped() {

@@ -20,10 +20,11 @@ use crate::sys::{Errno, clock, poll, process};
 
 /// The time that a manager has to acknowledge a request. A manager that does not support such requests ignores them.
 const ACK_TIMEOUT: Span = Span::secs(10);
-/// After this number of checks the request is repeated. It is lost if the manager has not yet read an earlier SIGCHLD.
+/// After this number of checks for an answer, the request is repeated. It is lost if the manager has not yet read an
+/// earlier SIGCHLD.
 const CHECKS_PER_REQUEST: u64 = 5;
-/// After this number of checks an acknowledged request is repeated: the kernel may have had no memory for the next
-/// answer.
+/// After this number of checks for an answer, an acknowledged request is repeated: the kernel may have had no memory
+/// for the manager's next answer.
 const CHECKS_IF_ACCEPTED: u64 = 100;
 
 /// Replaces the server. Returns vsrun's exit status.
@@ -37,7 +38,7 @@ pub fn replace(path: StaticCStr, file: &Pidfile, server: FoundServer) -> Result<
         return fail(Reason::NoManager);
     }
     let manager = server.owner;
-    // The token distinguishes requests that are made at about the same time. Its lowest 20 bits count.
+    // The token distinguishes requests that are made at about the same time. Only its lowest 20 bits are used.
     let new = || {
         let token = clock::monotonic_micros() << 8 ^ u64::from(process::own_pid().number().cast_unsigned());
         request(u32::try_from(token & 0xf_ffff).unwrap_or(0))

@@ -20,7 +20,8 @@ use crate::sys::{self, Errno};
 /// The kernel's limit for one variable, in bytes, including NAME and the final NUL (MAX_ARG_STRLEN).
 const MAX_VARIABLE: usize = 128 << 10;
 
-/// Reads the directory, and adds an entry for each file. Skips subdirectories, and names that begin with a dot.
+/// Reads the directory, and adds an entry `NAME=VALUE` for each file. Skips subdirectories, and names that begin with a
+/// dot.
 ///
 /// # Errors
 /// When the directory or one of its files cannot be read, or a file cannot be a variable.
@@ -56,7 +57,7 @@ fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) ->
     Ok(())
 }
 
-/// Reads one file. Returns false for a directory, and EINVAL if the file cannot be a variable.
+/// Reads the file of one variable. Returns false for a directory, and EINVAL if the file cannot be a variable.
 #[inline(never)]
 fn read_variable(contents: &mut FileContents, dir: &Dir, name: &CStr, walk: &Walk) -> sys::Result<bool> {
     let file = file_contents::open_beneath(dir.as_fd(), name)?;

@@ -22,8 +22,8 @@ use crate::sys::{self, Errno, dir, entry};
 /// The longest value of a variable, in bytes: execve(2) accepts strings of up to 128 KiB.
 const MAX_VALUE: u64 = 128 << 10;
 
-/// Reads all files that set variables of a server, and returns an entry for each name. `base` is the environment before
-/// these files.
+/// Reads all files that set variables of a server, and returns an entry `NAME=VALUE` for each name. `base` is the
+/// environment before these files.
 ///
 /// # Errors
 /// If a file cannot be read or cannot be a value (125), or a file of `--env-file` has a malformed line (2). Messages
@@ -33,7 +33,8 @@ pub fn read_all(sources: &EnvFiles, base: &Env) -> Result<Vec<StaticCStr>> {
     read_sources(sources, base, &mut entries).map(|()| entries)
 }
 
-// A separate function: every early return repeats the code that drops all local values, so short functions save bytes.
+// `read_sources` is separate to save bytes: every early return in a function repeats the code that drops its local
+// values.
 #[inline(never)]
 fn read_sources(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -> Result<()> {
     let mut contents = FileContents::default();
@@ -62,8 +63,8 @@ fn read_sources(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -
     Ok(())
 }
 
-/// Reads a regular file. Root opens its path component by component, and checks the owner of each. `name` is the
-/// variable whose value it is; None for a file of `--env-file`.
+/// Reads a regular file. If vsrun runs as root, it opens the path component by component, and checks the owner of each.
+/// `name` is the variable whose value the file holds; None for a file of `--env-file`.
 fn read_walking(path: StaticCStr, max_size: u64, contents: &mut FileContents, name: Option<StaticCStr>) -> Result<()> {
     let mut walk = Walk::begin();
     let result = walk_file::open(&mut walk, path).and_then(|file| read_limited(&file, max_size, contents));

@@ -64,7 +64,7 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
     }
     let mut inherited = InheritedSockets::default();
     let mut renames_listen_pid = false;
-    // The pid is formatted only if the environment announces sockets to a pid.
+    // The pid is formatted only if the environment announces sockets to a pid (LISTEN_PID).
     let named = env.get(b"LISTEN_PID").is_some();
     let pid = if named { format!("{}", process::own_pid()) } else { String::new() };
     if !options.keeps_descriptors() {

@@ -38,11 +38,12 @@ pub struct LogChild {
     /// The name of the log child in records.
     name: &'static str,
     pipe: OwnedFd,
-    /// The standard output of the log child. None means vsrun's.
+    /// The standard output of the log child; for a rotator, its directory. None: vsrun's standard output.
     output: Option<OwnedFd>,
-    /// The standard error of the log child at its next start. None means vsrun's.
+    /// The standard error of the log child at its next start; for a rotator, its file. None: the same as its standard
+    /// output or, if that is None too, vsrun's standard error.
     error: Option<OwnedFd>,
-    /// The running process, if there is one.
+    /// The process of the log child, if it runs.
     pub running: Option<Running>,
     pause: Span,
     /// When the log child is started again. None if it has never exited, or is not vsrun's child.
@@ -79,7 +80,7 @@ impl LogChild {
         Box::new(Self { name, program, pipe, output, error, steps, running, pause, retry_at: again })
     }
 
-    /// The descriptors for the next start.
+    /// The descriptors for the next start of the log child.
     pub fn io(&self) -> ChildIo<'_> {
         let output = self.output.as_ref().map(AsFd::as_fd);
         let error = self.error.as_ref().map_or(output, |error| Some(error.as_fd()));
@@ -95,7 +96,7 @@ impl LogChild {
         if self.steps.is_empty() {
             self.steps.clone_from(&self.program.steps);
         }
-        // The vector has room for all steps, so this does not allocate.
+        // `program.steps` has room for all steps, so refilling it does not allocate.
         let is_users = |step: &Step| {
             matches!(
                 step,
@@ -110,8 +111,8 @@ impl LogChild {
         self.program.steps.extend(self.steps.iter().filter(|step| user == RotatorUser::OfServer || !is_users(step)));
     }
 
-    /// Kills a rotator, and starts another one on the same pipe. No byte is lost: bytes that were not moved are still
-    /// in the pipe.
+    /// Kills a rotator, and starts another one on the same pipe. No byte is lost: bytes that the rotator has not yet
+    /// written to its file are still in the pipe.
     pub fn replace(&mut self, now: Time) {
         if let Some(running) = self.running.take() {
             deliver::to_child(running.pid, Signal::KILL, &self.program);
@@ -134,8 +135,8 @@ impl LogChild {
             return;
         }
         if let Some(running) = &mut self.running {
-            // The exec closes the child's end of the pipe. A process that has not reached its exec, for example because
-            // its user has stopped it, is killed.
+            // The exec closes the child's end of the report pipe. A process that has not reached its exec, for example
+            // because its user has stopped it, is killed.
             if let Some(report) = running.report.take()
                 && !poll::wait_for_close(report.as_fd(), 0)
             {
@@ -211,7 +212,8 @@ impl LogChild {
     pub fn launch(&mut self, now: Time) -> sys::Result<OwnedFd> {
         let launched = spawn(&self.program, &self.io())?;
         self.running = Some(Running { pid: launched.pid, since: now, report: None });
-        // The child has this descriptor now. If vsrun kept it open, a deleted file would still use disk space.
+        // The child has inherited this descriptor of its log file. If vsrun kept it open too, a deleted file would
+        // still use disk space.
         self.error = None;
         Ok(launched.report)
     }
@@ -221,7 +223,7 @@ impl LogChild {
         self.pause = self.pause.doubled().min(RETRY_DELAYS.1);
     }
 
-    /// Waits for the exec of a start.
+    /// Waits until the start of the log child has reached its exec or has failed.
     ///
     /// # Errors
     /// When a step of the start failed.

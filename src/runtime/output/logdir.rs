@@ -1,4 +1,4 @@
-//! The log directory of a start: creates, rotates and reopens its files, and follows its path when that leads to
+//! The log directory of a server: creates, rotates and reopens its files, and follows its path when that leads to
 //! another directory.
 
 use core::ffi::CStr;
@@ -20,7 +20,7 @@ use crate::sys::{self, Errno, access, clock, counters, pipe};
 /// The maximum number of parts of the directory that a start examines for old files. See `LogSweep::sweep_part`.
 const START_SWEEP_PARTS: usize = 1000;
 
-/// An open log directory.
+/// An open log directory, and the file or pipe to which the server writes.
 #[repr(C)] // Small fields first: shorter instructions.
 pub struct LogDir {
     /// The server's file, or the pipe to the rotator.
@@ -172,9 +172,9 @@ impl LogDir {
     /// renamed each time, as logrotate does without `dateext`. Then the numbers do not show which file is old.
     pub fn has_foreign_numbers(&self, of: StaticCStr, file: BorrowedFd<'_>) -> bool {
         let Ok(first) = self.stat_rotated(of, 1) else { return false };
-        // vsrun's own records have only one writer. So has the server's file with a rotator. Then the modification
-        // times show which renamed file is the newest. Without a rotator, a process that the server has left behind may
-        // still write to any renamed file.
+        // The modification times show which renamed file is the newest if the file has only one writer: so it is with
+        // vsrun's own records, and with the server's file if there is a rotator. Without a rotator, a process that the
+        // server has left behind may still write to any renamed file.
         let by_age = of == RECORDS_FILE || self.policy.size != u64::MAX;
         dir::fstat(file).is_ok_and(|file| file.id == first.id)
             || by_age && self.stat_rotated(of, 2).is_ok_and(|second| first.mtime > second.mtime)
@@ -241,7 +241,7 @@ pub fn check(path: StaticCStr, owner: Option<(u32, u32)>) -> Result<()> {
     let mut walk = Walk::begin();
     let reached = match walk.go_to_or_create(path, owner, None) {
         Ok(()) => LogFileDir::from_walk(path, owner, &mut walk).map(drop),
-        // The walk has reached the directory in which the start would create the first missing one.
+        // The walk has stopped at the last directory that exists. The start would create the missing ones in it.
         Err(Errno::EXIST) => Ok(()),
         result => result,
     };

@@ -30,7 +30,7 @@ const MAX_PASSES: u8 = 100;
 const FILE_MODE: u32 = 0o640;
 const DIR_MODE: u32 = 0o750;
 
-/// An open log directory.
+/// An open directory with log files.
 pub struct LogFileDir {
     /// The directory, for name lookup and listing.
     pub dir: Dir,
@@ -124,7 +124,7 @@ impl LogFileDir {
     }
 
     /// Begins a file at a start. Even if all numbers are taken, the start must not fail: then the existing file is
-    /// continued, or renamed to a name that is not counted.
+    /// continued, or renamed with a number above the maximum.
     ///
     /// # Errors
     /// The errors of the file system.
@@ -175,7 +175,7 @@ impl LogFileDir {
         if highest.load(Ordering::Relaxed) == 0 {
             self.scan_numbers()?;
         }
-        // A number is used only once, even if its file was deleted.
+        // The number of a renamed file is used only once, even if that file was deleted.
         let next = highest.load(Ordering::Relaxed).saturating_add(1);
         if next > MAX_NUMBER {
             return Err(Errno::OVERFLOW);
@@ -198,8 +198,8 @@ impl LogFileDir {
         Err(Errno::EXIST)
     }
 
-    /// Finds the numbers that are taken, in the first `8 * SWEEP_BLOCKS` blocks of the directory. A sweep reads the
-    /// rest later.
+    /// Finds the highest numbers of renamed files in the first `8 * SWEEP_BLOCKS` blocks of the directory. A sweep
+    /// reads the rest later.
     fn scan_numbers(&self) -> sys::Result<()> {
         self.dir.rewind()?;
         self.dir.next_blocks(SWEEP_BLOCKS * 8, &mut |name| raise_highest(name)).map(drop)
@@ -262,7 +262,7 @@ impl LogSweep {
             && let Some(number) = self.lowest.pop()
         {
             if dir.unlink(as_name(&rotated_name(OUTPUT_FILE, number))).is_err() {
-                // The file cannot be deleted: do not retry for ever.
+                // A file that cannot be deleted must not be retried for ever.
                 self.pass = MAX_PASSES;
                 break;
             }

@@ -18,12 +18,12 @@ pub(super) struct Clearing {
     pub killed: bool,
 }
 
-/// Sends TERM to what is left of the run. `exit` is None while the server is an unreaped zombie: it keeps the number
-/// of its process group from being reused until the rest of the group has exited.
+/// Sends TERM to the processes that remain of the run. `exit` is None while the server is an unreaped zombie: it keeps
+/// the number of its process group from being reused until the rest of the group has exited.
 pub(super) fn clear(policy: &Policy, state: &mut State, next: AfterStop, exit: Option<Exit>, now: Time) -> Action {
     let until = policy.linger.map_or(policy.stop_deadline(now), |span| Some(now.after(span)));
     if policy.linger.is_some() && !state.second.is_unreaped() {
-        // From here on, the signals to `Recipient::Remains` also reach the processes that outlived the second process.
+        // From now on, the signals to `Recipient::Remains` also reach the processes that outlived the second process.
         state.second = SecondProcess::None;
     }
     Clearing { next, exit, until, killed: false }.enter(state);
@@ -78,8 +78,8 @@ impl Clearing {
         }
     }
 
-    /// The group is gone and the server has been reaped. Descendants outside of the group may remain: a restart waits
-    /// for them if `--linger` is given.
+    /// Handles the reaping of the server, whose group is gone. Descendants outside of the group may remain: a restart
+    /// waits for them if `--linger` is given.
     fn reaped(self, policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
         let goes_on = match self.next {
             AfterStop::Restart => true,

@@ -1,5 +1,5 @@
 //! The time between a request to stop and the stop signal (`--stop-delay`): the server goes on, so that load balancers
-//! can take it out first. Its watchdog and its health probes are off meanwhile.
+//! can first stop sending requests to it. Its watchdog and its health probes are off during that time.
 
 use super::clearing::clear;
 use super::{after_stop, forward_now, stop};
@@ -26,7 +26,8 @@ pub(super) fn forward_delay(policy: &Policy, state: &State, signal: Signal) -> O
     policy.stop_delay.filter(|_| delays)
 }
 
-/// Begins the wait, after which the server gets this forwarded signal, or the stop signal if it is None.
+/// Begins the stop delay. After it the server is sent `signal`, which is to be forwarded, or the stop signal if it is
+/// None.
 pub(super) fn begin(state: &mut State, signal: Option<Signal>, span: Span, now: Time) -> Action {
     state.phase = Phase::Delaying { signal, until: now.after(span) };
     Action::Delay(span)
@@ -36,13 +37,14 @@ pub(super) fn begin(state: &mut State, signal: Option<Signal>, span: Span, now: 
 pub(super) fn on_event(policy: &Policy, state: &mut State, signal: Option<Signal>, event: Event, now: Time) -> Action {
     match event {
         Event::Tick => end(policy, state, signal, now),
-        // Not `end`, which only forwards the delayed signal: the server could handle that one without exiting.
+        // A request to stop sends the stop signal. `end` would only forward the delayed signal, which the server could
+        // handle without exiting.
         Event::Stop | Event::Interrupt => stop(policy, state, AfterStop::Finish, now),
         Event::Forward(other) if policy.is_forwarded_stop(other) => end(policy, state, signal, now),
         Event::Forward(other) => forward_now(policy, state, other, now),
         Event::Exited(exit) => after_stop(policy, state, AfterStop::Finish, exit, now),
         Event::ExecFailed(code) => after_stop(policy, state, AfterStop::Finish, Exit::Code(code), now),
-        // Not `clear_group`: the rest of the group has not been sent the stop signal yet, and so needs TERM.
+        // The rest of the group needs TERM, as it has not been sent the stop signal yet: `clear_group` could omit it.
         Event::LeaderExited => clear(policy, state, AfterStop::Finish, None, now),
         // A requested restart is ignored: the stop takes precedence.
         Event::Restart
@@ -59,11 +61,11 @@ pub(super) fn on_event(policy: &Policy, state: &mut State, signal: Option<Signal
     }
 }
 
-/// Ends the wait: the server gets its signal.
+/// Ends the stop delay: the server is sent `signal`, which is to be forwarded, or the stop signal if it is None.
 fn end(policy: &Policy, state: &mut State, signal: Option<Signal>, now: Time) -> Action {
     let Some(signal) = signal else { return stop(policy, state, AfterStop::Finish, now) };
     state.phase = Phase::Running;
-    // Heartbeats during the wait had no effect, so the watchdog time starts again.
+    // Heartbeats during the stop delay had no effect, so the watchdog time starts again.
     state.extend_watchdog(now);
     forward_now(policy, state, signal, now)
 }

@@ -49,7 +49,7 @@ impl State {
         policy.role != Role::Manager && self.forwarded & asks != 0
     }
 
-    /// True if a signal was forwarded in this run that asks for an exit, even if the server has ignored it.
+    /// True if a signal was forwarded in the current run that asks for an exit, even if the server has ignored it.
     pub fn was_asked_to_end(&self, policy: &Policy) -> bool {
         EXIT_SIGNALS.iter().chain([&policy.stop_signal]).any(|signal| self.forwarded & signal.bit() != 0)
     }
@@ -93,7 +93,7 @@ impl State {
         self.ready_deadline = None;
     }
 
-    /// The deadline of the watchdog, if it has passed and the next `Event::Tick` is due to it.
+    /// The deadline of the watchdog, if it has passed and is the reason for the next `Event::Tick`.
     pub fn watchdog_due(&self, now: Time) -> Option<Time> {
         let is_due = |until: &Time| *until <= now;
         let is_next = self.phase == Phase::Running && self.ready_deadline.is_none();

@@ -12,7 +12,7 @@ use crate::logic::supervisor::state::{AfterSecond, ForkTask, Pause, Phase, State
 /// The shortest and the longest pause before fork(2) is tried again.
 const FORK_BACKOFF: (Span, Span) = (Span::millis(100), Span::secs(5));
 
-/// After an unexpected exit: runs the handler, or restarts if there is none.
+/// Handles an unexpected exit: runs the crash handler, or restarts the server if there is no handler.
 pub(super) fn on_unexpected_exit(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
     match policy.handler {
         HandlerPolicy::Absent => restart(policy, state, exit, Pause::Backoff, now),
@@ -29,7 +29,8 @@ pub(super) fn run_handler(policy: &Policy, state: &mut State, exit: Exit, pause:
     Action::RunHandler(exit)
 }
 
-/// Restarts after an unexpected exit, at once or after a pause. Finishes if that would exceed `--restart-limit`.
+/// Restarts the server after an unexpected exit, at once or after a pause. Finishes if that would exceed
+/// `--restart-limit`.
 pub(super) fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pause, now: Time) -> Action {
     state.fork_backoff = Span::ZERO;
     let delay = match pause {

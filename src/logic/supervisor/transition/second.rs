@@ -1,8 +1,8 @@
 //! Replacement: a candidate is started beside the server. If it becomes ready, it becomes the server and the old server
 //! is ended; otherwise the candidate is ended.
 //!
-//! An event returns only one action, and that may be one for the server. So if an event also has to end the second
-//! process, it only sets a deadline for that, and the `Tick` that follows sends the signal.
+//! The state machine returns only one action for an event, and that may be one for the server. So if an event also has
+//! to end the second process, it only sets a deadline for that, and the `Tick` that follows sends the signal.
 
 use super::{KILL_WAIT, finish, launch};
 use crate::logic::base::exit::{Exit, KILLED};
@@ -59,8 +59,8 @@ pub(super) fn on_event(policy: &Policy, state: &mut State, event: SecondEvent, n
     match (state.second, event) {
         (SecondProcess::Candidate { since, watchdog, .. }, Ready) => {
             state.second = if let Phase::Stopping { until, .. } = state.phase {
-                // vsrun is already stopping the old server, for example after a missed watchdog: only KILL is left, at
-                // the same deadline.
+                // vsrun is already stopping the old server, for example after a missed watchdog: only KILL is left to
+                // be sent, at the deadline of that stop.
                 exiting(until, Signal::KILL, Recipient::Group)
             } else {
                 stop_second(policy, now)
@@ -71,8 +71,8 @@ pub(super) fn on_event(policy: &Policy, state: &mut State, event: SecondEvent, n
         }
         (SecondProcess::Candidate { .. }, NotReady) => {
             fail_candidate(policy, state, Outcome::NeverReady, now);
-            // A server that closes its ready descriptor is usually exiting: wait 100 ms, because its exit status is the
-            // better outcome.
+            // A server that closes its ready descriptor is usually exiting: wait 100 ms for its exit status, which is
+            // the better outcome to report.
             if let SecondProcess::Exiting { until, .. } = &mut state.second {
                 *until = Some(now.after(Span::millis(100)));
             }
@@ -99,7 +99,8 @@ pub(super) fn on_event(policy: &Policy, state: &mut State, event: SecondEvent, n
             state.second = exiting(until, Signal::TERM, Recipient::Group);
             Action::Wait
         }
-        // The rest of the group is sent TERM, unless TERM is the stop signal: then the group has just been sent it.
+        // The rest of the second process's group is sent TERM, unless TERM is the stop signal, which it has just been
+        // sent.
         (SecondProcess::Exiting { .. }, LeaderExited) if policy.stop_signal == Signal::TERM => Action::Wait,
         (SecondProcess::Exiting { .. }, LeaderExited) => Action::SendSecond(Signal::TERM, Recipient::Group),
         (SecondProcess::Exiting { next, .. }, Exited(exit)) => {
@@ -187,20 +188,21 @@ pub(super) fn promote_candidate(policy: &Policy, state: &mut State, event: Event
     Action::SwitchOver
 }
 
-/// Makes the second process the server, in the state. `since` and `watchdog` are those of its run.
+/// Records in the state that the second process is the server. `since` is the start of its run, `watchdog` its watchdog
+/// time.
 fn promote(state: &mut State, since: Time, watchdog: Option<Span>) {
     state.phase = Phase::Running;
     state.begin_run(since, watchdog);
 }
 
-/// Records that the new server failed to become ready after it had taken the place of one that exited. Its exit will be
-/// unexpected.
+/// Records why the new server of a replacement failed. If it had taken the place of a server that exited, and was not
+/// ready yet, its exit counts as unexpected.
 pub(super) fn record_promoted_failure(state: &mut State, why: Outcome) {
     if state.ready_deadline.take().is_some() {
         state.forced = Some(ForcedStop::Unready);
     }
     // The first failure of a replacement is kept. But a server that closes its ready descriptor is often exiting, and
-    // its exit status is the better outcome.
+    // its exit status is the better outcome to report.
     let says_more = matches!(why, Outcome::Exited(Exit::Code(_))) && state.replacement == Some(Outcome::NeverReady);
     if says_more || state.replacement == Some(Outcome::Done) {
         state.replacement = Some(why);
@@ -265,7 +267,8 @@ fn on_second_reaped(policy: &Policy, state: &mut State, now: Time) -> Action {
         return on_second_cleared(policy, state, now);
     }
     if let Phase::Clearing { killed, .. } = state.phase {
-        // The remaining processes of the server are being ended. Those of the second process get the same signals.
+        // The remaining processes of the server are being ended. The remaining processes of the second process get the
+        // same signals.
         state.second = SecondProcess::None;
         return Action::Send(if killed { Signal::KILL } else { Signal::TERM }, Recipient::Remains);
     }
