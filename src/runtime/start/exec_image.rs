@@ -1,4 +1,4 @@
-//! Programs prepared in memory for their starts.
+//! Programs, prepared in memory for being started.
 
 use core::fmt::Write;
 
@@ -14,7 +14,7 @@ use crate::sys::process::Pid;
 
 /// The shell that runs a script without `#!`, as execvp(3) does.
 pub const SHELL_PATH: StaticCStr = c"/bin/sh";
-/// The slot of the environment for `NOTIFY_SOCKET`, which differs between the two servers of a replacement.
+/// The index of the environment slot for `NOTIFY_SOCKET`. That variable differs between a server and its replacement.
 pub const NOTIFY_SLOT: usize = 2;
 
 /// A program with everything that its start needs already in memory, because nothing is allocated after a fork.
@@ -37,7 +37,7 @@ pub struct ExecImage {
 }
 
 impl ExecImage {
-    /// Prepares the program.
+    /// Prepares the program, with environment slots for LISTEN_PID, WATCHDOG_PID and NOTIFY_SOCKET.
     pub fn new(program: Box<Program>) -> Self {
         let mut image = Self::with_slots(program, NOTIFY_SLOT + 1, 24);
         image.reserve_pid_slots(true);
@@ -49,14 +49,15 @@ impl ExecImage {
         Self::with_slots(program, 0, 0)
     }
 
-    /// Fills the slots of the variables that contain the program's own pid, so that the child can overwrite them with
-    /// it. If `wanted` is false, empties these slots and that of `NOTIFY_SOCKET`, which each run of the server fills
-    /// again.
+    /// Puts a placeholder into the slots of the variables that contain the program's own pid (LISTEN_PID,
+    /// WATCHDOG_PID), so that the child can overwrite it. If `wanted` is false, empties these slots and that of
+    /// `NOTIFY_SOCKET`, which each run of the server fills again.
     pub fn reserve_pid_slots(&mut self, wanted: bool) {
         let has = |wanted: fn(&Step) -> bool| self.steps.iter().any(wanted);
         let late = [has(|step| matches!(step, Step::PassSockets(_))), has(|step| matches!(step, Step::SetWatchdogPid))];
         for (slot, late) in late.into_iter().enumerate() {
-            // The slot is not empty, so that the child can overwrite it with its pid.
+            // A slot that the child overwrites with its pid needs a placeholder, because the program gets no variable
+            // of an empty slot.
             self.env.set_slot(slot, if late && wanted { b"=" } else { b"" });
         }
         if !wanted {
@@ -74,7 +75,7 @@ impl ExecImage {
     pub fn with_slots(program: Box<Program>, slots: usize, size: usize) -> Self {
         let Program { steps, paths, argv, env, personality } = *program;
         let mut shells = Vec::new();
-        // Prepared before the fork, because nothing is allocated after it.
+        // The arguments of the shell are prepared before the fork, because nothing is allocated after it.
         for path in paths.iter().filter(|_| personality.inherits_callers_state) {
             let mut words = argv.clone();
             words.insert(0, SHELL_PATH);

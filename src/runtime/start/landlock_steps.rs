@@ -8,8 +8,7 @@ use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, landlock};
 
 /// Applies one Landlock step. `ruleset` is the rule set that earlier steps have created. `starts` is false in the
-/// rehearsal of `--check`. The rehearsal only opens files, so the right to read a file replaces the right to execute
-/// it.
+/// rehearsal of `--check`, which only opens files, so that the right to read a file replaces the right to execute it.
 ///
 /// # Errors
 /// The errors of the kernel.
@@ -22,7 +21,7 @@ pub fn apply_landlock_step(step: &Step, ruleset: &mut Option<OwnedFd>, starts: b
     if let Step::VerifyLandlockCwd(_) = step {
         return if starts { Ok(()) } else { diagnose::verify_landlock_read(c".") };
     }
-    // There is no rule set if the rehearsal has skipped the step that creates it.
+    // There is no rule set if the rehearsal of `--check` has skipped the step that creates it.
     let Some(ruleset_fd) = ruleset else { return Err(Errno::INVAL) };
     if let Step::AddLandlockRule(rule, handled) = *step {
         return match rule {
