@@ -1,4 +1,4 @@
-//! `catatonit -P`: starts no program, adopts orphans, and waits for a signal that ends it.
+//! `catatonit -P`: starts no program, adopts and reaps orphans, and waits for SIGTERM or SIGINT.
 
 use std::os::fd::AsFd;
 
@@ -20,7 +20,8 @@ pub fn pause(unhandled: u64) -> Result<u8> {
     poll::ignore_write_signals();
     poll::reset_dispositions(0);
     poll::set_mask(SignalMask::These(!unhandled)).map_err(failed)?;
-    // The working directory would keep a mount busy, and an inherited descriptor could keep a pipe open.
+    // Leave the working directory, which would keep a mount busy, and close the inherited descriptors, which could keep
+    // a pipe open.
     credentials::leave_dir();
     fd::close_all_except(fd::FIRST_AFTER_STDIO..fd::FIRST_AFTER_STDIO).map_err(failed)?;
     let signals = Signals::open().map_err(failed)?;

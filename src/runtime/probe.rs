@@ -50,8 +50,8 @@ pub fn probe(request: &ProbeRequest) -> Result<u8> {
 /// How long a killed program may take to exit.
 const KILL_WAIT: Span = Span::secs(1);
 
-/// Runs a program in a session of its own, and waits for its exit. If a signal asks vsrun to exit, the program is
-/// killed first: no other process would end it.
+/// Runs a probe's program in a session of its own, and waits until it exits or `deadline` has passed. If a signal asks
+/// vsrun to exit, vsrun kills the program first, because no other process would do that.
 fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Result<(), ProbeFailure>> {
     poll::ignore_write_signals();
     poll::reset_dispositions(0);
@@ -73,7 +73,8 @@ fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Resul
     match asked {
         ExitRequest::No | ExitRequest::Late => {}
         ExitRequest::BySignal(signal) => return Err(stopped_by(signal).name(command.to_bytes())),
-        // The program has the rights of another user, hangs in the kernel, or is held by a tracer: leave it alone.
+        // The program does not exit after SIGKILL: it has the rights of another user, hangs in the kernel, or is held
+        // by a tracer. Leave it alone.
         ExitRequest::Stuck => return Ok(Err(ProbeFailure::TimedOut)),
     }
     let (status, _) = process::reap(child.pid).map_err(cannot)?;

@@ -1,4 +1,4 @@
-//! `--rc`: a service file that is called with an action, like an init script.
+//! `--rc`: runs the action with which a service file was called, like that of an init script.
 
 use alloc::boxed::Box;
 
@@ -42,7 +42,8 @@ pub fn run_action(action: Action, options: &mut Options) -> Result<Option<u8>> {
     Ok((action != Action::Restart).then_some(status))
 }
 
-/// Starts the server as [`run::run`] does. Returns None if another start of the service came first, and its server runs.
+/// Starts the server as [`run::run`] does. Returns None if another start of the service came first, so its server
+/// runs.
 ///
 /// # Errors
 /// When the server could not be started.
@@ -50,7 +51,7 @@ pub fn start(options: &mut Options) -> Result<Option<Box<PreparedSupervisor>>> {
     let pidfile = options.control_file().unwrap_or_default();
     match run::run(options) {
         Ok(prepared) => Ok(Some(prepared)),
-        // The other start has locked a pidfile after `run_action` had looked at it.
+        // Another start of the service has locked the pidfile after `run_action` had examined it.
         Err(error) if error.problem.is_lock_of_another() && control::is_running(pidfile) => {
             report_running(pidfile);
             Ok(None)

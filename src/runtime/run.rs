@@ -31,7 +31,7 @@ use crate::sys::{fd, poll, process, terminal};
 /// server.
 ///
 /// # Errors
-/// When the server could not be started. Everything that the start has created is removed before.
+/// When the server could not be started. Everything that the start has created has then been removed.
 pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
     let begun = machine::set_up(options);
     poll::ignore_write_signals();
@@ -49,7 +49,8 @@ pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
         }
     };
     if plan.write_only_terminal {
-        // If the terminal cannot be reopened, the server can also read from it. --check reports that.
+        // If the terminal cannot be reopened for writing only, the server can also read from it. `--check` reports
+        // that.
         let _ = [1, 2].map(terminal::reopen_write_only);
     }
     if plan.supervision.is_some() || plan.background { set_up(plan) } else { Err(exec_server(plan)) }
@@ -126,18 +127,20 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &Te
         let env = Some((&program.env, before.skipped));
         let io = ChildIo { output, error: output, dir, cgroup, env, debug, ..ChildIo::default() };
         if let Some(file) = pidfile {
-            // This process becomes the server. With its pid, control commands find it while the commands run.
+            // This process becomes the server. Its pid is written now, so that control commands find it while the
+            // commands of `--before` run.
             file.write(process::own_pid()).map_err(|why| file.error(why))?;
         }
         run_all(&before, &io, plan.policy.ready_timeout).inspect_err(|error| log.record_failure(error))?;
         program.reserve_pid_slots();
     }
-    // Only with the step CloexecDescriptors, the descriptors for the cleanup and the error are still open when a step
-    // fails.
+    // With the step CloexecDescriptors, the descriptors for the cleanup and the error are still open when a later step
+    // fails. With CloseDescriptors they are not.
     let keeps = program.steps().iter().any(|step| matches!(step, Step::CloexecDescriptors));
     let idle = resources.is_empty() && destination.is_inherited() && no_syslog && termination_log.is_none();
     let helper = (!keeps && !idle).then(|| CleanupHelper::spawn(resources, &log, termination_log)).transpose()?;
-    // An error is printed to the caller's standard error, even if descriptor 2 is already the server's output.
+    // Duplicate standard error, so that an error is printed to that of the caller, even if descriptor 2 is already the
+    // server's output.
     let stderr = (keeps && !destination.is_inherited()).then(log::stderr).transpose()?;
     let output = destination.server_fd(&log);
     let debug = (plan.debug != StepTrace::Off).then_some(&log);

@@ -1,8 +1,8 @@
 //! Service files in place of pidfiles: `--status /etc/web` uses the pidfile that the service file `/etc/web` names.
 //!
-//! In place of the pidfile, the server's user could put a service file of its own, or a symbolic link to another
-//! service's: root would act on the pidfile that this names. So root walks to a service file as to its other files, and
-//! the file must belong to root or to the caller.
+//! If the server's user can replace the pidfile, the user can replace it with a service file, or with a symbolic link
+//! to one: root would then act on the pidfile that the service file names. So root checks each component of the path
+//! (`resources::walk`), and the service file must belong to root or to the user that runs vsrun.
 
 use std::os::fd::AsFd;
 
@@ -18,16 +18,19 @@ use crate::runtime::resources::walk_file;
 use crate::sys::file_contents::FileContents;
 use crate::sys::{credentials, dir};
 
-/// Replaces the service file of a control command by the pidfile that it names: the manager's if it names one,
-/// otherwise the server's. A file that does not begin with `#!`, or to which root must not go, is a pidfile itself.
+/// Replaces the service file of a control command with the pidfile that it names: the manager's if it names one,
+/// otherwise the server's. A file that does not begin with `#!`, or whose path root must not trust, is taken as the
+/// pidfile itself.
 ///
 /// # Errors
-/// Wrong usage if the file is not a valid service file, or names no pidfile; 125 if it belongs to another user.
+/// Wrong usage if the file is not a valid service file, or names no pidfile; exit status 125 if it belongs to another
+/// user.
 #[inline(never)]
 pub fn resolve(control: ControlRequest) -> Result<ControlRequest> {
     let path = control.pidfile;
     let mut head = [0; 2];
-    // What has been checked is read from the same descriptor. A pidfile is opened again, without following links.
+    // The service file is read from the descriptor that was checked. A pidfile is opened again later, without following
+    // links.
     let file = walk_file::open(&mut Walk::begin(), path);
     let file = file.and_then(|file| dir::pread_start(file.as_fd(), &mut head).map(|_| file));
     let Ok(file) = file else { return Ok(control) };
@@ -47,7 +50,7 @@ pub fn resolve(control: ControlRequest) -> Result<ControlRequest> {
     let Some(pidfile) = options.control_file().filter(|_| runs) else {
         return Err(Error::of(Problem::NamesNoPidfile, path.to_bytes()));
     };
-    // The manager was started with the options of this file, so a stop takes as long as they say.
+    // The manager was started with the options of the service file, so they determine how long a stop may take.
     let (timeout, delay) = (control.timeout.or(options.stop_timeout), control.delay.max(options.stop_overhead()));
     Ok(ControlRequest { pidfile, timeout, delay, ..control })
 }

@@ -1,9 +1,10 @@
-//! The rotator: vsrun's own process between the server and its file. It rotates the file while the server runs.
+//! The rotator: vsrun's own process between the server and the server's log file. It rotates the file while the server
+//! runs.
 //!
-//! Its standard input is the pipe, its standard output is the logdir, and its standard error is the file that the
-//! manager has begun there. It inherits no other descriptor. It moves the bytes with splice(2), never through its own
-//! memory: a rotator that is killed loses no byte, and what cannot be written stays in the pipe. SIGHUP requests a
-//! rotation. The rotator exits when the last process that writes to the pipe has closed it.
+//! Its standard input is the pipe from the server, its standard output is the log directory, and its standard error is
+//! the log file that the manager has created there. It inherits no other descriptor. It moves the bytes with splice(2),
+//! never through its own memory: a rotator that is killed loses no byte, and what cannot be written stays in the pipe.
+//! SIGHUP requests a rotation. The rotator exits when the last process that writes to the pipe has closed it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -22,7 +23,7 @@ use crate::sys::{self, Errno, fd, pipe, process};
 const LINE_END_WINDOW: usize = 16 * 1024;
 /// After moving fewer bytes than this, the rotator sleeps for `POLL_MS`, so that many small writes are moved at once.
 const SMALL_MOVE: usize = 32 * 1024;
-/// The pause after moving few bytes, in milliseconds.
+/// The pause after moving fewer than `SMALL_MOVE` bytes, in milliseconds.
 const POLL_MS: u64 = 1;
 /// Delay before retrying a failed write, in milliseconds.
 const RETRY_MS: u64 = 1000;
@@ -32,7 +33,7 @@ struct Rotator {
     file: Option<OwnedFd>,
     /// The maximum size of the file, in bytes.
     limit: u64,
-    /// When the next sweep begins, or the current one continues.
+    /// When the next sweep for old log files begins, or the current one continues.
     next: Time,
     policy: LogPolicy,
     file_dir: LogFileDir,
@@ -51,10 +52,10 @@ pub fn run(policy: LogPolicy) -> ! {
         }
         poll::sleep_ms(RETRY_MS);
     };
-    // Descriptor 2 is the file that the manager has begun, unless an earlier rotator has already rotated it.
+    // Descriptor 2 is the log file that the manager has created, unless an earlier rotator has already rotated it.
     let begun = fd::standard(2);
     let file = if file_dir.is_file_named(OUTPUT_FILE, begun) { fd::duplicate(begun).ok() } else { None };
-    // Replace descriptor 2, because it would keep the file open after the file is deleted.
+    // Replace descriptor 2, because it would keep the log file open after the file has been deleted.
     let _ = fd::dup_onto(fd::standard(1), 2);
     let (sweep, next) = (LogSweep::default(), now().after(SWEEP_INTERVAL));
     let mut rotator = Rotator { file_dir, policy, file, limit: policy.size, sweep, next };
@@ -66,8 +67,8 @@ pub fn run(policy: LogPolicy) -> ! {
         }
         let wake = Some(rotator.next.since(time).0);
         let is_readable = poll::wait(&[Some(input), Some(signals.as_fd()), None], wake) & 1 != 0;
-        // Count the bytes before reading the signals. The manager requests a rotation before it starts the next server.
-        // So if no request has been read here, none of the counted bytes is from the next server.
+        // Count the bytes in the pipe before reading the signals. The manager requests a rotation before it starts the
+        // next server. So if no request has been read by now, none of the counted bytes is from the next server.
         let count = pipe::bytes_available(input);
         if is_readable && count == 0 {
             process::exit(exit::OK);
@@ -88,7 +89,7 @@ pub fn run(policy: LogPolicy) -> ! {
 }
 
 impl Rotator {
-    /// Opens the current file by its name, if none is open.
+    /// Opens the server's log file by its name, if no file is open.
     fn open(&mut self) -> sys::Result<()> {
         if self.file.is_none() {
             self.file =
@@ -122,7 +123,7 @@ impl Rotator {
         }
     }
 
-    /// Begins a new file. If that fails, the old one stays in use.
+    /// Renames the log file, whose size is `size`, and creates a new one. If that fails, the old file stays in use.
     fn rotate(&mut self, size: u64) {
         self.limit = size.saturating_add(self.policy.size);
         if let Ok(file) = self.file_dir.begin(OUTPUT_FILE, OpenMode::New, self.policy.owner) {
@@ -131,7 +132,7 @@ impl Rotator {
         }
     }
 
-    /// Begins a new file, because this one has reached the limit of file sizes that vsrun was started with
+    /// Creates a new log file, because the current one has reached the limit of file sizes that vsrun was started with
     /// (RLIMIT_FSIZE). If not even one byte fits into a new file, the server's output is discarded, so that the server
     /// does not block.
     fn on_size_limit(&mut self, input: BorrowedFd<'_>) {

@@ -29,10 +29,11 @@ pub struct ServerOutput {
     child: Option<Box<LogChild>>,
 }
 
-/// Opens what the output needs, and starts no process. Returns the output, and the log for vsrun's own records.
+/// Opens the files or the pipe for the server's output, and starts no process. Returns the output, and the log for
+/// vsrun's own records.
 ///
 /// # Errors
-/// When the logdir cannot be opened, or the logger's program is not found.
+/// When the log directory cannot be opened, or the logger's program is not found.
 pub fn open(output: Output) -> Result<(ServerOutput, Log)> {
     let fail = |why| os_error(Problem::MakePipe, why);
     let mut destination = ServerOutput::default();
@@ -90,31 +91,32 @@ impl ServerOutput {
         self.logs.as_deref().map(LogDir::output).or_else(piped)
     }
 
-    /// The descriptor of the logdir, if there is one.
+    /// The descriptor of the log directory, if there is one.
     pub fn dir(&self) -> Option<BorrowedFd<'_>> {
         self.logs.as_deref().map(LogDir::dir)
     }
 
-    /// Waits until the rotator has written all output so far. Returns the current end of the server's file.
+    /// Waits until the rotator has written all output so far, for half a second at most. Returns the current end of the
+    /// server's log file.
     pub fn mark(&self) -> FilePosition {
         self.drain();
         self.logs.as_deref().map_or((0, 0), LogDir::mark)
     }
 
-    /// Opens the server's file to read it from a position that `mark` has returned. None if there is no such file.
+    /// Opens the server's log file to read it from a position that `mark` has returned. None if there is no such file.
     pub fn read_from(&self, mark: FilePosition) -> Option<OwnedFd> {
         self.drain();
         self.logs.as_ref()?.read_from(mark).ok()
     }
 
-    /// Waits until the rotator has written what the server has written so far.
+    /// Waits until the rotator has written what the server has written so far, for half a second at most.
     fn drain(&self) {
         if let (Some(_), Some(writer)) = (&self.logs, &self.child) {
             writer.drain();
         }
     }
 
-    /// Begins new log files, if the output goes to files.
+    /// Renames the log files and creates new ones, if the output goes to files.
     pub fn rotate(&mut self, log: &mut Log) {
         self.drain();
         self.warn_of_foreign_numbers(log);
@@ -133,8 +135,8 @@ impl ServerOutput {
         self.continue_records("reopen", result, &walk, log);
     }
 
-    /// Records a warning if another program numbers the files too, with 1 as the newest: then the sweep may delete the
-    /// wrong parts of a log.
+    /// Records a warning if another program renames the log files too, with the number 1 for the newest, as logrotate
+    /// does. Then vsrun, which deletes the files with the lowest numbers first, may delete the newest ones.
     fn warn_of_foreign_numbers(&self, log: &Log) {
         let Some(logs) = &self.logs else { return };
         for (of, file) in [(RECORDS_FILE, log.fd()), (OUTPUT_FILE, logs.output())] {
@@ -145,7 +147,8 @@ impl ServerOutput {
         }
     }
 
-    /// Continues vsrun's own records in the new file, or in the old one if there is no new file.
+    /// Records the result of a rotation or reopening, and continues vsrun's own records in the new file, if there is
+    /// one. `doing` is "rotate" or "reopen".
     fn continue_records(&self, doing: &str, result: sys::Result<Rotated>, walk: &Walk, log: &mut Log) {
         let path = self.logs.as_deref().map_or(c"", LogDir::path).to_bytes();
         match result {
@@ -157,7 +160,8 @@ impl ServerOutput {
                 log.target = LogTarget::File(records);
             }
             Ok(Rotated::NewDir(records)) => {
-                // Record the new directory in both files. The old file may have been deleted already.
+                // Record the path of the new log directory in both the old and the new file. The old file may have been
+                // deleted already.
                 let mut new = Some(LogTarget::File(records));
                 loop {
                     log.note(Priority::Notice, Note::OtherLogdir, &[Object::Name(path)]);
@@ -183,7 +187,7 @@ impl ServerOutput {
         }
     }
 
-    /// Starts the logger as our child, for a supervisor.
+    /// Starts the logger or rotator, if there is one, as a child of the supervisor.
     ///
     /// # Errors
     /// When it cannot be executed.
@@ -193,7 +197,8 @@ impl ServerOutput {
         logger.await_exec(report)
     }
 
-    /// Starts the logger as an orphan, for a vsrun that becomes the server.
+    /// Starts the logger or rotator, if there is one, when vsrun itself becomes the server. The process is an orphan,
+    /// so that the server has no child that it did not start.
     ///
     /// # Errors
     /// When it cannot be executed.
@@ -202,7 +207,7 @@ impl ServerOutput {
         logger.await_exec(spawn_orphan(&logger.program, &logger.io()))
     }
 
-    /// The pid of the logger or rotator. That process must outlive every process that writes to its pipe.
+    /// The pid of the running logger or rotator. That process must outlive every process that writes to its pipe.
     pub fn child_pid(&self) -> Option<Pid> {
         Some(self.child.as_ref()?.running.as_ref()?.pid)
     }
@@ -226,17 +231,17 @@ impl ServerOutput {
         }
     }
 
-    /// To be called for each child that was reaped. If it was the logger or rotator, schedules a restart and returns
-    /// its name.
+    /// Must be called for each reaped child. If that is the logger or rotator, schedules a restart and returns its
+    /// name.
     pub fn on_exit(&mut self, pid: Pid, now: Time) -> Option<&'static str> {
         self.child.as_mut()?.on_exit(pid, now)
     }
 
-    /// Waits until the logger has read everything and exits, for five seconds at most. All other descriptors of the
-    /// pipe's write end must be closed before.
+    /// Waits until the logger or rotator has read everything and has exited, for five seconds at most. All other
+    /// descriptors of the pipe's write end must be closed before.
     pub fn close(self, log: Log, signals: &Signals) {
         drop(log);
-        // Dropping the logdir also closes vsrun's descriptor of the server's end of the pipe.
+        // Dropping `logs` also closes vsrun's descriptor of the end of the pipe that the server writes to.
         drop(self.logs);
         if let Some(logger) = self.child {
             logger.await_exit(signals);

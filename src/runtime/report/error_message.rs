@@ -7,7 +7,7 @@ use crate::logic::base::exit;
 use crate::logic::base::problem::Problem;
 use crate::sys::fd;
 
-/// The size of the receiver's buffer, in bytes. It is larger than any message; a longer one would be cut off.
+/// The maximum size of a message, in bytes. No error is as long as that; a longer one would be cut off.
 pub const MAX_MESSAGE: usize = 8192;
 
 /// Sends an error to the process that prints it: its exit status and its text. [`parse_error`] reads it.

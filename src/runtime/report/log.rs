@@ -1,4 +1,5 @@
-//! vsrun's messages on standard error, and its own records. A record that cannot be written is never a failure.
+//! vsrun's own log records, and its messages on standard error. A record that cannot be written is dropped, without an
+//! error.
 
 use core::fmt::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,21 +18,22 @@ use crate::runtime::report::os_error::os_error;
 use crate::sys::datagram::DatagramSender;
 use crate::sys::{clock, fd, process, terminal};
 
-/// A record. It has at most half of PIPE_BUF bytes, so that a pipe takes it in one piece; a longer one is cut off.
+/// A buffer for one log record. It is smaller than PIPE_BUF bytes, so that a write to a pipe is atomic; a longer record
+/// is cut off.
 type RecordBuf = ArrayText<2048>;
 
 /// The severity of a record, with syslog's names and numbers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
-    /// vsrun or the server ends because of this.
+    /// An error because of which vsrun or the server exits.
     Err = 3,
-    /// Something is wrong, and vsrun continues.
+    /// A problem despite which vsrun continues.
     Warning = 4,
-    /// Normal, but significant.
+    /// A normal but significant event.
     Notice = 5,
-    /// Normal operation.
+    /// A message about normal operation.
     Info = 6,
-    /// A step of a start.
+    /// A step before an exec, recorded with `--debug`.
     Debug = 7,
 }
 
@@ -62,13 +64,13 @@ pub enum LogTarget {
 pub enum Verbosity {
     /// All records.
     All,
-    /// Errors and steps only: for a vsrun that becomes the server.
+    /// Only errors and steps. This is used if vsrun itself becomes the server.
     Errors,
 }
 
-/// The writer of vsrun's own records.
+/// The writer of vsrun's own log records.
 pub struct Log {
-    /// The main place for records.
+    /// The main place to which records are written.
     pub target: LogTarget,
     /// Which records are written if `target` is standard error.
     pub verbosity: Verbosity,
@@ -76,7 +78,7 @@ pub struct Log {
     pub quiet: bool,
     /// The connection to syslog, in addition to `target` or instead of it.
     syslog: Option<Syslog>,
-    /// The original standard error, if steps are recorded there and all other records go elsewhere.
+    /// A duplicate of the original standard error for the records of steps, if vsrun's other records go to syslog.
     trace: Option<OwnedFd>,
     /// Standard error opened a second time, if it is a terminal. Writing to this open file description never blocks.
     terminal: Option<OwnedFd>,
@@ -95,7 +97,7 @@ impl Syslog {
         let mut line = RecordBuf::new();
         let (number, tag) = (FACILITY_DAEMON * 8 + priority as u8, Escaped(self.tag.to_bytes()));
         let _ = write!(line, "<{number}>{tag}[{}]: {message}", process::own_pid());
-        // A record that cannot be sent at once is lost. That is better than waiting.
+        // A record that syslog does not accept at once is lost. That is better than waiting.
         let _ = self.sender.send(line.as_bytes());
     }
 }
@@ -121,7 +123,7 @@ impl Log {
         Ok(())
     }
 
-    /// Keeps the current standard error for records of steps, if `debug` requests that.
+    /// Duplicates the current standard error for the records of steps, if `debug` requests that.
     ///
     /// # Errors
     /// When no descriptor is available.
@@ -132,29 +134,29 @@ impl Log {
         Ok(())
     }
 
-    /// Opens standard error again if it is a terminal. The server can stop the output of a terminal that it shares, and
-    /// then write(2) blocks: RWF_NOWAIT has no effect on a terminal, and O_NONBLOCK belongs to the open file
-    /// description, which other processes share. If it cannot be opened, records are written only while poll(2) reports
-    /// that they do not block.
+    /// Opens standard error a second time if it is a terminal. The server can stop the output of a terminal that it
+    /// shares, and then write(2) blocks: RWF_NOWAIT has no effect on a terminal, and O_NONBLOCK belongs to the open
+    /// file description, which other processes share. If the terminal cannot be opened, records are written only while
+    /// poll(2) reports that they do not block.
     pub fn reopen_terminal(&mut self) {
         if let LogTarget::Plain = self.target {
             self.terminal = terminal::reopen(fd::standard(2));
         }
     }
 
-    /// Writes a record with the text of `note`, whose placeholders `objects` fill, if that is possible without
-    /// blocking.
+    /// Writes a record with the text of `note`, in which `objects` replace the placeholders. Drops the record if
+    /// writing would block.
     pub fn note(&self, priority: Priority, note: Note, objects: &[Object<'_>]) {
         self.record(priority, format_args!("{}", FilledPhrase(note.phrase(), objects)));
     }
 
-    /// Writes a record, if that is possible without blocking.
+    /// Writes a record. Drops it if writing would block.
     pub fn record(&self, priority: Priority, message: fmt::Arguments<'_>) {
         if self.quiet && matches!(priority, Priority::Notice | Priority::Info) {
             return;
         }
         let mut line = RecordBuf::new();
-        // Records of steps are for the user who requested them, and not for the system's log.
+        // Records of steps do not go to syslog: they are for the user who requested them with `--debug`.
         if let Some(syslog) = self.syslog.as_ref().filter(|_| priority != Priority::Debug) {
             syslog.send(priority, message);
             if syslog.usage == SyslogUsage::Only {
@@ -184,8 +186,8 @@ impl Log {
         }
     }
 
-    /// Records a warning in the target, and also on standard error if that is another file: the warning may be about
-    /// the target itself.
+    /// Records a warning. If vsrun's records go to a file, also prints the warning to standard error, because it may be
+    /// about that file.
     pub fn record_and_print(&self, message: fmt::Arguments<'_>) {
         self.record(Priority::Warning, message);
         if let LogTarget::File(_) = self.target {
@@ -201,7 +203,7 @@ impl Log {
         self.trace.is_none() && !matches!(self.target, LogTarget::File(_))
     }
 
-    /// Records why a start failed, unless the caller gets the error through the same descriptor.
+    /// Records why a start failed. Writes nothing to standard error, where the error is printed in any case.
     pub fn record_failure(&self, error: &Error) {
         let plain = matches!(self.target, LogTarget::Plain);
         if !plain {
@@ -211,7 +213,7 @@ impl Log {
         }
     }
 
-    /// The descriptor to which records are written.
+    /// The descriptor of `target`, to which records are written.
     pub fn fd(&self) -> BorrowedFd<'_> {
         match &self.target {
             LogTarget::Plain => self.terminal.as_ref().map_or(fd::standard(2), |fd| fd.as_fd()),
@@ -228,7 +230,8 @@ pub fn stderr() -> Result<OwnedFd, Error> {
     fd::duplicate(fd::standard(2)).map_err(|why| os_error(Problem::KeepStderr, why))
 }
 
-/// Prints an error to standard error, if there is one, and returns vsrun's exit status.
+/// Returns vsrun's exit status for this outcome, after printing the error to standard error if the outcome is an error.
+/// `called` is the other tool by whose name vsrun was called.
 pub fn report_result(outcome: Result<u8, Error>, called: Option<ToolName>) -> u8 {
     match (outcome, called) {
         (Ok(status), _) => status,
@@ -237,7 +240,8 @@ pub fn report_result(outcome: Result<u8, Error>, called: Option<ToolName>) -> u8
     }
 }
 
-/// Prints an error to standard error, and returns its exit status. May block, because no server is running yet.
+/// Prints an error to standard error, and returns its exit status. The write may block, which is harmless while no
+/// server is running.
 pub fn print_error(error: &Error) -> u8 {
     print_error_of(b"vsrun", error)
 }
@@ -247,7 +251,7 @@ fn print_error_of(name: &[u8], error: &Error) -> u8 {
     error.exit_status
 }
 
-/// Writes a text that the user has requested to standard output.
+/// Writes to standard output, for an option like `--help`. Returns exit status 0.
 ///
 /// # Errors
 /// When the text cannot be written completely.

@@ -1,4 +1,4 @@
-//! vsrun's own records, and its error messages.
+//! vsrun's own log records, and its error messages.
 
 pub(crate) mod error_message;
 pub mod log;

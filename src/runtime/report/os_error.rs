@@ -1,4 +1,4 @@
-//! Errors from an errno.
+//! Makes errors from the errno of a failed system call.
 
 use crate::logic::base::errno;
 use crate::logic::base::error::{Error, Object};
@@ -10,17 +10,17 @@ pub fn errno_text(why: Errno) -> errno::Errno {
     errno::Errno(why.raw_os_error())
 }
 
-/// Makes an error whose last object is this errno.
+/// Makes an error that states this errno as its reason.
 pub fn os_error(problem: Problem, why: Errno) -> Error {
     add_errno(Error::new(problem), why)
 }
 
-/// Makes an error about a path, an option or a word of the command line. Its last object is this errno.
+/// Makes an error about `name` (a path, an option or an argument) that states this errno as its reason.
 pub fn os_error_of(problem: Problem, name: &[u8], why: Errno) -> Error {
     add_errno(Error::of(problem, name), why)
 }
 
-/// Adds an errno to the objects of an error.
+/// Adds an errno to an error whose text has a placeholder for it.
 pub fn add_errno(error: Error, why: Errno) -> Error {
     error.with(Object::Errno(errno_text(why)))
 }

@@ -33,11 +33,12 @@ pub struct Cgroup {
 const EVENTS_FILE: &CStr = c"cgroup.events";
 /// The file that lists the processes of a group; writing a pid to it moves that process into the group.
 const PROCS_FILE: &CStr = c"cgroup.procs";
-/// The number of checks whether killed processes have exited, and the pause between two of them in milliseconds, before
-/// the group is removed: one second in all.
+/// Before the group is removed: the number of checks whether its killed processes have exited, and the pause between
+/// two checks in milliseconds. Together they take one second.
 const EXIT_CHECKS: u32 = 100;
 const EXIT_CHECK_PAUSE_MS: u64 = 10;
-/// On a kernel without `cgroup.kill`: how deep nested groups are searched for processes, and how often.
+/// On a kernel without `cgroup.kill`: to what depth nested groups are searched for processes to kill, and how many
+/// times.
 const MAX_DEPTH: u32 = 16;
 const KILL_ROUNDS: u32 = 100;
 
@@ -83,7 +84,7 @@ impl Cgroup {
     /// The errors of the kernel; EPERM if the kernel reports success and the group is still empty.
     pub fn enter(&self) -> sys::Result<()> {
         cgroup::write(&self.dir, PROCS_FILE, b"0")?;
-        // The group was empty before, so a process in it is this one.
+        // The group was empty before, so if a process is in it now, it is this process.
         if is_populated(&self.dir) { Ok(()) } else { Err(Errno::PERM) }
     }
 
@@ -112,8 +113,8 @@ impl Cgroup {
             return;
         }
         for _ in 0..EXIT_CHECKS {
-            // Killed processes may take a moment to exit. If the server has created groups inside, the group is not
-            // removed.
+            // Removing the group fails while killed processes in it have not exited. It also fails if the server has
+            // created groups inside; then the group is left.
             if cgroup::remove(&self.parent, self.name).is_ok() || !is_populated(&self.dir) {
                 break;
             }
@@ -145,7 +146,7 @@ pub fn check(wanted: &ServerCgroup) -> Result<()> {
 /// Verifies that a group is empty, and that a process may be moved into it.
 ///
 /// # Errors
-/// EBUSY if processes are in the group or its subgroups. It is killed at the end of a run, so the start fails then.
+/// EBUSY if processes are in the group or its subgroups: vsrun would kill them at the end of a run.
 fn verify_unused(dir: &Dir) -> sys::Result<()> {
     let mut room = [0; 512];
     let count = cgroup::read(dir, EVENTS_FILE, &mut room)?;
@@ -157,8 +158,8 @@ fn verify_unused(dir: &Dir) -> sys::Result<()> {
 
 /// Opens the parent of the group. Returns it with the group's own name.
 ///
-/// Everything in a cgroup 2 file system belongs to the kernel, but the path to it may lead through a user's link: then
-/// the user would choose where root creates a group, and which empty group it writes to.
+/// A user cannot create a symbolic link in a cgroup 2 file system, but the path to that file system may lead through a
+/// user's link: then the user would choose where root creates a group, and which empty group root writes to.
 fn open_parent(path: StaticCStr) -> Result<(Dir, StaticCStr)> {
     let (parent, name) = group::split_path(path);
     let mut walk = Walk::begin();
@@ -176,7 +177,7 @@ fn use_error(path: StaticCStr, why: Errno) -> Error {
     os_error_of(Problem::UseCgroup, path.to_bytes(), why)
 }
 
-/// Makes the error for a setting that could not be written.
+/// Makes the error for a setting (a file of the group) that could not be written.
 fn setting_error(parent: &Dir, path: StaticCStr, file: StaticCStr, value: StaticCStr, why: Errno) -> Error {
     let error = Error::of(Problem::WriteSetting, value.to_bytes()).name(path.to_bytes()).name(file.to_bytes());
     let error = add_errno(error, why);
@@ -189,7 +190,8 @@ fn setting_error(parent: &Dir, path: StaticCStr, file: StaticCStr, value: Static
     }
 }
 
-/// True if the controller of a file is enabled for the groups below a parent.
+/// True if the controller to which a settings file belongs, such as memory for `memory.max`, is enabled for the
+/// children of the group `parent`. Also true for files that belong to no controller.
 fn is_enabled(parent: &Dir, file: &[u8]) -> bool {
     group::controller(file).is_none_or(|controller| has_equal_part(parent, c"cgroup.subtree_control", b' ', controller))
 }
@@ -198,7 +200,7 @@ fn is_populated(dir: &Dir) -> bool {
     has_equal_part(dir, EVENTS_FILE, b'\n', group::POPULATED)
 }
 
-/// True if `part` is one of the texts that `separator` separates in a file of a group.
+/// True if one of the parts of a group's file, split at `separator`, equals `part`.
 fn has_equal_part(dir: &Dir, file: &CStr, separator: u8, part: &[u8]) -> bool {
     group::has_equal_part(read(dir, file, &mut [0; 512]), separator, part)
 }

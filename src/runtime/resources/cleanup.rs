@@ -41,7 +41,7 @@ impl CleanupHelper {
                 if let Ok(Forked::Child) = process::fork() {
                     drop((request, done));
                     let mut message = vec![0; MAX_MESSAGE];
-                    // End of file without a message means that the exec succeeded.
+                    // End of file on the pipe without a message means that the exec has succeeded.
                     let count = fd::read_full(requests.as_fd(), &mut message).unwrap_or(0);
                     if let Some(error) = message.get(..count).and_then(parse_error) {
                         resources.remove_files();
@@ -49,8 +49,8 @@ impl CleanupHelper {
                         print_error(&error);
                         termination_log.write_failure(&error, None);
                         drop(doing);
-                        // The process that has sent the message may be in the control group. It exits as soon as
-                        // `doing` is closed.
+                        // The process that has sent the message may be in the control group, and must exit before the
+                        // group can be removed. It exits as soon as `doing` is closed.
                         resources.remove_cgroup();
                     }
                 }
@@ -64,8 +64,8 @@ impl CleanupHelper {
         [Some(self.request.as_fd()), Some(self.done.as_fd())]
     }
 
-    /// To be called when the start has failed. Makes the helper undo the start and report the error, waits for that,
-    /// and exits.
+    /// Must be called when the start has failed. Makes the helper undo the start and report the error, waits for the
+    /// helper, and exits.
     pub fn run(self, error: &Error) -> ! {
         send_error(error, &self.request);
         drop(self.request);

@@ -33,8 +33,8 @@ impl LockedFile {
         Self { identity: about.id, owner: about.owner, trusted }
     }
 
-    /// Opens the process with this pid, if it exists, and checks whether it has the file open and locked. Also reads
-    /// its parent's pid, if `parent` requests it.
+    /// Opens the process with this pid, if it exists, and checks whether it has the file open and locked. If `parent`
+    /// is given, stores the pid of the process's parent there.
     pub fn examine_process(&self, number: i32, parent: Option<&mut i32>) -> (Option<Process>, LockSeen) {
         let proc_dir = proc_dir_path(number);
         let proc_dir = CStr::from_bytes_until_nul(proc_dir.as_bytes()).unwrap_or_default();
@@ -65,7 +65,8 @@ impl LockedFile {
     /// Whether a process has the file open and locked. If the first thread has exited and others still run, /proc shows
     /// the descriptors only in the directories of those threads.
     fn process_lock(&self, proc_dir: &Dir, visibility: ProcVisibility) -> LockSeen {
-        // If the file belongs neither to root nor to vsrun's user, only a process of its owner is accepted.
+        // If the pidfile belongs neither to root nor to vsrun's user, a process of any user except the file's owner is
+        // ignored.
         let owner = self.owner;
         let is_other_user = || !dir::fstat(proc_dir.as_fd()).is_ok_and(|proc_dir| proc_dir.owner == owner);
         if owner != 0 && owner != credentials::effective_uid() && is_other_user() {
@@ -106,9 +107,9 @@ impl LockedFile {
         if listed.is_ok() { held } else { LockSeen::Unreadable }
     }
 
-    /// Searches all processes for those that have the file open and locked. Returns the one whose parent does not: the
-    /// manager, even while a child of it still has its descriptors. None if there is no such process, or /proc does not
-    /// show it.
+    /// Searches /proc for the processes that have the file open and locked. Returns the pid of the one whose parent is
+    /// not among them: the manager, and not a child that has inherited its descriptors. None if there is no such
+    /// process, or /proc does not show it.
     pub fn find_manager(&self) -> Option<i32> {
         let visibility = proc_visibility().filter(|visibility| *visibility != ProcVisibility::Foreign)?;
         let proc = Dir::open(c"/proc").ok()?;
@@ -126,7 +127,7 @@ impl LockedFile {
     }
 }
 
-/// Reads a pidfile.
+/// Reads the pid from a pidfile, or finds why there is none.
 pub fn read_pidfile(file: BorrowedFd<'_>) -> PidfileContents {
     let mut line = [0; 16];
     match dir::pread_start(file, &mut line) {
@@ -178,10 +179,12 @@ pub fn read_proc<T>(pid: i32, file: &CStr, parse: fn(&[u8]) -> Option<T>) -> Opt
     parse(read(&proc_dir, file, &mut [0; 1024]))
 }
 
-/// What /proc shows about locks. None if it is not mounted.
+/// What /proc shows of other processes: their locks, only their open files, or nothing, because it belongs to another
+/// pid namespace. None if /proc is not mounted.
 pub fn proc_visibility() -> Option<ProcVisibility> {
     let ours = Dir::open_path(c"/proc/self").ok()?;
-    // Verify the file system: a directory of any other one could contain files with these names.
+    // Verify that the file system is procfs: a directory of any other file system could contain files with the same
+    // names.
     if !file_contents::is_procfs(ours.as_fd()) {
         return None;
     }

@@ -1,5 +1,5 @@
-//! Capabilities that root may be missing when it gives files to the server's user, or writes where that user may write:
-//! the reasons for errors, and the findings of --check.
+//! Finds capabilities that root is missing to give files to the server's user, or to write where that user may write.
+//! They are the reasons of errors, and findings of `--check`.
 
 use crate::logic::base::error::Error;
 use crate::logic::base::problem::Problem;
@@ -23,7 +23,7 @@ pub fn missing_capability(why: Errno) -> Option<Reason> {
     }
 }
 
-/// Reports what a start would not be permitted to do with the files that it creates for another user.
+/// Reports which actions on files for another user a start would not be permitted, because a capability is missing.
 pub fn check(plan: &Plan, on_error: &mut dyn FnMut(Error)) {
     let mut add = |why| {
         if let Some(reason) = missing_capability(why) {
@@ -37,7 +37,8 @@ pub fn check(plan: &Plan, on_error: &mut dyn FnMut(Error)) {
     if socket || logs {
         add(Errno::PERM);
     }
-    // `logdir::check` checks an existing logdir. If the start creates the logdir, it belongs to the server's user.
+    // An existing log directory is checked by `logdir::check`. A log directory that the start creates belongs to the
+    // server's user, so root needs CAP_DAC_OVERRIDE to write to it.
     if let Output::Files { dir, .. } = &plan.output
         && logs
         && dir::stat_path(dir).is_err()

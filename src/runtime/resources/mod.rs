@@ -1,5 +1,5 @@
-//! The resources that a start acquires and a failed start releases (pidfiles, sockets, the control group), and the walk
-//! to their paths.
+//! The resources that a start acquires and a failed start releases (pidfiles, sockets, the control group), and the safe
+//! resolution of their paths.
 
 pub(crate) mod cgroup;
 pub(crate) mod cleanup;

@@ -16,7 +16,7 @@ use crate::sys::lock::{self, LockKind, LockPart, lock};
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, access, credentials};
 
-/// How often opening a file is tried again when its path has changed meanwhile.
+/// The maximum number of attempts to open a pidfile that other processes replace or remove meanwhile.
 const OPEN_ATTEMPTS: usize = 100;
 
 /// A pidfile that this process has locked. Dropping it leaves the file as it is; only `release` removes it.
@@ -92,8 +92,8 @@ impl Pidfile {
         dir::overwrite(self.file.as_fd(), line.as_bytes())
     }
 
-    /// Answers the request with this token by a gap in the lock of the file. None removes the answer. See
-    /// `lock::answer`.
+    /// Answers the control request with this token, by unlocking a single byte of the file, as described at
+    /// `lock::answer`. None removes the answer.
     pub fn answer(&self, token: u32, number: Option<u16>) {
         lock::answer(self.file.as_fd(), token, number);
     }
@@ -110,7 +110,7 @@ impl Pidfile {
     /// The first descriptor must be closed by the exec.
     ///
     /// # Errors
-    /// When the path names another file by now, or the file cannot be read.
+    /// When the path leads to another file by now, or the file cannot be read.
     pub fn share_lock(&self) -> sys::Result<OwnedFd> {
         lock(self.file.as_fd(), LockPart::Whole, LockKind::Shared)?;
         let second = self.dir.open_file(self.name, OpenMode::ReadOnly, 0)?;
@@ -118,25 +118,25 @@ impl Pidfile {
             return Err(Errno::NOENT);
         }
         lock(second.as_fd(), LockPart::Whole, LockKind::Shared)?;
-        // If the server exits at once, the cleanup helper may still have the first descriptor open, and would keep the
+        // If the server exits at once, the cleanup helper may still have the first descriptor open, and would keep its
         // lock.
         lock::unlock(self.file.as_fd())?;
         Ok(second)
     }
 
-    /// Removes the file while the lock is held, if the path still names it.
+    /// Removes the file while the lock is held, if the path still leads to it.
     pub fn release(&self) {
         if is_at(&self.dir, self.name, &self.stat) {
             let _ = self.dir.unlink(self.name);
         }
     }
 
-    /// The path as it was given.
+    /// The path as the user has given it, for a message.
     pub fn path(&self) -> Object<'static> {
         Object::Name(self.path.to_bytes())
     }
 
-    /// Makes an error about the file.
+    /// Makes the error for a failed system call on the file.
     pub fn error(&self, why: Errno) -> Error {
         os_error_of(Problem::Pidfile, self.path.to_bytes(), why)
     }
@@ -155,7 +155,7 @@ const MODE: u32 = 0o600;
 
 /// Why a pidfile could not be locked.
 enum LockError {
-    /// The file does not exist, or is removed again and again.
+    /// The file does not exist, or other processes remove it again and again.
     Missing,
     /// The file cannot be a pidfile, for this reason.
     Unsuitable(Reason),
@@ -174,10 +174,10 @@ struct PidfilePlace<'a> {
 
 /// Opens and locks the pidfile. With [`OpenPurpose::Check`], only verifies that this would succeed, and returns None.
 ///
-/// The lock has two parts. The upper part is locked first, which excludes every other start with this file. Then the
-/// pid of an earlier start is deleted, and only then the whole file is locked, with its lower part: without /proc, a
-/// control command trusts the pid in a file whose lower part is locked, and another process may have the old pid by
-/// now.
+/// The lock has two parts (`LockPart`). The upper part is locked first, which excludes every other start with this
+/// file. Then the pid of an earlier start is deleted, and only then the whole file is locked, with its lower part:
+/// without /proc, a control command trusts the pid in a file whose lower part is locked, and another process may have
+/// the old pid by now.
 #[inline(never)]
 fn lock_in_dir(
     place: &PidfilePlace<'_>,
@@ -238,8 +238,8 @@ fn lock_in_dir(
     Err(LockError::Missing)
 }
 
-/// Opens the file, or creates it to lock it. Also returns true if it was created. None if another process created or
-/// removed the file meanwhile.
+/// Opens the file, or creates it if it is to be locked. Also returns true if it was created. None if another process
+/// created or removed the file meanwhile.
 fn open(dir: &Dir, name: &CStr, purpose: OpenPurpose) -> sys::Result<Option<(OwnedFd, bool)>> {
     match dir.open_file(name, OpenMode::Existing, 0) {
         Ok(file) => return Ok(Some((file, false))),
@@ -279,7 +279,7 @@ fn unsuitable_contents(file: &OwnedFd) -> Option<Reason> {
     if is_number { None } else { Some(Reason::NoPidfile) }
 }
 
-/// True if the name still names this file.
+/// True if this name in the directory still leads to the file with these attributes.
 pub fn is_at(dir: &Dir, name: &CStr, about: &FileStat) -> bool {
     dir.stat(name).is_ok_and(|there| there.id == about.id)
 }

@@ -12,7 +12,8 @@ use crate::runtime::report::os_error::os_error_of;
 use crate::sys::file_contents::FileContents;
 use crate::sys::{self, Errno, caps, socket};
 
-/// Returns the reason why the socket could not be bound. An error with status 0 says why that cannot be determined.
+/// Returns the reason why the socket could not be bound. An error with exit status 0 says why that cannot be
+/// determined.
 #[inline(never)]
 pub fn check(listener: &Listener<'_>) -> Option<Error> {
     let unknown = |why| Some(Error::of(Problem::PortUnchecked, listener.text).reason(why));

@@ -2,8 +2,8 @@
 //!
 //! bind(2) takes a path. If it creates a socket in a user's directory, the user can replace the socket with a hard link
 //! to another socket of root before its owner is changed, and a check of the link count does not prevent that. The
-//! directories of the path can be replaced too. In a private directory no other user can replace the socket, and
-//! everything else is done by descriptor.
+//! directories of the path can be replaced too. In a private directory no other user can replace the socket, and the
+//! target directory is not reached by a path, but by its descriptor.
 
 use core::ffi::CStr;
 use core::fmt::Write;
@@ -33,7 +33,7 @@ fn bind_closed(socket: &OwnedFd, address: &[u8]) -> sys::Result<()> {
     bound
 }
 
-/// Creates a socket with this name in a directory, and gives it to its owner.
+/// Creates a socket with this name in the directory, and gives it to `owner`.
 ///
 /// # Errors
 /// EADDRINUSE if the name is taken; ESTALE if the private directory was replaced after it had been created; the errors
@@ -54,8 +54,8 @@ pub fn bind(listener: &Listener<'_>, dir: &Dir, name: StaticCStr, owner: Option<
     }
 }
 
-/// Creates the socket in a private directory, and moves it to its path. A child does this, because it changes its root
-/// and working directory.
+/// Creates the socket in a private directory, and moves it to its path. A child process does this, because it has to
+/// change its root and working directory.
 fn create_and_move(
     socket: &OwnedFd,
     listener: &Listener<'_>,

@@ -24,24 +24,24 @@ pub enum Exclusivity {
 /// The user and group of a socket file. None: vsrun's own.
 pub type FileOwner = Option<(u32, u32)>;
 
-/// A socket's file. Dropping this leaves the file; only `remove` removes it.
+/// The file of a Unix socket. Dropping this value leaves the file; only `remove` removes it.
 pub struct SocketFile {
     listener: Listener<'static>,
     owner: FileOwner,
     dir: Dir,
     name: StaticCStr,
-    /// The device and inode of the socket that the path named last. None: the path named nothing.
+    /// The device and inode of the file that was last seen at the path. None if there was no file.
     id: Option<(u64, u64)>,
-    /// The socket's descriptor.
+    /// The number of the socket's descriptor.
     pub number: RawFd,
 }
 
 impl SocketFile {
-    /// Verifies that a socket may be bound at the path: it names nothing, or a dead socket, on which no process
-    /// listens, of vsrun's or the server's user. `bind` removes that socket and creates the new one.
+    /// Verifies that a socket may be bound at the path: there is no file, or only a dead socket of vsrun's or the
+    /// server's user, on which no process listens. `bind` replaces that socket with the new one.
     ///
     /// # Errors
-    /// EADDRINUSE if the path names anything else; the errors of the walk.
+    /// EADDRINUSE if any other file is at the path; the errors of the walk to its directory.
     pub fn claim(
         listener: &Listener<'static>,
         owner: FileOwner,
@@ -60,26 +60,26 @@ impl SocketFile {
     /// other user can, not even for a moment. Allocates nothing.
     ///
     /// # Errors
-    /// EADDRINUSE if the path names another file by now; the errors of unlink(2) and bind(2).
+    /// EADDRINUSE if another file is at the path by now; the errors of unlink(2) and bind(2).
     pub fn bind(&mut self) -> sys::Result<OwnedFd> {
         self.remove()?;
         let socket = if credentials::effective_uid() == 0 {
             private_dir::bind(&self.listener, &self.dir, self.name, self.owner)?
         } else {
-            // The socket keeps vsrun's user as its owner, so there is no chown(2) that replacing the file could
-            // misdirect.
+            // The socket keeps vsrun's user as its owner. So no chown(2) follows, which would need protection against a
+            // user who replaces the file.
             private_dir::bind_socket_at(&self.listener.address)?
         };
         self.id = Some(self.dir.stat(self.name)?.id);
         Ok(socket)
     }
 
-    /// True if the path names nothing.
+    /// True if there is no file at the path.
     pub fn is_missing(&self) -> bool {
         matches!(self.dir.stat(self.name), Err(Errno::NOENT))
     }
 
-    /// Removes the file, if the path still names it.
+    /// Removes the file, if the path still leads to it.
     ///
     /// # Errors
     /// The errors of unlink(2).
@@ -89,7 +89,7 @@ impl SocketFile {
     }
 }
 
-/// Reports why a path cannot be bound. Creates no file.
+/// For `--check`: verifies that a socket could be bound at the path. Creates no file.
 ///
 /// # Errors
 /// The errors of `SocketFile::claim`.
@@ -102,11 +102,11 @@ pub fn check(listener: &Listener<'_>, owner: FileOwner, exclusivity: Exclusivity
 }
 
 /// Returns the device and inode of the socket at the path, if it may be removed: no process listens on it, and it
-/// belongs to vsrun's or the server's user. None if the path names nothing. Only a locked pidfile proves that the
-/// socket does not belong to another instance that does not listen yet.
+/// belongs to vsrun's or the server's user. None if there is no file. Only a locked pidfile proves that the socket does
+/// not belong to another instance that does not listen yet.
 ///
 /// # Errors
-/// EADDRINUSE if the path names anything else.
+/// EADDRINUSE if any other file is at the path.
 fn find_dead(
     dir: &Dir,
     name: StaticCStr,

@@ -27,8 +27,8 @@ pub fn add_owner(error: Error, listener: &Listener<'_>) -> Error {
     }
     match socket::try_connect(&listener.address) {
         Err(Errno::CONNREFUSED) => error.reason(Reason::DeadSocket),
-        // The pid comes from SO_PEERCRED. In /proc/net/unix, the path of another socket may contain a newline, and so
-        // forge a line.
+        // The pid comes from SO_PEERCRED, and not from /proc/net/unix: a path in that table may contain a newline, so
+        // that any user can forge a line.
         Ok(pid) if read_proc(pid, c"stat", parent_pid).is_some() => {
             error.with(Object::Cause(Error::new(Problem::PidHasIt).number(pid.into())))
         }
@@ -73,7 +73,7 @@ pub fn is_dead(listener: &Listener<'_>) -> bool {
 
 /// Describes the first process that has the socket open, or the socket's user if no process can be found.
 fn describe_owner(socket: &Socket<'_>) -> Error {
-    // No process has the socket of a closed connection, for which the kernel still waits (TIME_WAIT).
+    // The inode is 0 if no process has the socket: its connection is closed, and only the kernel keeps it (TIME_WAIT).
     if socket.inode == b"0" {
         return Error::new(Problem::ClosedHasIt);
     }

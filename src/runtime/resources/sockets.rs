@@ -1,5 +1,5 @@
-//! The server's listening sockets. vsrun binds them while it still has the right to, and puts each at its number from
-//! descriptor 3 on.
+//! The server's listening sockets. vsrun binds them while it still has the right to, and puts each at its descriptor
+//! number, from 3 on.
 
 use core::ops::Range;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -17,12 +17,13 @@ use crate::runtime::resources::ports::bind_error;
 use crate::sys::socket::{self, SocketKind};
 use crate::sys::{self, Errno, fd};
 
-/// vsrun's own sockets, and the files of the Unix sockets among them. Dropping this leaves the files; only `remove`
-/// removes them.
+/// The sockets that vsrun itself has bound, with the files of the Unix sockets among them. Dropping this value leaves
+/// the files; only `remove` removes them.
 #[derive(Default)]
 pub struct SocketFiles {
     files: Vec<SocketFile>,
-    /// The descriptor of the first of vsrun's own sockets. Those before it come from vsrun's parent.
+    /// The descriptor number of the first socket that vsrun itself has bound. The sockets before it come from vsrun's
+    /// parent.
     pub first: RawFd,
 }
 
@@ -42,7 +43,7 @@ pub fn reserve_fds(listen: &ServerSockets) -> Result<Range<RawFd>> {
 }
 
 impl SocketFiles {
-    /// Binds vsrun's own sockets, listens on them, and moves each to its number.
+    /// Binds the sockets that vsrun has to bind itself, listens on them, and moves each to its descriptor number.
     ///
     /// # Errors
     /// When an address cannot be bound. `remove` then removes the files that were created.
@@ -76,7 +77,7 @@ impl SocketFiles {
         listen_at(&socket, listener.transport, number)
     }
 
-    /// True if this is a Unix socket whose path names nothing any more.
+    /// True if this descriptor is a Unix socket of vsrun's whose file no longer exists.
     pub fn is_file_missing(&self, number: RawFd) -> bool {
         self.files.iter().any(|file| file.number == number && file.is_missing())
     }
@@ -85,7 +86,7 @@ impl SocketFiles {
     /// path. The kernel cannot undo shutdown(2). Allocates nothing.
     ///
     /// # Errors
-    /// ESHUTDOWN if the descriptor is no Unix socket of vsrun's; EADDRINUSE if the path names another file by now.
+    /// ESHUTDOWN if the descriptor is no Unix socket of vsrun's; EADDRINUSE if another file is at the path by now.
     pub fn renew(&mut self, number: RawFd) -> sys::Result<()> {
         let file = self.files.iter_mut().find(|file| file.number == number).ok_or(Errno::SHUTDOWN)?;
         listen_at(&file.bind()?, Transport::Stream, number)
@@ -96,7 +97,7 @@ impl SocketFiles {
         !self.files.is_empty()
     }
 
-    /// Removes the files, if the paths still name them.
+    /// Removes the files, if their paths still lead to them.
     pub fn remove(&self) {
         for file in &self.files {
             let _ = file.remove();
@@ -104,7 +105,7 @@ impl SocketFiles {
     }
 }
 
-/// Calls listen(2) if it is a stream socket, and moves the socket to its descriptor number.
+/// Calls listen(2) for a stream socket, and duplicates the socket to the descriptor `number`.
 fn listen_at(socket: &OwnedFd, transport: Transport, number: RawFd) -> sys::Result<()> {
     if transport == Transport::Stream {
         socket::listen(socket.as_fd())?;
@@ -112,7 +113,7 @@ fn listen_at(socket: &OwnedFd, transport: Transport, number: RawFd) -> sys::Resu
     fd::dup_onto_cloexec(socket.as_fd(), number)
 }
 
-/// Reports why sockets could not be bound. Creates no file, and binds no port.
+/// For `--check`: reports why sockets could not be bound. Creates no file, and binds no port.
 pub fn check(listen: &ServerSockets, exclusivity: Exclusivity, on_error: &mut dyn FnMut(Error)) {
     for listener in listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes())) {
         let found = if listener.is_path() {
@@ -137,7 +138,7 @@ fn bind_or_walk_error(listener: &Listener<'_>, walk: &Walk, why: Errno) -> Error
     walk.error(Problem::Listen, listener.text, why)
 }
 
-/// Binds a socket to a port.
+/// Creates a socket and binds it to a port. If no address was given and the kernel has no IPv6, uses IPv4.
 fn bind_port(listener: &Listener<'_>) -> sys::Result<OwnedFd> {
     let kind = match listener.transport {
         Transport::Stream => SocketKind::Stream,

@@ -11,7 +11,7 @@ use crate::logic::formats::cgroup::ServerCgroup;
 use crate::logic::plan::planner::Plan;
 use crate::logic::plan::socket_activation::ServerSockets;
 
-/// The resources that have been acquired so far.
+/// The resources that a start has acquired so far.
 pub struct StartResources {
     /// The listening sockets.
     pub sockets: SocketFiles,
@@ -38,13 +38,14 @@ impl StartResources {
         self.cgroup.is_none() && !self.sockets.has_files() && self.pidfiles.iter().all(Option::is_none)
     }
 
-    /// Removes what was created. The sockets come first, while the locks still keep other starts out.
+    /// Removes what was created. The socket files are removed first, while the locked pidfiles still keep other starts
+    /// out.
     pub fn release(&self) {
         self.remove_files();
         self.remove_cgroup();
     }
 
-    /// Removes what was created, except the control group: a process in the group cannot remove it.
+    /// Removes the socket files and the pidfiles, but not the control group: a process in the group cannot remove it.
     pub fn remove_files(&self) {
         self.sockets.remove();
         self.pidfiles.iter().flatten().for_each(Pidfile::release);
@@ -56,10 +57,10 @@ impl StartResources {
     }
 }
 
-/// The paths of the pidfiles of server and manager.
+/// The paths of the server's and the manager's pidfile.
 ///
 /// # Errors
-/// Wrong usage when that is the same file.
+/// Wrong usage when both are the same file.
 pub fn pidfiles(plan: &Plan) -> Result<[Option<StaticCStr>; 2]> {
     let paths = [plan.pidfile, plan.supervision.as_ref().and_then(|supervision| supervision.pidfile)];
     if let [Some(server), Some(manager)] = paths
@@ -70,7 +71,7 @@ pub fn pidfiles(plan: &Plan) -> Result<[Option<StaticCStr>; 2]> {
     Ok(paths)
 }
 
-/// Locks the pidfiles of server and manager. If the second cannot be locked, releases the first.
+/// Locks the pidfiles of server and manager. If the manager's cannot be locked, removes the server's.
 ///
 /// # Errors
 /// When both are the same file, or another process has locked one.

@@ -19,12 +19,12 @@ use crate::sys::{Errno, access, fd, poll};
 const MAX_SIZE: usize = 4096;
 /// The mode of the file if vsrun creates it.
 const MODE: u32 = 0o640;
-/// How often writing to a terminal or FIFO is tried while it accepts nothing, and the pause between two attempts in
-/// milliseconds: five seconds in all.
+/// The maximum number of attempts to write to a terminal or FIFO that accepts no bytes, and the pause between two
+/// attempts in milliseconds. Together they take five seconds.
 const WRITE_ATTEMPTS: usize = 500;
 const PAUSE_MS: u64 = 10;
 
-/// The open file; None if there is none to write to.
+/// The open file of `--termination-log`. None if the option was not given, or the file could not be opened.
 #[derive(Default)]
 pub struct TerminationLog(Option<OwnedFd>);
 
@@ -57,7 +57,7 @@ impl TerminationLog {
             let room = MAX_SIZE.saturating_sub(text.as_bytes().len());
             text.push(last_lines(&tail, bytes.get_mut(..room).unwrap_or_default()));
         }
-        // ftruncate(2) fails for anything that is not a regular file. That is expected, and changes nothing.
+        // ftruncate(2) fails for a terminal or FIFO, which has no old contents to remove.
         let _ = dir::ftruncate(file.as_fd(), 0);
         write_in_time(file.as_fd(), text.as_bytes());
     }
@@ -66,7 +66,7 @@ impl TerminationLog {
 /// For `--check`: verifies that the file or its directory may be written to. Opens nothing.
 ///
 /// # Errors
-/// The reason why it may not.
+/// The reason why neither may be written to.
 pub fn check_writable(path: StaticCStr) -> Result<()> {
     let (parent, name) = split_path(path);
     let mut walk = walk::walk_to(parent, Problem::UseTerminationLog, path)?;
@@ -115,7 +115,7 @@ fn last_lines<'a>(file: &OwnedFd, room: &'a mut [u8]) -> &'a [u8] {
     text.get(whole..).filter(|whole| !whole.is_empty()).unwrap_or(text)
 }
 
-/// Writes to a file that may be a terminal whose output another process has stopped.
+/// Writes to a file, for five seconds at most: it may be a terminal whose output another process has stopped.
 fn write_in_time(file: BorrowedFd<'_>, mut bytes: &[u8]) {
     for _ in 0..WRITE_ATTEMPTS {
         match fd::write_some(file, bytes) {

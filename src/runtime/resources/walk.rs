@@ -1,8 +1,8 @@
-//! Walks to a directory, one component at a time, so that a user cannot redirect root to another owner's directory.
+//! Walks to a directory, one component of its path at a time, so that no user can lead root to another directory.
 //!
 //! O_NOFOLLOW protects the last component only, and does not help where a directory before it belongs to the attacker.
 //! So each component is opened in the one before it, and its owner is checked on the open descriptor: nothing can be
-//! exchanged in between. Symbolic links are followed here, not by the kernel. Allocates nothing, unless a directory is
+//! exchanged in between. This module follows symbolic links, not the kernel. Allocates nothing, unless a directory is
 //! created: the manager walks at each rotation, and the child that becomes the server walks to its root.
 
 use core::ffi::CStr;
@@ -27,7 +27,7 @@ const PARENT_MODE: u32 = 0o755;
 /// function took two thousand bytes of code.
 #[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct Walk {
-    /// True if owners are checked. If vsrun is not root, the kernel's own rules are enough.
+    /// True if owners of components are checked. If vsrun is not root, the kernel's own rules are enough.
     pub(super) checked: bool,
     trust: PathTrustCheck,
     pub(super) links: u32,
@@ -61,10 +61,10 @@ pub fn walk_to(dir: &CStr, problem: Problem, path: &CStr) -> Result<Walk> {
     }
 }
 
-/// Verifies that a root directory may be used, before a start creates anything.
+/// Verifies that the directory for chroot(2) may be used, before a start creates anything.
 ///
 /// # Errors
-/// When root must not trust the directory. The step that enters it reports all other errors.
+/// When root must not trust the directory. The chroot step of the start reports all other errors.
 pub fn check_root(root: Option<StaticCStr>) -> Result<()> {
     let Some(root) = root else { return Ok(()) };
     let mut walk = Walk::begin();
@@ -202,8 +202,8 @@ impl Walk {
         Err(Errno::PERM)
     }
 
-    /// Verifies that the next start would trust a file or directory of this owner that is created here. None: vsrun's
-    /// own user.
+    /// Verifies that the next start would trust a file or directory with this name, if it is created for this owner
+    /// (None: vsrun's own user).
     ///
     /// # Errors
     /// EPERM if the directory that the walk has reached belongs to another user.
@@ -235,7 +235,7 @@ impl Walk {
             options.made.pop();
             return self.refuse(name.to_bytes(), Reason::Replaced);
         }
-        // The mode is set before the owner, because after the chown(2) fchmod(2) needs CAP_FOWNER.
+        // The mode is set before the owner, because after fchown(2), fchmod(2) needs CAP_FOWNER.
         dir::fchmod(made.as_fd(), if is_last { mode } else { PARENT_MODE })?;
         if let Some((uid, gid)) = owner {
             dir::fchown(made.as_fd(), uid, gid)?;
@@ -252,7 +252,7 @@ impl Walk {
     /// Takes the directory that the walk has reached out of the walk.
     ///
     /// # Errors
-    /// ENOENT before the first step.
+    /// ENOENT if the walk has not reached a directory.
     pub fn take(&mut self) -> sys::Result<Dir> {
         self.at.take().map(Dir).ok_or(Errno::NOENT)
     }

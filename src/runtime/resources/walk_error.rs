@@ -1,4 +1,4 @@
-//! Why a walk to a directory has failed, in errors and in records.
+//! Why a walk to a directory (`walk::Walk`) has failed, for error messages and log records.
 
 use core::fmt;
 
@@ -20,7 +20,7 @@ impl Walk {
         }
     }
 
-    /// The reason why a walk has failed, for records.
+    /// The reason why a walk has failed, for log records.
     pub fn error_text(&self, why: Errno) -> WalkError<'_> {
         WalkError(self, why)
     }

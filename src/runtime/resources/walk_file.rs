@@ -24,7 +24,7 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
         _ if last.len() > 255 => return Err(Errno::NAMETOOLONG),
         _ => {}
     }
-    // A name without a directory is opened in the working directory, so the owner of that is checked too.
+    // A name without a directory is opened in the working directory, whose owner must be checked too.
     walk.follow(if way.is_empty() { b"." } else { way }, None)?;
     let mut name = ArrayText::<256>::new();
     name.push(last);
@@ -50,7 +50,7 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
     if walk.links > MAX_LINKS {
         return Err(Errno::LOOP);
     }
-    // A link in /proc does not lead to the path that is its text.
+    // A link in /proc does not lead to the path that is its text, so the kernel has to follow it.
     if walk::is_procfs(there.as_fd())? {
         return walk::open_file_follow(walk.at.as_ref(), name);
     }

@@ -27,11 +27,11 @@ use crate::sys::pidfd::Process;
 use crate::sys::poll::{self, SignalMask, Signals};
 use crate::sys::process::{self, Pid, Target};
 
-/// A command that runs before the server.
+/// A command of `--before`, which runs before the server.
 pub struct Command {
-    /// The value of the option.
+    /// The value of the option `--before`.
     pub text: StaticCStr,
-    /// The program, without an environment.
+    /// The prepared program, without an environment of its own.
     pub image: ExecImage,
 }
 
@@ -44,7 +44,8 @@ pub struct Commands {
 }
 
 impl Commands {
-    /// Prepares the commands, and sorts the server's environment for them.
+    /// Prepares the commands. In the server's environment, moves the variables that the commands do not get to the
+    /// front.
     pub fn new(before: Vec<Before>, env: &mut Env) -> Self {
         let skipped = if before.is_empty() { 0 } else { env.move_to_front(&is_only_for_server) };
         let list =
@@ -79,19 +80,20 @@ pub fn before_error(words: &ErrorText) -> Error {
     Error::new(Problem::Before).raw(words.as_str())
 }
 
-/// The pause after SIGTERM until SIGKILL, for a command that has to exit, and after SIGKILL until vsrun gives up.
+/// How long a command that has to exit may take after SIGTERM, before it gets SIGKILL, and after SIGKILL, before vsrun
+/// gives up.
 const KILL_DELAY: Span = Span::secs(30);
 /// How long a tracer may hide the exit of a command before the start fails.
 const TRACER_WAIT: Span = Span::secs(1);
 
-/// The time that killed orphans have to exit, in milliseconds.
+/// The time for which vsrun waits until killed orphans have exited, in milliseconds.
 const ORPHAN_EXIT_MS: u32 = 1000;
 
 /// Runs the commands one after the other, and waits for each, before this process becomes the server.
 ///
 /// # Errors
-/// When a command does not exit with status 0, or not in time. When a signal asks vsrun to exit, with status 128 plus
-/// its number.
+/// When a command does not exit with status 0, or not in time. When a signal asks vsrun to exit; the error's exit
+/// status is then 128 plus the signal's number.
 #[inline(never)]
 pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> Result<()> {
     // Block the signals, to read them from a signalfd. The first steps of the server unblock them.
@@ -102,15 +104,16 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
         let child = spawn(&command.image, io).map_err(|why| os_error(Problem::StartProcess, why))?;
         let asked = wait(child.pid, &signals, until, &command.image, (Signal::TERM, KILL_DELAY));
         // Kill what is left of the command's process group, as systemd does after ExecStartPre=. The command is not
-        // reaped yet, so no other group has the number.
+        // reaped yet, so no other process group can have its number.
         deliver::kill_group(child.pid, &command.image);
         io.cgroup.iter().for_each(|group| group.kill());
         if let ExitRequest::Stuck = asked {
             let error = Error::of(Problem::BeforeStuck, command.text.to_bytes());
             return Err(error.number(child.pid.number().into()));
         }
-        // As PID 1, vsrun is the parent of the orphans, which exit a moment after the signal. They must not become
-        // children of the server. An orphan that hangs in the kernel delays the server by one second at most.
+        // If vsrun is PID 1, the killed processes become its children. They must be reaped now, and not become children
+        // of the server, but exit only a moment after the signal. One that hangs in the kernel delays the server by one
+        // second at most.
         for _ in 0..ORPHAN_EXIT_MS {
             if !process::has_live_child(Some(child.pid)) {
                 break;
@@ -140,7 +143,7 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
     Ok(())
 }
 
-/// Makes the error for an exit that this signal has requested. The object that was stopped is missing in it.
+/// Makes the error for an exit that this signal has requested. The caller adds the name of what was stopped.
 pub fn stopped_by(signal: Signal) -> Error {
     let status = Exit::Signal { signal, core: false }.status();
     Error::new(Problem::StoppedBy).with(Object::Signal(signal)).status(status)
@@ -151,9 +154,9 @@ pub fn stopped_by(signal: Signal) -> Error {
 pub enum ExitRequest {
     /// The command was not asked to exit.
     No,
-    /// The command was not done within `--ready-timeout`.
+    /// The command exceeded its time limit.
     Late,
-    /// vsrun got this signal.
+    /// vsrun received this signal.
     BySignal(Signal),
     /// The command has not exited although it was asked to, or a tracer hides its exit.
     Stuck,

@@ -27,15 +27,15 @@ pub struct ChildIo<'a> {
     pub output: Option<BorrowedFd<'a>>,
     /// The file that becomes standard error. None means no change.
     pub error: Option<BorrowedFd<'a>>,
-    /// The logdir, for the step LogDir.
+    /// The log directory, which the step LogDir makes the working directory.
     pub dir: Option<BorrowedFd<'a>>,
     /// The pipe in which the child reports which step failed, or that the exec is next. `spawn` sets it.
     pub report: Option<BorrowedFd<'a>>,
     /// Pipes of vsrun that stay open until the exec.
     pub pipes: [Option<BorrowedFd<'a>>; 2],
-    /// The pidfile into which the process writes its pid.
+    /// The pidfile into which the child writes its pid.
     pub pidfile: Option<&'a Pidfile>,
-    /// The control group that the process enters.
+    /// The control group that the child enters.
     pub cgroup: Option<&'a Cgroup>,
     /// The pipe in which the program reports that it is ready, and the descriptor number that the program expects.
     pub ready: Option<(BorrowedFd<'a>, RawFd)>,
@@ -54,14 +54,14 @@ pub struct ChildIo<'a> {
 }
 
 impl ChildIo<'_> {
-    /// The descriptors for children of a supervisor. Standard input is `/dev/null`, because that of the supervisor may
-    /// be the server's (`--stdin`).
+    /// The descriptors for the server of a supervisor: it inherits the supervisor's standard input, which is
+    /// `/dev/null` or, with `--stdin`, that of vsrun's caller.
     pub fn for_supervisor() -> Self {
         Self { input: Some(fd::standard(0)), ..Self::default() }
     }
 }
 
-/// First start or restart. That decides whether a start fails if the pidfile cannot be written.
+/// Whether a start is the first one or a restart. That decides whether it fails if the pidfile cannot be written.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum StartKind {
     /// The first start: it fails if the pidfile cannot be written.
@@ -80,10 +80,10 @@ pub fn move_off_ready_number(fd: BorrowedFd<'_>, io: &ChildIo<'_>) -> sys::Resul
     }
 }
 
-/// State that one step passes on to a later one.
+/// State that one step of a start passes on to a later step.
 #[derive(Default)]
 pub struct ExecState {
-    /// The descriptor of a pidfile that the program inherits for its lock.
+    /// The descriptor of the locked pidfile, which the program inherits so that the lock remains.
     pub lock_fd: Option<OwnedFd>,
     /// A spare descriptor, which shows whether all descriptors were closed or made close-on-exec. See
     /// `sys::cloexec_probe`.
@@ -94,6 +94,7 @@ pub struct ExecState {
     pub sockets: u16,
     /// The byte that is sent to the parent before the exec.
     pub marker: u8,
-    /// True if the path of the directory in which vsrun was called leads to another directory now.
+    /// True if the path of the directory in which vsrun was called now leads to another directory, or cannot be
+    /// followed.
     pub dir_replaced: bool,
 }

@@ -1,4 +1,4 @@
-//! Closes what a process could still reach before its exec, and what the server must not inherit.
+//! Closes inherited descriptors before an exec, and returns to the directory in which vsrun was called.
 
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
@@ -8,12 +8,12 @@ use super::exec_image::ExecImage;
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, cloexec_probe, close, credentials, dir, fd};
 
-/// Closes every descriptor except 0 to 2, the program's own, and the pipes that report a failed step. These pipes are
-/// harmless: a path through /proc/self/fd leads nowhere from a pipe.
+/// Closes every descriptor except 0 to 2, those that the program inherits, and the pipes that report a failed step.
+/// These pipes are harmless: a path through /proc/self/fd leads nowhere from a pipe.
 ///
 /// # Errors
-/// EPERM if a descriptor is still open; EISDIR if one that the program inherits is a directory, which would lead out of
-/// its root.
+/// EPERM if a descriptor was not closed; EISDIR if the root is changed and the program would inherit a directory,
+/// through which it could leave the root.
 pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, state: &mut ExecState) -> Result<()> {
     if program.steps.iter().any(|step| matches!(step, Step::Chroot(_))) {
         close::verify_no_directory(state.sockets)?;
@@ -31,7 +31,7 @@ pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, state: &mut Exec
     state.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify)
 }
 
-/// Makes every descriptor close-on-exec, except 0 to 2 and the program's own.
+/// Makes every descriptor close-on-exec, except 0 to 2 and those that the program inherits.
 ///
 /// # Errors
 /// EPERM if a descriptor would survive the exec.
@@ -42,7 +42,8 @@ pub fn cloexec_descriptors(state: &mut ExecState) -> Result<()> {
     state.lock_fd.as_ref().map_or(Ok(()), |lock_fd| fd::clear_cloexec(lock_fd.as_fd()))
 }
 
-/// Moves the ready pipe to the number at which the program expects it, and closes the number that vsrun had for it.
+/// Moves the ready pipe to the descriptor number at which the program expects it, and closes vsrun's own descriptor of
+/// it.
 ///
 /// # Errors
 /// The errors of dup2(2) and close(2).
@@ -52,8 +53,9 @@ pub fn move_ready_pipe((ready, number): (BorrowedFd<'_>, RawFd)) -> Result<()> {
 }
 
 /// Changes back to the directory in which vsrun was called, by its path. Returns true if the path leads to another
-/// directory now, or cannot be followed; this process is then in `/`. The user may have replaced the directory so that
-/// root enters one that the user may not search. So a later step enters it with the user's rights.
+/// directory now, or cannot be followed; the working directory of this process is then `/`. A user may have replaced
+/// the directory so that root enters one that the user may not search. So a later step enters it with the user's
+/// rights.
 ///
 /// # Errors
 /// When `/` cannot be entered either.

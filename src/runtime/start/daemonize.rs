@@ -29,9 +29,9 @@ pub enum SessionRole {
 /// What the detached process does with standard output and error. It leaves standard input alone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// Both stay the caller's.
+    /// Standard output and error stay those of the caller.
     Keep,
-    /// Both become `/dev/null`.
+    /// Standard output and error become `/dev/null`.
     Null,
 }
 
@@ -50,7 +50,7 @@ pub fn daemonize(
     let fail = |why| os_error(Problem::Detach, why);
     let (outcome_pipe, write) = fd::pipe().map_err(fail)?;
     if let Forked::Parent(_) = process::fork().map_err(fail)? {
-        // End of file on the pipe reports the exit of the detached process, whatever happens to its other descriptors.
+        // Close the write end in the parent, which then reads end of file when the detached process exits.
         drop(write);
         await_report(&outcome_pipe, statuses);
     }
@@ -79,8 +79,8 @@ fn leave_session(role: SessionRole, output: Output) -> sys::Result<()> {
 const READ_ATTEMPTS: usize = 100;
 const POLL_PAUSE_MS: u64 = 10;
 
-/// Waits for the outcome, in the calling process. This process keeps only the pipe, and no lock or socket. So it can be
-/// killed at any time without harm.
+/// Waits for the outcome of the start, in the calling process. This process keeps only the pipe, and no lock or socket.
+/// So it can be killed at any time without harm.
 fn await_report(outcome_pipe: &OwnedFd, statuses: StatusSet) -> ! {
     let _ = poll::set_mask(SignalMask::None);
     let outcome_number = outcome_pipe.as_raw_fd();
@@ -91,8 +91,8 @@ fn await_report(outcome_pipe: &OwnedFd, statuses: StatusSet) -> ! {
         match fd::read_some(outcome_pipe.as_fd(), room) {
             Ok(0) => break,
             Ok(more) => count += more,
-            // A failed read says nothing about the start, which goes on. Only end of file means that the detached
-            // process has exited.
+            // A failed read does not mean that the start has failed. Only end of file means that the detached process
+            // has exited.
             Err(_) if attempts > 0 => {
                 attempts -= 1;
                 poll::sleep_ms(POLL_PAUSE_MS);

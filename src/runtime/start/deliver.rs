@@ -1,8 +1,8 @@
 //! Sends signals to processes of other users, with CAP_KILL or without it.
 //!
-//! A container often has the capabilities SETUID and SETGID, and not KILL: then vsrun could start a server as another
-//! user, and never stop it. So a signal that kill(2) refuses is sent by a short-lived child that takes the target's
-//! user (`sys::sender`).
+//! A container often has the capabilities CAP_SETUID and CAP_SETGID, and not CAP_KILL: then vsrun could start a server
+//! as another user, and never stop it. So a signal that kill(2) refuses is sent by a short-lived child that takes the
+//! target's user (`sys::sender`).
 
 use super::exec_image::ExecImage;
 use crate::logic::base::cstr::StaticCStr;
@@ -24,16 +24,16 @@ pub fn to_process(process: Process, signal: u8) -> sys::Result<()> {
     deliver(process.number, None, &|| process.send(signal))
 }
 
-/// Calls `send` with the right to signal the process `pid` and its group. `user` is the user of that process, if it is
-/// known.
+/// Calls `send`, which sends a signal to the process `pid` or its group. If this process may not do that, a child calls
+/// `send` as the user of the target. `user` is that user, if it is known.
 ///
 /// # Errors
 /// The errors of `send`, and of `sender::send_as`.
 pub fn deliver(pid: i32, user: Option<u32>, send: &dyn Fn() -> sys::Result<()>) -> sys::Result<()> {
     let other = user.filter(|user| *user != credentials::effective_uid() && !caps::may_kill());
     if let Some(user) = other {
-        // Become the user before the first attempt: for a group, kill(2) succeeds if it may signal a single process,
-        // and then the others get nothing.
+        // Become the user before the first attempt: for a group, kill(2) succeeds if it may signal at least one
+        // process, and the other processes get no signal.
         let sent = sender::send_as(user, send);
         if sent != Err(Errno::PERM) {
             return sent;
@@ -53,11 +53,11 @@ pub fn deliver(pid: i32, user: Option<u32>, send: &dyn Fn() -> sys::Result<()>) 
 pub enum Delivery {
     /// The last signal was not refused, or none has been sent yet.
     Open,
-    /// The last signal was refused. The first of successive refusals was recorded.
+    /// The last signal was refused. Of successive refusals, only the first is recorded in the log.
     Refused,
 }
 
-/// The user as which this program runs. None if that is vsrun's own.
+/// The user id with which this program runs. None if that is vsrun's own.
 pub fn user_of(program: &ExecImage) -> Option<u32> {
     program.steps().iter().find_map(|step| if let Step::Uid(user, _) = step { Some(*user) } else { None })
 }
@@ -69,7 +69,7 @@ pub fn to_child(child: Pid, signal: Signal, program: &ExecImage) {
     let _ = deliver(child.number(), user_of(program), &send);
 }
 
-/// Kills the rest of a process group whose leader, a child of ours, has exited and was not reaped.
+/// Kills the rest of a process group. Its leader must be a child of ours that has not been reaped.
 pub fn kill_group(leader: Pid, program: &ExecImage) {
     let kill = || process::send(Signal::KILL.number(), Target::Group(leader));
     let _ = deliver(leader.number(), user_of(program), &kill);

@@ -1,7 +1,7 @@
-//! Finds out why an exec failed. The failing process itself does that, in the same root and as the same user.
+//! Finds out why an exec failed. The process whose exec has failed does this, in the same root and as the same user.
 //!
 //! In a jail, execve(2) often fails with "No such file or directory" although the file exists: its loader or
-//! interpreter is missing. Nothing here allocates, because it runs after the fork.
+//! interpreter is missing. This module allocates no memory, because it runs after the fork.
 
 use core::ffi::CStr;
 use std::os::fd::AsFd;
@@ -90,7 +90,7 @@ pub fn check_exec(path: &CStr) -> Result<()> {
     }
 }
 
-/// Verifies that Landlock allows reading a directory that its owner and mode allow to be read.
+/// Verifies that Landlock does not forbid this process to read a directory whose owner and mode allow it.
 ///
 /// # Errors
 /// EACCES if it does not.
@@ -163,7 +163,7 @@ fn relative_path_cause(cause: ExecFailure, about: &mut Detail) -> ExecFailure {
 /// Finds the first directory of a path that is missing or may not be searched.
 fn diagnose_path(path: &CStr, about: &mut Detail) -> ExecFailure {
     let bytes = path.to_bytes();
-    // A longer directory and its NUL would not fit into `Detail`.
+    // Skip directories that would not fit into `Detail` together with a NUL.
     let slashes = bytes.iter().enumerate().filter(|(at, byte)| **byte == b'/' && (1..255).contains(at));
     for (at, _) in slashes {
         let dir = bytes.get(..at).unwrap_or_default();

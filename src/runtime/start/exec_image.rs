@@ -1,4 +1,4 @@
-//! Programs prepared in memory for their starts.
+//! Programs, prepared in memory for being started.
 
 use core::fmt::Write;
 
@@ -14,7 +14,7 @@ use crate::sys::process::Pid;
 
 /// The shell that runs a script without `#!`, as execvp(3) does.
 pub const SHELL_PATH: StaticCStr = c"/bin/sh";
-/// The slot of the environment for `NOTIFY_SOCKET`, which differs between the two servers of a replacement.
+/// The index of the environment slot for `NOTIFY_SOCKET`. That variable differs between a server and its replacement.
 pub const NOTIFY_SLOT: usize = 2;
 
 /// A program with everything that its start needs already in memory, because nothing is allocated after a fork.
@@ -37,7 +37,7 @@ pub struct ExecImage {
 }
 
 impl ExecImage {
-    /// Prepares the program.
+    /// Prepares the program, with environment slots for LISTEN_PID, WATCHDOG_PID and NOTIFY_SOCKET.
     pub fn new(program: Box<Program>) -> Self {
         let mut image = Self::with_slots(program, NOTIFY_SLOT + 1, 24);
         image.reserve_pid_slots();
@@ -76,7 +76,7 @@ impl ExecImage {
     pub fn with_slots(program: Box<Program>, slots: usize, size: usize) -> Self {
         let Program { steps, paths, argv, env, personality } = *program;
         let mut shells = Vec::new();
-        // Prepared before the fork, because nothing is allocated after it.
+        // The arguments of the shell are prepared before the fork, because nothing is allocated after it.
         for path in paths.iter().filter(|_| personality.inherits_callers_state) {
             let mut words = argv.clone();
             words.insert(0, SHELL_PATH);

@@ -23,7 +23,7 @@ pub fn apply_landlock_step(step: &Step, ruleset: &mut Option<OwnedFd>, mode: Exe
     if let Step::VerifyLandlockCwd(_) = step {
         return if starts { Ok(()) } else { diagnose::verify_landlock_read(c".") };
     }
-    // There is no rule set if the rehearsal has skipped the step that creates it.
+    // There is no rule set if the rehearsal of `--check` has skipped the step that creates it.
     let Some(ruleset_fd) = ruleset else { return Err(Errno::INVAL) };
     if let Step::AddLandlockRule(rule, handled) = *step {
         return match rule {

@@ -16,26 +16,26 @@ use crate::runtime::report::os_error::errno_text;
 use crate::sys::process::Pid;
 use crate::sys::{Errno, fd, limits, poll};
 
-/// Sent when all steps before the exec have succeeded. A process that exits without sending this byte never became the
-/// program.
+/// The byte that the child sends when all steps before the exec have succeeded. A process that exits without sending it
+/// never became the program.
 pub const EXEC_IS_NEXT: u8 = b'>';
-/// Sent in place of [`EXEC_IS_NEXT`] if the pidfile could not be written.
+/// The byte that the child sends in place of [`EXEC_IS_NEXT`] if the pidfile could not be written.
 pub const EXEC_WITHOUT_PIDFILE: u8 = b'?';
 
-/// The outcome of a start.
+/// The outcome of starting a program, as the parent reads it from the child's report.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and a box would allocate")]
 pub enum StartOutcome {
-    /// The program runs, or has already exited.
+    /// The exec has succeeded: the program runs, or has already exited.
     Done,
-    /// The program runs, or has already exited; its pidfile could not be written.
+    /// The exec has succeeded, but the pidfile could not be written.
     WithoutPidfile,
-    /// A step failed.
+    /// A step failed, or the fork.
     Failed(StepFailure),
     /// The process was killed before the exec.
     Killed,
 }
 
-/// A line about a failure. It has room for two long paths.
+/// The text about a failure. It has room for two long paths.
 pub type ErrorText = ArrayText<1024>;
 
 /// Why a process did not become the program.
@@ -50,7 +50,7 @@ pub struct StepFailure {
     pub detail: Detail,
 }
 
-/// The index that means a failed fork, which is not a step.
+/// The step index that stands for a failed fork, which is not a step.
 pub const FORK_FAILED: u8 = u8::MAX;
 
 /// Why the steps are applied.
@@ -116,7 +116,7 @@ impl StepFailure {
         Error::new(Problem::Step).raw(text.as_str()).status(self.exit_status(program))
     }
 
-    /// Writes the error text, without allocation.
+    /// Appends the text of the error to `text`, without allocation.
     ///
     /// # Errors
     /// Never: text that does not fit is cut off.
@@ -127,7 +127,7 @@ impl StepFailure {
             Some(step) => {
                 let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host_path(program));
                 let cause_text = CauseDisplay { cause, path, host: host.as_bytes() };
-                // Scripts that use dumb-init search for these words.
+                // Scripts that call dumb-init may search its errors for this text, so vsrun prints the same.
                 if let (Step::Exec(command), FailureStatuses::DumbInit) = (step, program.personality.failures) {
                     write!(text, "[dumb-init] {}: {why}{cause_text}", Escaped(command.to_bytes()))?;
                 } else {
@@ -167,7 +167,7 @@ impl StepFailure {
         }
         for part in [root, b"/", dir, b"/", path].iter() {
             for byte in *part {
-                // Merge repeated slashes.
+                // Merge repeated slashes of the path.
                 if *byte != b'/' || host.as_bytes().last() != Some(byte) {
                     host.push(&[*byte]);
                 }
@@ -202,8 +202,8 @@ impl StepFailure {
 const EXEC_TIMEOUT_MS: u64 = 5000;
 
 impl StartOutcome {
-    /// Reads the pipe to its end, for five seconds at most. After that the child is killed; the caller still has to
-    /// reap it.
+    /// Reads the child's report to the end of the pipe, for five seconds at most. A child that takes longer is killed;
+    /// the caller still has to reap it.
     pub fn await_in_time(report: &OwnedFd, child: Pid, program: &ExecImage) -> Self {
         if poll::wait_for_close(report.as_fd(), EXEC_TIMEOUT_MS) {
             return Self::await_end(report);
@@ -212,7 +212,7 @@ impl StartOutcome {
         Self::Killed
     }
 
-    /// Reads the pipe to its end, which comes with the exec or the exit of the child.
+    /// Reads the child's report to the end of the pipe, which comes with the exec or the exit of the child.
     pub fn await_end(report: &OwnedFd) -> Self {
         let mut message = [0; 300];
         let count = fd::read_full(report.as_fd(), &mut message).unwrap_or(0);
