@@ -20,11 +20,11 @@ use crate::sys::poll::SignalMask;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, caps, cloexec_probe, clone, credentials, fd, keyring, limits, poll, process, terminal};
 
-/// A child that has not reached its exec yet.
+/// A child that was started to execute a program. `report` shows whether its exec succeeds.
 pub struct Spawned {
     /// The pid of the child.
     pub pid: Pid,
-    /// The pipe in which the child reports a failed step. The exec closes the other end.
+    /// The read end of the pipe in which the child reports a failed step. A successful exec closes the write end.
     pub report: OwnedFd,
 }
 
@@ -34,8 +34,8 @@ pub struct Spawned {
 /// When the kernel cannot create a process, or no descriptor is available.
 #[inline(never)]
 pub fn spawn(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<Spawned> {
-    // A child in shared memory is killed by SIGALRM when it takes too long. If vsrun's caller has blocked that signal,
-    // memory cannot be shared.
+    // A child in shared memory is killed by SIGALRM when it takes too long. If vsrun was started with that signal
+    // blocked or ignored, the child gets memory of its own.
     let alarmed = program.personality.signals.is_blocked_or_ignored(Signal::ALRM);
     let is_own = io.never_waits || alarmed || program.steps.iter().any(Step::needs_own_memory);
     let mut memory = if is_own { Memory::Own } else { Memory::Shared };
@@ -49,7 +49,7 @@ pub fn spawn(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<Spawned> {
     }
 }
 
-/// Runs in the child: becomes the program, or reports why not and exits.
+/// Runs in the child: executes the program, or reports the failed step and exits.
 #[inline(never)]
 fn child_main(program: &ExecImage, io: &ChildIo<'_>, report: &OwnedFd) -> ! {
     match move_off_ready_number(report.as_fd(), io) {
@@ -77,7 +77,7 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
             && (skipped_steps.contains(step_index)
                 || matches!(step, Step::TakeForeground | Step::ControlTerminal | Step::Cgroup(_)))
         {
-            // A rehearsal must not take the terminal, and its control group does not exist yet.
+            // A dry run must not take the terminal, and the server's control group does not exist yet.
             continue;
         }
         let record_step = |log: &Log, step| log.record(Priority::Debug, format_args!("{}: {step}", process::own_pid()));
@@ -86,7 +86,7 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
             if matches!(step, Step::CloseDescriptors) {
                 log = open.traces_to_stderr().then_some(&stderr);
                 if log.is_none() {
-                    // This step closes the log, so the remaining steps are recorded in advance.
+                    // `CloseDescriptors` closes the log, so the steps after it are recorded in advance.
                     program.steps.iter().skip(step_index + 1).for_each(|step| record_step(open, step));
                 }
             }
@@ -194,14 +194,15 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
 }
 
 /// Executes the first of the program's paths that can be executed, as execvp(3) does: skips missing and forbidden
-/// files, and returns on any other error. Instead of an exec, the rotator and a network probe call a function, which
-/// does not return.
+/// files, and returns any other error. The rotator and a network probe do not exec: they call a function that does not
+/// return.
 #[inline(never)]
 fn try_exec(step: &Step, program: &ExecImage, io: &ChildIo<'_>) -> Errno {
     if let (Step::RunLogRotator(policy), Some(run)) = (step, io.rotator) {
         run(*policy);
     }
-    // The probe writes the reason of its failure into the pipe in which other programs announce their exec.
+    // A network probe writes why it failed into `report`. Other programs write a byte there before their exec, which a
+    // probe does not do.
     if let (Step::RunProbe, Some(probe), Some(report)) = (step, io.probe, io.report) {
         probe(report);
     }

@@ -1,15 +1,15 @@
-//! A command of `--before` in the place of a server process.
+//! The state of a command of `--before`, which runs before the server is started.
 
 use crate::logic::base::time::Time;
 
-/// A command that runs in the server's place.
+/// A command of `--before` that runs before the server is started.
 #[derive(Clone, Copy)]
 pub struct BeforeCommand {
     /// The number of the command among those of `--before`, from 0.
     pub stage: usize,
-    /// The time at which the command is ended if it still runs. None if it has no time limit, and at the first start,
-    /// whose timeout is a deadline of the state machine.
+    /// The time at which the command is sent SIGTERM or, if `late` is true, SIGKILL. None without a time limit, and at
+    /// the first start, whose time limit belongs to the state machine.
     pub until: Option<Time>,
-    /// Whether the command has been asked to end because it takes too long.
+    /// True if the command has exceeded its time limit and has been sent SIGTERM.
     pub late: bool,
 }

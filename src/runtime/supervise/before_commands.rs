@@ -1,7 +1,7 @@
-//! The commands of `--before`. Before each start of the server, they run one after the other in its place.
+//! The commands of `--before`. They run one after the other before each start of the server.
 //!
-//! To the state machine a command is the server that has not been executed yet. So stop requests, timeouts and failures
-//! of the start need no rules of their own; what differs is here.
+//! The state machine treats a running command as a server that has not been executed yet. So stop requests, timeouts
+//! and failures need no rules of their own. This file has what is different for a command.
 
 use super::before_command::BeforeCommand;
 use super::readiness::Readiness;
@@ -21,14 +21,15 @@ use crate::runtime::start::before_commands::{before_error, stopped_by};
 use crate::runtime::start::outcome::ErrorText;
 
 impl Supervisor<'_> {
-    /// The command that runs in this slot, or that was the last to run there. None if the slot is empty or has the
-    /// server process.
+    /// The command of `--before` that runs in this slot, or was the last to run there. None if the slot is empty or has
+    /// the server process.
     pub fn before_command(&self, slot: Slot) -> Option<BeforeCommand> {
         let child = if slot == Slot::Second { &self.second } else { &self.server };
         child.as_ref().and_then(|child| child.before_command)
     }
 
-    /// The state of the command that is about to start in this slot. None: the server itself is about to start.
+    /// Prepares the start of the command with the number `stage` in this slot, and returns its state. None: all
+    /// commands have run, and the start of the server itself is prepared.
     pub fn prepare(&mut self, slot: Slot, stage: usize) -> Option<BeforeCommand> {
         let is_last = stage == self.config.before.list.len();
         if !self.config.before.list.is_empty() {
@@ -57,7 +58,7 @@ impl Supervisor<'_> {
 
     /// Adapts a signal to a command of --before, if one runs in this slot; otherwise returns signal and recipient
     /// unchanged. The signal goes to the command and its children. --stop-signal is for the server only, so SIGTERM
-    /// replaces it. None: the signal is a forwarded one that does not ask for an exit, and is not sent.
+    /// replaces it. None: the signal must not be sent, because it is only forwarded and does not ask for an exit.
     pub fn adapt_signal(
         &self,
         slot: Slot,
@@ -78,7 +79,7 @@ impl Supervisor<'_> {
         Some((signal, Recipient::Group))
     }
 
-    /// The time at which a command of --before exceeds its time limit, at a restart.
+    /// The deadline of the command of --before that runs at a restart. None if no command runs or it has no time limit.
     pub fn command_deadline(&self) -> Option<Time> {
         self.before_command(Slot::Server)
             .filter(|_| matches!(self.state.phase, Phase::Running))
@@ -96,19 +97,19 @@ impl Supervisor<'_> {
         }
     }
 
-    /// The text for a command that was not done within `--ready-timeout`.
+    /// The message for a running command that exceeded `--ready-timeout`. None if no command runs.
     fn timeout_text(&self) -> Option<ErrorText> {
         let command = self.config.before.list.get(self.before_command(Slot::Server)?.stage)?;
         Some(command.timeout_text(self.config.policy.ready_timeout.unwrap_or_default()))
     }
 
-    /// The error for a first start that exceeded `--ready-timeout` while a command was running.
+    /// The error for a first start that exceeded `--ready-timeout` while a command was running. None if none was.
     pub fn timeout_error(&self) -> Option<Error> {
         self.timeout_text().map(|words| before_error(&words))
     }
 
-    /// Called when the command in the server's place has exited. Starts the next one or the server, or returns the
-    /// event of a start that failed or was stopped.
+    /// Called when a command of --before has exited. Starts the next command or the server and returns None, or returns
+    /// the event of a start that failed or was stopped.
     #[inline(never)]
     pub fn on_command_exit(&mut self, slot: Slot, command: BeforeCommand, exit: Exit) -> Option<Event> {
         let child = if slot == Slot::Second { &self.second } else { &self.server };

@@ -1,4 +1,4 @@
-//! Everything that a supervisor owns, as `set_up` prepared it.
+//! Everything that the supervisor needs for its work, as `set_up` in setup.rs prepares it.
 
 use crate::logic::base::exit::StatusSet;
 use crate::logic::plan::personality::Personality;
@@ -23,39 +23,40 @@ pub struct SupervisorConfig {
     pub signals: Signals,
     /// The parent process that waits until the server is ready (`--background`).
     pub waiting_parent: Option<WaitingParent>,
-    /// Whether each step is recorded (`--debug`).
+    /// Whether the log records each step of a start (`--debug`).
     pub debug: bool,
-    /// The exit statuses of a failed start.
+    /// The exit statuses that vsrun uses for a failed start: its own, or those of an init script (`--rc`).
     pub statuses: StatusSet,
     /// What vsrun does when the server is ready.
     pub after_start: AfterStart,
-    /// Whether vsrun changes to `/` when the server is ready, so that it does not pin a mount.
+    /// Whether vsrun changes to `/` when the server is ready, because a file system cannot be unmounted while a process
+    /// has its working directory there.
     pub leaves_cwd: bool,
-    /// How vsrun behaves when it is called by the name of another tool.
+    /// The settings that depend on the name by which vsrun was called: its own or that of another tool.
     pub personality: &'static Personality,
-    /// The server's probes, if there are any.
+    /// Runs the probes of `--ready probe:` and `--health`. None without these options.
     pub prober: Option<Box<Prober>>,
-    /// The crash handler, which runs after an unexpected exit.
+    /// The crash handler, which runs after an unexpected exit of the server.
     pub handler: Option<Box<Handler>>,
     /// The destination of the server's output.
     pub output: ServerOutput,
-    /// How the server reports that it is ready.
+    /// How vsrun determines that the server is ready.
     pub readiness: Readiness,
     /// The destination of vsrun's own records.
     pub log: Log,
-    /// The server's command line, quoted for a shell, for records.
+    /// The server's command line, quoted for a shell. It is only for log records.
     pub command: Vec<u8>,
-    /// The service manager that started vsrun.
+    /// The service manager that started vsrun, such as systemd. None if vsrun does not report to one.
     pub service_manager: Option<ServiceManager>,
-    /// The rules of the state machine.
+    /// The options by which the state machine decides.
     pub policy: Policy,
     /// The server's control group.
     pub cgroup: Option<Cgroup>,
-    /// What runs before each start of the server.
+    /// The commands of `--before`, which run before each start of the server.
     pub before: Commands,
-    /// The action of each signal.
+    /// What vsrun does when it receives each signal.
     pub signal_table: SignalTable,
-    /// The server, ready to be started.
+    /// The server's program, prepared so that a start allocates nothing.
     pub program: ExecImage,
 }
 

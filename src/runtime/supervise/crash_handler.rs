@@ -1,4 +1,5 @@
-//! The crash handler: started after an unexpected exit, which its environment describes.
+//! The crash handler: a program that vsrun starts after an unexpected exit of the server. Its environment describes the
+//! exit.
 
 use core::ffi::CStr;
 use core::fmt::{Display, Write};
@@ -22,15 +23,16 @@ use crate::runtime::start::spawn::spawn;
 use crate::sys::process::{Pid, ResourceUsage};
 use crate::sys::{self, access, dir};
 
-/// A variable as `NAME=VALUE`. The longest is `VSRUN_SERVER_EXPLAIN=dumped core with signal 64`.
+/// An environment variable of the handler, as `NAME=VALUE`. The longest is `VSRUN_SERVER_EXPLAIN=dumped core with
+/// signal 64`.
 type Variable = ArrayText<64>;
 const VARIABLE_COUNT: usize = 12;
 
-/// The handler, prepared once at the start and spawned after each unexpected exit.
+/// The crash handler, prepared when vsrun starts and spawned after each unexpected exit of the server.
 #[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct Handler {
     running: Option<(Pid, OwnedFd)>,
-    /// The kernel's counter of out-of-memory kills, and its value when this server process started.
+    /// The file with the kernel's count of out-of-memory kills, and the count when this run of the server began.
     oom_kills: Option<(OwnedFd, u64)>,
     /// Shows the exit of the running handler, even if a tracer hides it.
     pub exit_watch: ExitWatch,
@@ -39,12 +41,12 @@ pub struct Handler {
     pub output: HandlerOutput,
 }
 
-/// What the handler's environment says about an exit.
+/// What the handler's environment says about an exit of the server.
 #[derive(Clone, Copy)]
 pub struct CrashReport {
     /// How the server exited.
     pub exit: Exit,
-    /// The reason of the exit, if the exit status does not show it.
+    /// The reason of the exit, such as `oom`, if the exit status does not show it.
     pub reason: Option<&'static str>,
     /// The server's pid.
     pub pid: Pid,
@@ -57,7 +59,7 @@ pub struct CrashReport {
 }
 
 impl Handler {
-    /// Prepares a handler. The file is checked now, because an error would come too late at the first crash.
+    /// Prepares a handler. Checks now that its file can be executed: at the first crash an error would come too late.
     ///
     /// # Errors
     /// When the handler cannot be executed.
@@ -75,8 +77,8 @@ impl Handler {
         Ok(Self { program, running: None, exit_watch, output, oom_kills: open_kill_counter().map(|file| (file, 0)) })
     }
 
-    /// Makes the handler read the count of out-of-memory kills from this file, `memory.events` of the server's own
-    /// control group.
+    /// Sets the file from which the count of out-of-memory kills is read: `memory.events` of the server's own control
+    /// group.
     pub fn set_kill_counter(&mut self, events: OwnedFd) {
         self.oom_kills = Some((events, 0));
     }
@@ -88,10 +90,10 @@ impl Handler {
         }
     }
 
-    /// Starts the handler.
+    /// Starts the handler with `report` in its environment and `input` as its standard input.
     ///
     /// # Errors
-    /// When the kernel refuses to fork.
+    /// When the kernel refuses a pipe or a process.
     #[inline(never)]
     pub fn spawn(&mut self, mut report: CrashReport, input: Option<BorrowedFd<'_>>) -> sys::Result<()> {
         if let Some((file, before)) = &self.oom_kills
@@ -110,12 +112,12 @@ impl Handler {
         Ok(())
     }
 
-    /// The pid of the running handler.
+    /// The pid of the running handler. None if it does not run.
     pub fn pid(&self) -> Option<Pid> {
         self.running.as_ref().map(|(pid, _)| *pid)
     }
 
-    /// Called when the handler has been reaped. If it could not be executed, appends the reason to `why`, in
+    /// Called when the handler has been reaped. If its file could not be executed, appends the reason to `why`, in
     /// parentheses.
     #[inline(never)]
     pub fn on_exit(&mut self, why: &mut ErrorText) {
@@ -129,7 +131,7 @@ impl Handler {
     }
 }
 
-/// The file with the count of out-of-memory kills, if it can be read.
+/// Opens the file with the count of out-of-memory kills in vsrun's own control group. None if it cannot be read.
 fn open_kill_counter() -> Option<OwnedFd> {
     let files = read(&dir::open_readonly(c"/proc/self/cgroup").ok()?, |text| Some(memory_events::event_files(text)))?;
     files.iter().find_map(|path| {
@@ -145,17 +147,18 @@ fn read<T>(file: &OwnedFd, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
     parse(buffer.get(..count)?)
 }
 
-/// The names of the variables, after the prefix `VSRUN_SERVER_`.
+/// The names of the handler's environment variables, without their prefix `VSRUN_SERVER_`.
 const VARIABLE_NAMES: &[u8] =
     b"UPTIME,EXITED,EXITSTATUS,TERMSIG,COREDUMP,EXPLAIN,PID,RESTARTS,SIGNAME,MAXRSS_KB,CPU_MS,REASON";
 
-/// Returns one variable as `NAME=VALUE`; empty if it is unset.
+/// Returns the variable whose name has the index `slot` in `VARIABLE_NAMES`, as `NAME=VALUE`. Empty if the variable
+/// stays unset.
 #[inline(never)]
 fn variable(slot: usize, report: &CrashReport) -> Variable {
     let mut text = Variable::new();
     let exit = report.exit;
-    // The number of the status or signal, the indices of the variables that stay unset, whether the server has dumped
-    // core, and the value of VSRUN_SERVER_REASON if no other reason is known.
+    // An exit sets neither TERMSIG (index 3) nor SIGNAME (8), and a signal does not set EXITSTATUS (2). `plain` is the
+    // value of VSRUN_SERVER_REASON if no other reason is known.
     let (number, unset, core, plain) = match exit {
         Exit::Code(code) => (code, [3, 8], false, "exit"),
         Exit::Signal { signal, core } => (signal.number(), [2, 2], core, if core { "core" } else { "signal" }),

@@ -1,4 +1,4 @@
-//! The processes that are left after the server exited: found in /proc, counted, signalled.
+//! Finds in /proc the processes that are left after the server exited, counts them and sends them signals.
 //!
 //! The kernel reports which children have exited, but only /proc lists the living descendants. A server may leave any
 //! number of processes, so a sweep is one pass over /proc in turns of limited length: between the turns the supervisor
@@ -20,9 +20,9 @@ use crate::sys::pidfd::Process;
 use crate::sys::process::{self, Pid};
 use crate::sys::scratch::MappedTable;
 
-/// The most processes that are read in a turn, which takes about 10 ms.
+/// The maximum number of processes that one turn reads from /proc, which takes about 10 ms.
 const LISTED_PER_TURN: usize = 1024;
-/// The most processes that are signalled in a turn.
+/// The maximum number of processes that one turn sends a signal to.
 const SENT_PER_TURN: usize = 256;
 /// The maximum number of turns of [`count_living`], which blocks the event loop until it is finished.
 const MAX_COUNT_TURNS: usize = 8;
@@ -30,22 +30,22 @@ const MAX_COUNT_TURNS: usize = 8;
 /// The pids of the logger or rotator, and of the two probes; 0 for each that does not run. They are children of vsrun,
 /// but do not belong to the server.
 pub type Helpers = [i32; 3];
-/// No helper runs.
+/// The value of `Helpers` if no helper runs.
 pub const NO_HELPERS: Helpers = [0; 3];
 
-/// A pass over all processes.
+/// One pass over the processes in /proc that counts the descendants of vsrun or sends them a signal.
 pub struct ProcessSweep {
-    /// The signal for each process that is found. None: only count them.
+    /// The signal for each process that is found. None: the sweep only counts them.
     pub signal: Option<Signal>,
     foreign: Foreign,
     /// If given, only these children and their descendants count.
     scope: Option<SweepScope>,
-    /// Whether processes that are dying already do not count.
+    /// True if processes that were killed but have not exited yet do not count.
     skips_dying: bool,
     proc: Dir,
     rows: MappedTable,
     stage: Stage,
-    /// What has been found. Valid when all processes have been listed.
+    /// The processes found. Valid only after all processes have been listed.
     pub found: Found,
 }
 
@@ -57,25 +57,25 @@ pub enum Foreign {
 }
 
 enum Stage {
-    /// Reading processes, from this offset in /proc on.
+    /// Reading processes from /proc; `from` is the offset of the next ones.
     Listing { from: u64 },
-    /// Sending the signal to the processes that count, from this index in `rows` on.
+    /// Sending the signal; `at` is the index in `rows` of the next process.
     Sending { at: usize },
 }
 
-/// What a sweep has found.
+/// The descendants of vsrun that a sweep has found.
 #[derive(Clone, Copy, Default)]
 pub struct Found {
-    /// How many processes are left.
+    /// The number of processes found.
     pub count: usize,
-    /// The pids of the first three processes.
+    /// The pids of the first three processes found; 0 if there are fewer.
     pub first: [i32; 3],
     /// True if the list may be incomplete: a parent exited during the sweep, so it is not known whether its children
     /// descend from vsrun.
     is_incomplete: bool,
 }
 
-/// How far a turn of a sweep got.
+/// The result of one turn of a sweep.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TurnResult {
     /// The sweep needs more turns.
@@ -87,7 +87,7 @@ pub enum TurnResult {
 }
 
 impl ProcessSweep {
-    /// Prepares a sweep. None: /proc does not show our processes, or there is no memory for the list.
+    /// Prepares a sweep. None: /proc is not readable or of another pid namespace, or there is no memory for the list.
     #[inline(never)]
     pub fn begin(signal: Option<Signal>, foreign: Foreign, scope: Option<SweepScope>) -> Option<Self> {
         if matches!(proc_visibility(), None | Some(ProcVisibility::Foreign)) {
@@ -107,7 +107,7 @@ impl ProcessSweep {
         })
     }
 
-    /// Does a limited part of the work. The helpers and their descendants do not count.
+    /// Does the next turn of the sweep. The helpers and their descendants do not count.
     #[inline(never)]
     pub fn run_turn(&mut self, helpers: Helpers) -> TurnResult {
         match self.stage {
@@ -125,7 +125,7 @@ impl ProcessSweep {
         }
     }
 
-    /// Reads some processes. Returns the offset of the next ones, or None at the end.
+    /// Reads the next processes into `rows`. Returns the offset in /proc to go on at, or None at the end.
     fn list(&mut self, from: u64) -> Option<u64> {
         let Self { proc, rows, scope, .. } = self;
         let own = process::own_pid().number();
@@ -141,7 +141,7 @@ impl ProcessSweep {
                     let counts = scope.is_none_or(|scope| {
                         parent != own || process_tree::is_in_session_or_older(stat, scope.session, scope.started_before)
                     });
-                    // A process with parent 0 is treated as one from outside, which a limited sweep does not count.
+                    // Parent 0 excludes a process: it is treated as one from outside the container.
                     rows.push([pid, if counts { parent } else { 0 }, 0]);
                 }
             }
@@ -155,7 +155,7 @@ impl ProcessSweep {
         for [pid, _, mark] in rows.rows() {
             if counts(*mark, *foreign) {
                 if let Some(place) = found.first.get_mut(found.count) {
-                    // Only the first three are read again, so that many processes do not delay the supervisor.
+                    // Whether a process is dying is read only for the first three, because many would take long.
                     if *skips_dying && process_tree::is_dying(stat(proc, *pid, &mut [0; 512])) {
                         continue;
                     }
@@ -188,14 +188,14 @@ impl ProcessSweep {
 }
 
 impl Found {
-    /// Whether no process is left.
+    /// True if it is certain that no process is left.
     pub fn is_none_left(&self) -> bool {
         self.count == 0 && !self.is_incomplete
     }
 }
 
 impl core::fmt::Display for Found {
-    /// Writes the first processes, such as `pid 12 (nginx), pid 13 (nginx)`.
+    /// Writes the first three processes, such as `pid 12 (nginx), pid 13 (nginx)`.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let Ok(proc) = Dir::open(c"/proc") else { return Ok(()) };
         for (at, pid) in self.first.iter().take(self.count).enumerate() {
@@ -208,8 +208,8 @@ impl core::fmt::Display for Found {
     }
 }
 
-/// Counts the living descendants, if a limited number of turns is enough. Otherwise the result is empty. A process that
-/// was killed and has not exited yet, such as the rest of a probe, does not count.
+/// Counts the living descendants of vsrun, except helpers and processes that were killed but have not exited yet. The
+/// result is empty if this needs more than `MAX_COUNT_TURNS` turns.
 #[inline(never)]
 pub fn count_living(helpers: Helpers) -> Found {
     if helpers == NO_HELPERS && !process::has_live_child(None) {
@@ -225,8 +225,8 @@ pub fn count_living(helpers: Helpers) -> Found {
     Found::default()
 }
 
-/// Finds children that have exited, except those in `except`. waitid(2) cannot be used, because it would always report
-/// one of `except` first. Returns how many were stored in `found`, and the offset in /proc where the search goes on.
+/// Finds children that have exited, except those in `except`. waitid(2) cannot be used, because it always reports one
+/// of `except` first. Returns how many were stored in `found`, and the offset in /proc to go on at; None at the end.
 #[inline(never)]
 pub fn exited_children(except: [Option<Pid>; 2], from: u64, found: &mut [i32]) -> (usize, Option<u64>) {
     let Ok(proc) = Dir::open(c"/proc") else { return (0, None) };
@@ -249,8 +249,8 @@ pub fn exited_children(except: [Option<Pid>; 2], from: u64, found: &mut [i32]) -
     (count, next.ok().flatten())
 }
 
-/// True if processes may have entered our container from outside, as with nsenter(1). False for the PID 1 of a machine:
-/// there, the kernel's threads look like such processes, and they never exit.
+/// True if processes may have entered vsrun's container from outside, as with nsenter(1). False for the PID 1 of a
+/// machine: there, the kernel's threads look like such processes, and they never exit.
 pub fn has_foreign_processes() -> bool {
     process::is_pid1() && !process::in_initial_pid_ns()
 }
@@ -261,7 +261,7 @@ pub fn is_zombie(pid: Pid) -> bool {
         .is_ok_and(|proc| process_tree::running_parent(stat(&proc, pid.number(), &mut [0; 512])).is_none())
 }
 
-/// The exit status of a process that its tracer keeps from being reaped, if /proc shows it.
+/// The wait(2) status of a child that a tracer keeps from being reaped, if /proc shows it.
 pub fn zombie_status(pid: Pid) -> Option<i32> {
     process_tree::zombie_status(stat(&Dir::open(c"/proc").ok()?, pid.number(), &mut [0; 1024]))
 }
@@ -270,8 +270,8 @@ fn counts(mark: i32, foreign: Foreign) -> bool {
     mark == DESCENDANT || (foreign == Foreign::Included && mark == ENTERED)
 }
 
-/// Sends a signal to a process that was listed with this parent, if it is still the same process. The process is
-/// opened first and its parent compared after that, so that a new process with a reused pid never gets the signal.
+/// Sends a signal to a process if it is still the one that was listed with the parent `listed`. The process is opened
+/// first and its parent compared after that, so that a new process with a reused pid never gets the signal.
 fn send_one(proc: &Dir, pid: i32, listed: i32, signal: Signal) {
     let Ok(process) = Process::open(pid, path(&mut ArrayText::new(), format_args!("/proc/{pid}\0"))) else { return };
     let parent = process_tree::running_parent(stat(proc, pid, &mut [0; 512]));

@@ -20,9 +20,9 @@ use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
 use crate::sys::process;
 
-/// The most children that are reaped before signals and deadlines are checked.
+/// The maximum number of children that are reaped before signals and deadlines are checked.
 const REAPED_PER_TURN: usize = 64;
-/// The most signals that are read before the deadlines are checked.
+/// The maximum number of signals that are read before the deadlines are checked.
 const SIGNALS_PER_TURN: usize = 64;
 
 impl Supervisor<'_> {
@@ -53,7 +53,8 @@ impl Supervisor<'_> {
             budget = REAPED_PER_TURN;
             let time = now();
             if let Some(event) = self.search(time) {
-                // No descendant is left. Another process may have moved into the control group: kill it too.
+                // No descendant of the server is left. Another process may have moved into its control group: kill that
+                // process too.
                 let slot = if event == Event::NoneLeft { Slot::Server } else { Slot::Second };
                 self.kill_cgroup(slot);
                 return event;
@@ -100,8 +101,8 @@ impl Supervisor<'_> {
         let is_due = self.next_deadline().is_some_and(|until| until <= time);
         self.was_due = is_due && !self.was_due;
         if self.was_due {
-            // This process may have been suspended until now. What happened before the deadline counts, so the next
-            // turn reads all of that first.
+            // vsrun may have been suspended until now. What happened before the deadline counts, so the next turn reads
+            // signals and exits first.
             self.exits_pending = true;
             return None;
         }
@@ -128,13 +129,13 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Reads pending signals up to one that is an event. Log files are reopened at once. A signal is forwarded at once
-    /// if that does not change what the supervisor waits for (`forward_in_same_phase`).
+    /// Reads pending signals until one of them is an event, and returns that event. Log files are reopened at once. A
+    /// signal is forwarded at once if that does not change what the supervisor waits for (`forward_in_same_phase`).
     #[inline(never)]
     pub fn next_signal(&mut self) -> Option<Event> {
-        // The number is limited, so that a signal that is sent in a loop does not delay the deadlines. More than one is
-        // read, because the kernel reports the lowest number first: otherwise the SIGCHLDs of a server that forks in a
-        // loop would keep all signals with higher numbers from being read.
+        // The number of signals is limited, so that a signal that is sent in a loop does not delay the deadlines. More
+        // than one is read, because the kernel reports the lowest number first: otherwise the SIGCHLDs of a server that
+        // forks in a loop would keep all signals with higher numbers from being read.
         for _ in 0..SIGNALS_PER_TURN {
             if !self.signals_pending {
                 return None;
@@ -156,7 +157,7 @@ impl Supervisor<'_> {
                     return Some(event);
                 }
                 if self.exits_pending {
-                    // There are more children than one turn reaps: read the other signals first.
+                    // There are more exited children than one turn reaps: read the other signals first.
                     continue;
                 }
                 self.exits_pending = true;

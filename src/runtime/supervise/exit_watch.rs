@@ -15,22 +15,22 @@ use crate::sys::process::Pid;
 /// milliseconds.
 const TRACER_LIMIT: Span = Span::secs(1);
 
-/// A child's pidfd, until the child has exited. Linux before 5.3 has no pidfd to poll, so an exit that a tracer hides
-/// is not detected there.
+/// Watches a child through its pidfd. Linux before 5.3 has no pidfd to poll, so an exit that a tracer hides is not
+/// detected there.
 #[derive(Default)]
 pub struct ExitWatch {
     pidfd: Option<OwnedFd>,
-    /// When the supervisor acts on the exit even if waitid(2) has not reported it.
+    /// When the supervisor acts on the exit even if waitid(2) has not reported it. None until the pidfd is readable.
     accept_at: Option<Time>,
 }
 
 impl ExitWatch {
-    /// Opens the pidfd of a child that has not been reaped.
+    /// Opens the pidfd of a child, which must not have been reaped.
     pub fn new(child: Pid) -> Self {
         Self { pidfd: Process::child_pidfd(child), accept_at: None }
     }
 
-    /// The pidfd, until it has become readable.
+    /// The pidfd to poll. None after it has become readable.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.pidfd.as_ref().filter(|_| self.accept_at.is_none()).map(AsFd::as_fd)
     }
@@ -40,13 +40,13 @@ impl ExitWatch {
         self.accept_at = Some(now.after(TRACER_LIMIT));
     }
 
-    /// When the supervisor acts on an exit that waitid(2) has not reported.
+    /// When the supervisor acts on an exit that waitid(2) has not reported. None until the pidfd is readable.
     pub fn deadline(&self) -> Option<Time> {
         self.accept_at
     }
 }
 
-/// The exit of a child that cannot be reaped: what /proc shows, otherwise status 255.
+/// The exit of a child that a tracer hides: the status that /proc shows, otherwise 255.
 pub fn hidden_exit(child: Pid) -> Exit {
     descendants::zombie_status(child).map_or(Exit::Code(u8::MAX), Exit::from_wait)
 }

@@ -1,7 +1,7 @@
-//! The output of the crash handler: vsrun reads it from a pipe, and records each line.
+//! The output of the crash handler: vsrun reads it from a pipe, and records each line in its own log.
 //!
-//! The handler runs as the server's user. If it had a descriptor of vsrun.log, it or a process that it leaves behind
-//! could truncate the file or forge records.
+//! The handler runs as the server's user. If it had a descriptor of vsrun's log file, it or a process that it leaves
+//! behind could truncate the file or forge records.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -11,16 +11,16 @@ use crate::logic::base::text::ArrayText;
 use crate::runtime::report::log::{Log, Priority};
 use crate::sys::{self, fd, pipe};
 
-/// The longest line in bytes. The rest of a longer line is dropped.
+/// The maximum length of a recorded line in bytes. The rest of a longer line is dropped.
 const MAX_LINE: usize = 500;
 /// How many lines of one run of the crash handler are recorded. The rest is dropped.
 const MAX_LINES: u32 = 1000;
-/// The most reads in one turn of the event loop.
+/// The maximum number of reads from the pipe in one turn of the event loop.
 const READS_PER_TURN: usize = 4;
-/// The maximum number of reads after the handler's exit, which is enough to empty the pipe.
+/// The maximum number of reads from the pipe after the handler's exit, which is enough to empty it.
 const READS_AT_END: usize = 64;
 
-/// The read end of the handler's pipe, until all writers have closed it or the next handler starts.
+/// Reads the handler's output from a pipe, until all writers have closed it or the handler is started again.
 #[derive(Default)]
 #[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct HandlerOutput {
@@ -41,18 +41,18 @@ impl HandlerOutput {
         Ok(write)
     }
 
-    /// The descriptor to poll.
+    /// The read end of the pipe, to poll it. None when all writers have closed it.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(AsFd::as_fd)
     }
 
-    /// Records what has been written, up to a limit, so that a flood does not delay other events.
+    /// Records what the handler has written, up to a limit, so that a flood does not delay other events.
     pub fn read(&mut self, log: &Log) {
         self.read_some(log, READS_PER_TURN);
     }
 
-    /// Records the rest after the handler exited, up to a limit, because processes that the handler has left may still
-    /// write.
+    /// Called after the handler exited: records the rest of its output, up to a limit, because processes that it has
+    /// left running may still write.
     pub fn read_rest(&mut self, log: &Log) {
         self.read_some(log, READS_AT_END);
         self.end_line(log);
@@ -63,8 +63,7 @@ impl HandlerOutput {
         let mut buffer = [0; 1024];
         for _ in 0..most {
             let Some(pipe) = &self.pipe else { return };
-            // This read does not block: the handler could open the pipe for reading through /proc and take the bytes
-            // first.
+            // The read end does not block: the handler could open it through /proc and take the bytes before vsrun.
             let Ok(count) = fd::read_some(pipe.as_fd(), &mut buffer) else { return };
             if count == 0 {
                 self.pipe = None;

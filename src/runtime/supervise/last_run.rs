@@ -6,12 +6,12 @@ use crate::logic::base::duration::SpanDisplay;
 use crate::logic::base::time::Span;
 use crate::logic::supervisor::event::Ending;
 
-/// The last run of the server.
+/// What the termination log reports about the last run of the server.
 #[derive(Clone, Copy)]
 pub struct LastRun {
     /// How long the run lasted.
     pub uptime: Span,
-    /// The number of restarts after unexpected exits.
+    /// The number of restarts after unexpected exits, in all runs.
     pub restarts: u64,
 }
 

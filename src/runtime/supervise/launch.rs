@@ -22,7 +22,8 @@ use crate::sys::process::ResourceUsage;
 use crate::sys::{self, Errno};
 
 impl Supervisor<'_> {
-    /// Starts the server again.
+    /// Starts the server again. Before a requested restart (`LogFiles::Rotate`), also rotates the logs and reads the
+    /// environment files again.
     #[inline(never)]
     pub fn relaunch(&mut self, logs: LogFiles) -> Event {
         if logs == LogFiles::Keep {
@@ -35,7 +36,7 @@ impl Supervisor<'_> {
         self.launch(Slot::Server)
     }
 
-    /// Begins a run of a server process, and waits for the next event unless the start fails at once.
+    /// Starts the process of this slot, and then waits for the next event. Returns at once if the start fails.
     pub fn launch(&mut self, slot: Slot) -> Event {
         if let Some(prober) = &mut self.config.prober {
             prober.end(slot);
@@ -65,7 +66,7 @@ impl Supervisor<'_> {
         }
         let output = config.output.server_fd(&config.log);
         let debug = config.debug.then_some(&config.log);
-        // The pidfile names a candidate only when it is ready.
+        // The pid of a candidate is written to the pidfile only when the candidate becomes the server.
         let pidfile = self.pidfiles[0].as_ref().filter(|_| slot == Slot::Server);
         let (dir, cgroup) = (config.output.dir(), config.cgroup.as_ref());
         let pipe = if before_command.is_some() { None } else { config.readiness.pipe()? };
@@ -81,7 +82,7 @@ impl Supervisor<'_> {
         }
         let env = Some((&config.program.env, config.before.skipped));
         let Spawned { pid, report } = match config.before.list.get(stage) {
-            // The server's standard input is not for the commands of --before.
+            // The commands of --before do not get the server's standard input.
             Some(command) => spawn(&command.image, &ChildIo { input: None, env, ..io })?,
             None => spawn(&config.program, &ChildIo { pidfile, ..io })?,
         };
@@ -103,7 +104,7 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    /// Records that fork(2) failed, and returns the event.
+    /// Records why a process could not be started, and returns the event `ForkFailed` for this slot.
     pub fn on_launch_failed(&mut self, slot: Slot, why: Errno) -> Event {
         if self.is_first_start() {
             self.error = Some(os_error(Problem::StartProcess, why));

@@ -1,4 +1,4 @@
-//! The loop of a supervisor: events in, actions out.
+//! The supervisor's event loop: waits for events, and performs the actions that the state machine returns.
 
 pub(crate) mod before_command;
 pub(crate) mod before_commands;

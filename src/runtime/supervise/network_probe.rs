@@ -1,5 +1,5 @@
-//! Probes a server through a socket: with a connection, or with an HTTP request. Nothing here waits longer than its
-//! deadline, whatever the other side does, and nothing is allocated.
+//! Probes a server through a socket: connects, and may send an HTTP request. No function in this file waits past its
+//! deadline, whatever the server does, and none allocates memory.
 
 use core::fmt;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,7 +12,7 @@ use crate::runtime::host::clock::now;
 use crate::runtime::report::os_error::errno_text;
 use crate::sys::{Errno, fd, poll, socket};
 
-/// Pause before a retry when a Unix socket's queue of connections is full: connect(2) fails at once then.
+/// The pause before another connect(2), which fails at once if the queue of connections of a Unix socket is full.
 const RETRY_PAUSE: Span = Span::millis(10);
 
 /// Why a probe failed.
@@ -28,7 +28,7 @@ pub enum ProbeFailure {
     Status(u16),
     /// The response was not HTTP.
     NotHttp,
-    /// The program did not exit with 0.
+    /// The program that the probe executes did not exit with status 0.
     Exited(Exit),
 }
 
@@ -45,11 +45,12 @@ impl fmt::Display for ProbeFailure {
     }
 }
 
-/// Tries to connect, and to get an HTTP response if the probe has a request.
+/// Tries the addresses in turn, until one accepts a connection and, if the probe has a request, responds with an HTTP
+/// status from 200 to 399.
 ///
 /// # Errors
-/// Why the server is not healthy: the failure of the last address that accepted a connection, otherwise of the first
-/// one.
+/// Why the server is not healthy: the failure of the last address that accepted a connection or, if none did, that of
+/// the first address.
 pub fn probe_network(
     addresses: &[Vec<u8>],
     request: Option<&[u8]>,
@@ -84,7 +85,7 @@ fn open(address: &[u8], deadline: Time) -> core::result::Result<OwnedFd, ProbeFa
 
 /// Sends the request, and reads the response up to its status code.
 fn exchange(connection: &OwnedFd, request: &[u8], deadline: Time) -> core::result::Result<(), ProbeFailure> {
-    // A request is far smaller than any send buffer, so the kernel takes it whole or not at all.
+    // An HTTP request is far smaller than any send buffer, so the kernel takes it whole or not at all.
     socket::send(connection.as_fd(), request).map_err(ProbeFailure::System)?;
     let mut bytes = [0; STATUS_LINE_SIZE];
     let mut count = 0;
@@ -111,7 +112,7 @@ fn exchange(connection: &OwnedFd, request: &[u8], deadline: Time) -> core::resul
 /// Milliseconds until the deadline.
 ///
 /// # Errors
-/// When it has passed.
+/// `TimedOut` if the deadline has passed.
 fn millis_left(deadline: Time) -> core::result::Result<u64, ProbeFailure> {
     match deadline.since(now()) {
         Span::ZERO => Err(ProbeFailure::TimedOut),

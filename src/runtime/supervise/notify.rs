@@ -1,15 +1,17 @@
 //! The notify socket: messages of the server take effect, and messages of any other sender do no harm.
 //!
 //! An abstract socket has no owner: every local user can send any number of messages and descriptors to it. So each
-//! turn of the loop reads a limited number of messages, and handles signals and deadlines in between. This process
-//! never holds or closes a descriptor that arrived with a message, because the last close of a file can sleep for ever
-//! (SO_LINGER). It peeks at the message; a child receives it and exits (`NotifySocket::receive_and_exit`).
+//! turn of the event loop reads a limited number of messages, and handles signals and deadlines in between. The
+//! supervisor never holds or closes a descriptor that arrived with a message, because the last close of a file can
+//! sleep for ever (SO_LINGER). It only peeks at the message; a child receives it and exits
+//! (`NotifySocket::receive_and_exit`).
 //!
-//! The child shares our memory (vfork), so it costs no copy and 50 to 100 us, less than the sender spent. The
-//! alternatives are worse. A permanent receiver process costs memory in each supervisor at rest and two more wake-ups
-//! for each message, and can be blocked by a descriptor too. SO_PASSRIGHTS (Linux 6.16) can refuse messages with
-//! descriptors. But systemd-notify(1) sends a descriptor and waits until it is closed, as a proof that its messages
-//! have been handled. That proof holds here: a message is removed only after the messages before it were handled.
+//! The child shares the supervisor's memory (vfork), so nothing is copied. It takes 50 to 100 us, less than the sender
+//! needed. The alternatives are worse. A permanent receiver process uses memory in each idle supervisor, needs two more
+//! wake-ups for each message, and can be blocked by a descriptor too. SO_PASSRIGHTS (Linux 6.16) can refuse messages
+//! with descriptors. But systemd-notify(1) sends a descriptor and waits until it is closed, as a proof that its
+//! messages have been handled. With the child this proof is valid: a message is removed only after the messages before
+//! it were handled.
 
 use super::readiness::Readiness;
 use super::slot::Slot;
@@ -25,12 +27,13 @@ use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
 use crate::sys::datagram::Sender;
 
-/// The most messages that are read in one turn of the event loop. The kernel queues 10 (net.unix.max_dgram_qlen).
+/// The maximum number of messages that are read in one turn of the event loop. By default, the kernel queues up to 10
+/// (net.unix.max_dgram_qlen).
 const MESSAGES_PER_TURN: usize = 64;
-/// The longest message in bytes that is read in full.
+/// The maximum size of a message in bytes. Of a longer message, only the complete lines up to this size are read.
 const MAX_MESSAGE: usize = 2048;
 impl Supervisor<'_> {
-    /// Reads pending messages for the process in this slot, up to one that is an event.
+    /// Reads pending messages of the process in this slot, until one of them is an event, and returns that event.
     #[inline(never)]
     pub fn read_notify(&mut self, slot: Slot) -> Option<Event> {
         let time = now();
@@ -51,6 +54,7 @@ impl Supervisor<'_> {
     }
 
     /// Reads one message and applies it. None: there is no message, or it cannot be removed from the queue now.
+    /// Some(None): the message is no event.
     fn read_one(&mut self, slot: Slot, time: Time) -> Option<Option<Event>> {
         let Readiness::Notify(receiver) = &mut self.config.readiness else { return None };
         let mut buffer = [0; MAX_MESSAGE];
@@ -97,7 +101,7 @@ impl Supervisor<'_> {
     /// Returns the event of a deadline that has passed, or None if a message has just moved the deadline.
     #[inline(never)]
     pub fn on_deadline(&mut self, time: Time) -> Option<Event> {
-        // What the server reported in time counts, even if we read it late: this process may have been suspended.
+        // What the server reported in time counts, even if it is read late: vsrun may have been suspended.
         let sent = self.read_pending(Slot::Server).or_else(|| self.read_pending(Slot::Second));
         if sent.is_some() {
             return sent;

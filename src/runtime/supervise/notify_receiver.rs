@@ -10,13 +10,13 @@ use crate::sys::datagram::{Datagram, NotifySocket};
 use crate::sys::process;
 use crate::sys::process::Pid;
 
-/// How many children may hang while they close descriptors. At this number, the socket is no longer read.
+/// The maximum number of children that hang while they close descriptors. At this number, no messages are read.
 pub const MAX_CLOSERS: usize = 8;
 
-/// How long the socket is not read when `MAX_CLOSERS` children hang, or after fork(2) failed.
+/// How long no messages are read after `MAX_CLOSERS` children hang, or after fork(2) failed.
 pub const READ_PAUSE: Span = Span::millis(100);
 
-/// The notify sockets of the server and of the second process of a replacement. They stay in use over all runs.
+/// The notify sockets of the server and of the second process of a replacement. A restart keeps the server's socket.
 pub struct NotifyReceiver {
     /// The server's socket.
     notify_socket: NotifySocket,
@@ -25,18 +25,19 @@ pub struct NotifyReceiver {
     second: Option<NotifySocket>,
     /// The uid of the server.
     pub user: u32,
-    /// The children that close descriptors and have not been reaped.
+    /// The children that close descriptors of messages and have not been reaped.
     closers: [Option<Pid>; MAX_CLOSERS],
-    /// The time before which the socket is not read.
+    /// The time before which no messages are read.
     pub paused_until: Time,
-    /// True if the last turn found messages of untrusted senders, or more messages than a turn reads.
+    /// True if the last turn of the event loop found messages of untrusted senders, or more messages than a turn reads.
     pub is_backlogged: bool,
-    /// The reasons for ignored messages that have been recorded in this run of the server, as bits.
+    /// The reasons for which messages were ignored and that have been recorded in this run of the server, a bit for
+    /// each.
     pub recorded: u8,
 }
 
 impl NotifyReceiver {
-    /// Makes a receiver for this socket.
+    /// Makes a receiver for the server's notify socket. `user` is the uid of the server.
     pub fn new(notify_socket: NotifySocket, user: u32) -> Self {
         Self {
             notify_socket,
@@ -49,8 +50,8 @@ impl NotifyReceiver {
         }
     }
 
-    /// Prepares for a run of the process in this slot: forgets which reasons were recorded. Returns the socket of the
-    /// process. For the second process, this is a new one.
+    /// Prepares for a run of the process in this slot: forgets which reasons were recorded, and opens a new socket for
+    /// a second process. Returns the socket of the process.
     ///
     /// # Errors
     /// The errors of socket(2).
@@ -62,7 +63,7 @@ impl NotifyReceiver {
         }
     }
 
-    /// The socket of the process in this slot.
+    /// The notify socket of the process in this slot. None if there is no second process.
     pub fn socket(&self, slot: Slot) -> Option<&NotifySocket> {
         match slot {
             Slot::Server => Some(&self.notify_socket),
@@ -77,17 +78,17 @@ impl NotifyReceiver {
         }
     }
 
-    /// Closes the second process's socket after its exit.
+    /// Closes the notify socket of the second process, of which nothing is left.
     pub fn close_second(&mut self) {
         self.second = None;
     }
 
-    /// The end of the pause in which the socket is not read, if there is one.
+    /// The end of the current pause in which no messages are read. None if there is no pause.
     pub fn pause_end(&self, now: Time) -> Option<Time> {
         Some(self.paused_until).filter(|until| *until > now)
     }
 
-    /// Removes a child that has been reaped from the closers, because its pid can be reused.
+    /// Removes a reaped child from `closers`, because its pid can be reused.
     pub fn forget(&mut self, child: Pid) {
         self.closers.iter_mut().filter(|closer| **closer == Some(child)).for_each(|closer| *closer = None);
     }
@@ -123,8 +124,8 @@ impl NotifyReceiver {
     }
 }
 
-/// Starts a child that receives the first message and exits. In a function of its own, because the child uses our
-/// stack.
+/// Starts a child that receives the first message, with its descriptors, and exits. Not inlined, because the child runs
+/// on the stack of this function.
 #[inline(never)]
 pub fn start_closer(notify_socket: &NotifySocket) -> Option<Pid> {
     clone::start(Memory::Shared, &|| notify_socket.receive_and_exit()).ok().flatten()

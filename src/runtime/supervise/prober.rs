@@ -1,5 +1,5 @@
-//! The probes of the server, and of the second process of a replacement. Each attempt is a child process, so a probe
-//! that hangs does not delay the supervisor. Each of the two processes has at most one attempt at a time.
+//! The probes of the server, and of the second process of a replacement. Each attempt (one run of a probe) is a child
+//! process, so a probe that hangs does not delay the supervisor. Each server process has at most one attempt at a time.
 
 use alloc::boxed::Box;
 use core::fmt::Write;
@@ -23,7 +23,7 @@ use crate::runtime::start::spawn::{Spawned, spawn};
 use crate::sys::process::{self, Pid};
 use crate::sys::{self, fd};
 
-/// The probes, and the attempts for each of the two server processes.
+/// The probes, and the attempts to probe each of the two server processes.
 pub struct Prober {
     /// The probe of `--ready probe:`, and the probe of `--health`.
     probes: [Option<PreparedProbe>; 2],
@@ -33,16 +33,16 @@ pub struct Prober {
     pub second: Attempts,
 }
 
-/// The attempts for one server process: when they are due, and the one that runs.
+/// The attempts to probe one server process: when they are due, and the one that runs.
 pub struct Attempts {
-    /// When the attempts are due.
+    /// When the next attempt is due.
     pub schedule: Schedule,
     running: Option<Attempt>,
     /// Why the last attempt failed. Empty after a success.
     pub why: ErrorText,
 }
 
-/// A probe that has been prepared, so that an attempt allocates nothing.
+/// A probe, prepared so that an attempt allocates nothing.
 #[repr(C)] // Small fields first: shorter instructions.
 struct PreparedProbe {
     text: StaticCStr,
@@ -50,17 +50,17 @@ struct PreparedProbe {
     program: ExecImage,
 }
 
-/// A running attempt: a child that has not been reaped.
+/// A running attempt of a probe: a child that has not been reaped.
 struct Attempt {
     which: ProbeKind,
     pid: Pid,
     report: OwnedFd,
-    /// The time at which the child is killed. None: it has been killed, and its result is ignored.
+    /// The time at which the child is killed. None: it has been killed already, and its result is ignored.
     until: Option<Time>,
 }
 
 impl Prober {
-    /// Prepares the probes. `source` has the files of the server's environment.
+    /// Prepares the probes. `source` has the files from which the server's environment is read again at a restart.
     #[inline(never)]
     pub fn new(planned: Box<Probes>, source: Option<&'static EnvRenewal>) -> Box<Self> {
         let Probes { schedule, ready, health } = *planned;
@@ -87,8 +87,8 @@ impl Prober {
         }
     }
 
-    /// Begins the attempts for a process that has been executed. Clears the reason of the last failure, so that the
-    /// same reason is recorded again in this run.
+    /// Begins to probe the process in this slot after its exec. Clears the reason of the last failure, so that the same
+    /// reason is recorded again in this run.
     pub fn begin(&mut self, slot: Slot, time: Time) {
         let attempts = self.attempts(slot);
         attempts.why.clear();
@@ -101,17 +101,17 @@ impl Prober {
         earliest(&[self.server.deadline(), self.second.deadline()])
     }
 
-    /// The slot of the process that this attempt is for.
+    /// The slot of the server process that the attempt with this pid probes.
     pub fn slot_of(&self, pid: Pid) -> Slot {
         if self.second.pid() == Some(pid) { Slot::Second } else { Slot::Server }
     }
 
-    /// The programs whose environment is read again at a restart.
+    /// The programs of the probes, whose environment is read again at a restart.
     pub fn programs(&mut self) -> impl Iterator<Item = &mut ExecImage> {
         self.probes.iter_mut().flatten().map(|prepared_probe| &mut prepared_probe.program)
     }
 
-    /// Ends the attempts for a process that has exited or has been asked to exit.
+    /// Ends the attempts to probe a process that has exited or has been asked to exit.
     pub fn end(&mut self, slot: Slot) {
         self.attempts(slot).schedule.end();
         self.kill_attempt(slot);
@@ -122,7 +122,8 @@ impl Prober {
         core::mem::swap(&mut self.server, &mut self.second);
     }
 
-    /// Kills the running attempt. Returns its probe, unless the attempt had been killed before.
+    /// Kills the running attempt for this slot. Returns its probe. None if no attempt runs or it had been killed
+    /// before.
     pub fn kill_attempt(&mut self, slot: Slot) -> Option<ProbeKind> {
         let attempt = self.attempts(slot).running.as_mut()?;
         attempt.until.take()?;
@@ -141,7 +142,7 @@ impl Prober {
         }
     }
 
-    /// The probe as it is written on the command line.
+    /// The probe as it is written on the command line. Empty if there is no such probe.
     pub fn text(&self, which: ProbeKind) -> StaticCStr {
         self.prepared_probe(which).map_or(c"", |prepared_probe| prepared_probe.text)
     }
@@ -181,8 +182,8 @@ impl Prober {
         Ok(())
     }
 
-    /// Handles the exit of a child. If it was an attempt for the process in this slot, and was not killed, returns its
-    /// probe, the result and the reason of a failure.
+    /// Handles the exit of a child. If the child was an attempt for this slot that was not killed, returns its probe,
+    /// the result and the reason of a failure.
     pub fn on_exit(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<(ProbeKind, AttemptResult, ErrorText)> {
         let attempt = self.attempts(slot).running.take_if(|attempt| attempt.pid == pid)?;
         attempt.until?;
@@ -218,13 +219,13 @@ impl Attempts {
         self.running.as_ref().and_then(|attempt| attempt.until).or(self.schedule.deadline())
     }
 
-    /// The pid of the running attempt. Neither it nor its descendants belong to the server.
+    /// The pid of the running attempt. Neither this process nor its descendants belong to the server.
     pub fn pid(&self) -> Option<Pid> {
         self.running.as_ref().map(|attempt| attempt.pid)
     }
 
-    /// Whether the last attempt has been killed and still exists, because it hangs in the kernel. If a tracer hides its
-    /// exit, another attempt may be started.
+    /// True if the last attempt has been killed and still exists, because it hangs in the kernel. False if only a
+    /// tracer hides its exit: then another attempt may be started.
     pub fn is_stuck(&self) -> bool {
         self.pid().is_some_and(|pid| !descendants::is_zombie(pid))
     }

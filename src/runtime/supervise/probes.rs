@@ -54,7 +54,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Starts an attempt of a probe that is due, or kills one that takes too long. Returns the event that follows.
+    /// Starts an attempt of a probe that is due, or kills one that takes too long. Returns the event that follows, if
+    /// any.
     pub fn run_probes(&mut self, time: Time) -> Option<Event> {
         let prober = self.config.prober.as_mut()?;
         let is_due = |slot: &Slot| prober.attempts(*slot).deadline().is_some_and(|until| until <= time);
@@ -62,7 +63,8 @@ impl Supervisor<'_> {
         self.run_probe(slot, time)
     }
 
-    /// Not inlined, so that the event loop touches no stack for probes that are not due.
+    /// Starts the attempt that is due for the process in this slot, or kills the one that takes too long. Not inlined,
+    /// so that the event loop needs no stack for it while no probe is due.
     #[inline(never)]
     fn run_probe(&mut self, slot: Slot, time: Time) -> Option<Event> {
         let server = self.process(slot)?.pid;
@@ -97,15 +99,15 @@ impl Supervisor<'_> {
         self.on_attempt_result(slot, (which, result, why))
     }
 
-    /// If this child is a probe that has exited, kills the remaining processes of its group. The child must not have
-    /// been reaped yet.
+    /// If this child is an attempt of a probe, kills its process group. The child has exited, but must not have been
+    /// reaped.
     pub fn kill_probe_group(&self, pid: Pid) {
         if let Some(prober) = &self.config.prober {
             prober.kill_attempt_group(pid);
         }
     }
 
-    /// Handles the exit of a child that may be a probe.
+    /// Handles the exit of a child that may be an attempt of a probe. Returns the event that follows, if any.
     pub fn on_probe_exit(&mut self, pid: Pid, exit: Exit) -> Option<Event> {
         let prober = self.config.prober.as_mut()?;
         let slot = prober.slot_of(pid);
@@ -113,8 +115,8 @@ impl Supervisor<'_> {
         self.on_attempt_result(slot, result)
     }
 
-    /// Records the result of a probe's attempt if it differs from that of the previous attempt, and returns the event
-    /// that follows.
+    /// Records the result of an attempt if it differs from that of the previous attempt. Returns the event that
+    /// follows, if any.
     #[inline(never)]
     fn on_attempt_result(
         &mut self,

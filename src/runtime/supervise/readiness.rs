@@ -25,11 +25,11 @@ use crate::sys::{self, Errno, fd, pipe};
 
 /// How vsrun determines that the server is ready. It is the same in all runs.
 pub enum Readiness {
-    /// A successful exec counts as ready.
+    /// The server is ready when its exec has succeeded.
     Exec,
-    /// A new pipe in each run, whose write end is the server's descriptor with this number.
+    /// The server is ready when it writes a newline to its descriptor with this number. That is a new pipe in each run.
     Newline(i32),
-    /// A notify socket, the same for all runs.
+    /// The server is ready when it sends READY=1 to the notify socket.
     Notify(Box<NotifyReceiver>),
     /// The server is ready when it has run for this time.
     Alive(Span),
@@ -71,7 +71,8 @@ impl Readiness {
         name
     }
 
-    /// Creates the pipe of one run. Returns vsrun's read end, the server's write end, and the server's number for it.
+    /// Creates the pipe of one run for `--ready fd:N`; None for other values. Returns vsrun's read end, the server's
+    /// write end, and N.
     ///
     /// # Errors
     /// When the kernel refuses a pipe.
@@ -94,7 +95,7 @@ impl Readiness {
         if let Self::Notify(receiver) = self { receiver.pause_end(now) } else { None }
     }
 
-    /// Prepares for a run of the server: with `--ready notify`, sets NOTIFY_SOCKET in its environment.
+    /// Prepares for a run of the process in this slot: with `--ready notify`, sets NOTIFY_SOCKET in its environment.
     ///
     /// # Errors
     /// When the kernel refuses the new socket of a candidate.
@@ -107,7 +108,7 @@ impl Readiness {
         Ok(())
     }
 
-    /// The receiver of notify messages, with `--ready notify`.
+    /// The receiver of notify messages. None without `--ready notify`.
     pub fn receiver(&mut self) -> Option<&mut NotifyReceiver> {
         if let Self::Notify(receiver) = self { Some(receiver) } else { None }
     }
@@ -120,7 +121,7 @@ impl Readiness {
     }
 }
 
-/// How many bytes of one run are read without a newline.
+/// The maximum number of bytes that are read from the pipe of one run without a newline.
 const MAX_BYTES: usize = 65_536;
 
 /// The pipe in which a server process reports that it is ready.
@@ -131,21 +132,20 @@ pub struct ReadyPipe {
 }
 
 impl ReadyPipe {
-    /// Makes the pipe of one run from its read end, which does not block.
+    /// Makes a `ReadyPipe` from the read end of a new pipe, which must not block.
     pub fn new(end: OwnedFd) -> Self {
         Self { end, left: MAX_BYTES }
     }
 
     /// Reads what the server wrote. Closes the pipe after a newline, at the end of file, and if the server writes too
-    /// much without a newline: a server that writes in a loop would otherwise keep this process busy as long as it
-    /// runs.
+    /// much without a newline: otherwise a server that writes in a loop would keep vsrun busy.
     pub fn read(pipe: &mut Option<Self>) -> Option<Event> {
         loop {
             let Self { end, left } = pipe.as_mut()?;
             let mut bytes = [0; 64];
             let count = match fd::read_some(end.as_fd(), &mut bytes) {
-                // A remaining process of the server may hold the write end and write nothing, or may have read the
-                // bytes before us, through /proc.
+                // The pipe can be empty: a remaining process of the server may hold the write end, or may have read the
+                // bytes before vsrun, through /proc.
                 Err(Errno::AGAIN) => return None,
                 result => result.unwrap_or(0),
             };

@@ -1,4 +1,4 @@
-//! Reaps children that have exited: the server, the handler, helpers, orphans.
+//! Reaps children that have exited: server processes, the crash handler, helpers, probes, orphans.
 
 use super::descendants::{self};
 use super::exit_watch::{ExitWatch, hidden_exit};
@@ -16,10 +16,10 @@ use crate::runtime::start::deliver;
 use crate::runtime::start::outcome::ErrorText;
 use crate::sys::process::{self, Pid};
 
-/// Poll interval for processes whose exit sends us no SIGCHLD.
+/// Poll interval for processes whose exit sends no SIGCHLD to vsrun.
 pub const POLL_INTERVAL: Span = Span::millis(100);
-/// The largest number of events that are read after the server has exited. Other processes of its user could send
-/// notify messages without end.
+/// The maximum number of events that are read after the server has exited, because other processes of its user could
+/// send notify messages without end.
 const EVENTS_AT_EXIT: usize = 64;
 
 impl Supervisor<'_> {
@@ -30,7 +30,7 @@ impl Supervisor<'_> {
         let mut kept = [None; 2];
         for (kept, slot) in kept.iter_mut().zip([Slot::Server, Slot::Second]) {
             let Some(own) = self.unreaped_pid(slot) else { continue };
-            // waitid(2) always reports the same one of two zombies, so during a replacement each server process is
+            // waitid(2) always reports the same one of two zombies. So during a replacement, each server process is
             // checked by its pid.
             if own == pid || (self.second.is_some() && process::has_exited(own)) {
                 let reaped = self.reap_process(slot, own);
@@ -79,9 +79,9 @@ impl Supervisor<'_> {
         None
     }
 
-    /// Reaps children except server processes, whose zombies keep the number of their group from being reused. waitid(2)
-    /// always reports such a zombie first, so the others are looked for in /proc: at intervals and in limited numbers,
-    /// because a group that forks in a loop would otherwise keep us busy.
+    /// Reaps children other than server processes while the zombie of a server process is kept, so that the number of
+    /// its group is not reused. waitid(2) always reports that zombie first, so the others are looked for in /proc: at
+    /// intervals and in limited numbers, because a group that forks in a loop would otherwise keep vsrun busy.
     fn reap_others(&mut self) -> Reaped {
         let (from, due) = self.next_orphan_search;
         let time = now();
@@ -93,8 +93,8 @@ impl Supervisor<'_> {
         let server_pids = [self.unreaped_pid(Slot::Server), self.unreaped_pid(Slot::Second)];
         let (count, next) = descendants::exited_children(server_pids, from, &mut pids);
         for pid in pids.iter().take(count) {
-            // Return this event at once. The next call searches the same part of /proc again, and finds the remaining
-            // children.
+            // Return the event of this child at once. The next call searches the same part of /proc again, and finds
+            // the other children.
             if let Reaped::Event(event) = self.reap_one(Pid::new(*pid)) {
                 self.next_orphan_search = (from, time);
                 return Reaped::Event(event);
@@ -135,14 +135,14 @@ impl Supervisor<'_> {
         Reaped::Event(Event::HandlerExited(exit))
     }
 
-    /// The time at which the supervisor acts on an exit although a tracer still hides it.
+    /// The time at which the supervisor acts on an exit although a tracer still hides it. None if no exit is hidden.
     pub fn hidden_exit_deadline(&self) -> Option<Time> {
         let [server, second] = [&self.server, &self.second].map(|child| child.as_ref()?.exit_watch.deadline());
         earliest(&[server, second, self.config.handler.as_ref().and_then(|handler| handler.exit_watch.deadline())])
     }
 
-    /// Handles an exit that a tracer hides. The process is reaped when the tracer detaches; until then its pid cannot
-    /// be reused.
+    /// Handles an exit that a tracer has hidden until `hidden_exit_deadline`. The process is reaped when the tracer
+    /// detaches; until then its pid cannot be reused.
     #[inline(never)]
     pub fn act_on_hidden_exit(&mut self) -> Option<Event> {
         let time = now();
@@ -161,7 +161,7 @@ impl Supervisor<'_> {
         let child = self.process_mut(slot).as_mut().filter(|child| due(&child.exit_watch))?;
         let pid = child.pid;
         if process::has_exited(pid) {
-            // The tracer has just detached.
+            // The tracer has just detached, so the process can be reaped.
             (child.exit_watch, self.exits_pending) = (ExitWatch::default(), true);
             return None;
         }
@@ -172,8 +172,8 @@ impl Supervisor<'_> {
         self.on_server_exit(slot);
         self.exit_hidden = true;
         if self.config.policy.signal_scope == Recipient::Group || self.before_command(slot).is_some() {
-            // Kill the whole group, because waitid(2) cannot show whether other processes of it are alive. Its number
-            // is not reused before the process is reaped.
+            // Kill the whole group, because waitid(2) cannot show whether other processes of it are alive. The number
+            // of the group is not reused before the process is reaped.
             deliver::kill_group(pid, &self.config.program);
         }
         self.finish_run(slot, pid, hidden_exit(pid))
@@ -190,7 +190,8 @@ impl Supervisor<'_> {
             .process_mut(slot)
             .as_ref()
             .is_some_and(|child| child.failure.is_none() && child.before_command.is_none());
-        // The wait for the group has a deadline, because a process can hang in the kernel, or be kept by a tracer.
+        // The wait for the group has a deadline, because a process can hang in the kernel, or a tracer can hide its
+        // exit.
         let given_up = match slot {
             Slot::Server => {
                 matches!(self.state.phase, Phase::Clearing { killed: true, until: Some(until), .. } if until <= now())
@@ -219,7 +220,8 @@ impl Supervisor<'_> {
         }
         if let [Some(file), _] = self.pidfiles
             && let Err(why) = file.empty()
-            // After a failed first start only the reason of the failure is reported, and the pidfile is removed anyway.
+            // After a failed first start, only the reason of the failure is reported, and the pidfile is removed
+            // anyway.
             && !self.is_first_start()
         {
             self.warn(Note::CannotEmptyPidfile, file.path(), why);
@@ -233,11 +235,12 @@ impl Supervisor<'_> {
             self.on_server_exit(slot);
         }
         if self.config.policy.signal_scope == Recipient::Group || self.before_command(slot).is_some() {
-            // Kill the other processes of the group, including those that are not our children because their parent,
-            // which is outside of the group, is alive.
+            // Kill the other processes of the group. Some may not be children of vsrun, because their parent is alive
+            // in another group.
             deliver::kill_group(pid, &self.config.program);
         } else {
-            // This comes before the process is reaped, because afterwards the number of its group can be reused.
+            // The last signal is sent before the process is reaped, because afterwards the number of its group can be
+            // reused.
             self.send_last_signal(pid);
         }
         let Ok((word, usage)) = process::reap(pid) else { return Reaped::None };
@@ -248,7 +251,7 @@ impl Supervisor<'_> {
     }
 }
 
-/// The result of `reap`.
+/// The result of `Supervisor::reap`.
 pub enum Reaped {
     /// An event, usually the exit of the server, the handler or a probe.
     Event(Event),

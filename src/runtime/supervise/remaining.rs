@@ -1,5 +1,5 @@
-//! Ends the processes that are left after the server exited: its process group, its descendants, or both. Sends TERM,
-//! then KILL, and waits.
+//! Ends the processes that are left after the server exited: its process group, its descendants, or both. Sends TERM
+//! and later KILL, and waits until they have exited.
 
 use super::config::SupervisorConfig;
 use super::descendants::{Foreign, Helpers, NO_HELPERS, ProcessSweep, TurnResult, count_living, has_foreign_processes};
@@ -27,8 +27,8 @@ impl Supervisor<'_> {
         )
     }
 
-    /// Sends a signal to the remaining processes: at once to a process group, and in later calls of `search` to
-    /// descendants.
+    /// Sends a signal to the remaining processes: at once to a process group, and to descendants when later calls of
+    /// `search` find them.
     #[inline(never)]
     pub fn signal_remaining(&mut self, signal: Signal, to: Recipient) {
         self.sweep = None;
@@ -41,8 +41,8 @@ impl Supervisor<'_> {
             .map(|child| child.pid);
         if self.config.policy.linger.is_some() {
             if let Some(pid) = group.filter(|_| signal == Signal::KILL) {
-                // One call kills the whole group before a process can fork. A list of descendants is out of date by the
-                // time it is used.
+                // One call of kill(2) kills the whole group before a process can fork. A list of descendants is out of
+                // date by the time it is used.
                 deliver::kill_group(pid, &self.config.program);
             }
             if group.is_none() && self.is_none_left(to) {
@@ -77,8 +77,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Kills every process in the control group. Before the process in the other slot has been reaped, kills only the
-    /// processes that certainly belong to the one in this slot.
+    /// Kills every process in the control group. As long as the process in the other slot has not been reaped, kills
+    /// only those that certainly belong to the process in this slot.
     pub fn kill_cgroup(&mut self, slot: Slot) {
         let other = if slot == Slot::Server { Slot::Second } else { Slot::Server };
         if self.unreaped_pid(other).is_none() {
@@ -89,7 +89,7 @@ impl Supervisor<'_> {
     }
 
     /// Does a limited part of the search for remaining processes, if a search is running or due. Returns the event
-    /// `NoneLeft` if no process is left.
+    /// `NoneLeft` when no process is left.
     #[inline(never)]
     pub fn search(&mut self, time: Time) -> Option<Event> {
         let rest = self.state.second.remaining_killed();
@@ -146,8 +146,8 @@ impl Supervisor<'_> {
 }
 
 impl SupervisorConfig {
-    /// The pids of the output helper and of the running probes; 0 for each that does not run. They do not belong to the
-    /// server.
+    /// The pids of the logger or rotator and of the running probes; 0 for each that does not run. They do not belong to
+    /// the server.
     pub fn helpers(&self) -> Helpers {
         let prober = self.prober.as_ref();
         let probe = prober.and_then(|prober| prober.server.pid());
@@ -160,11 +160,12 @@ impl SupervisorConfig {
         self.cgroup.iter().for_each(Cgroup::kill);
     }
 
-    /// At vsrun's exit: records the processes that are left running, unless an option has already ended them.
+    /// At vsrun's exit: records the processes of the server that are left running. Does nothing if an option makes
+    /// vsrun end them.
     #[inline(never)]
     pub fn record_remaining(&self) {
         let asked = self.policy.linger.is_some() || self.policy.signal_scope == Recipient::Group;
-        // The kernel kills what is left when PID 1 exits.
+        // When PID 1 exits, the kernel kills all processes that are left.
         if asked || process::is_pid1() {
             return;
         }

@@ -1,6 +1,6 @@
-//! Reads `--env-file`, `--env-dir` and `--file-env` again at a requested restart. A child does it, because the
-//! supervisor must not allocate and must not wait for a file server. The child writes the new environment into shared
-//! memory, which replaces the old one.
+//! Reads the files of `--env-file`, `--env-dir` and `--file-env` again at a requested restart. A child does it, because
+//! the supervisor must not allocate memory and must not wait for a file server. The child writes the new environment
+//! into shared memory, which then replaces the old one.
 
 use super::supervisor::Supervisor;
 use crate::logic::base::error::{Error, Object};
@@ -18,11 +18,11 @@ use crate::sys::process::{self, Forked, Target};
 use crate::sys::shared::SharedMapping;
 use crate::sys::{self, Errno, poll};
 
-/// How long the child may take, in polls of 1 ms.
+/// The time limit of the child that reads the files, in polls of 1 ms.
 const MAX_POLLS: usize = 1000;
 
 impl Supervisor<'_> {
-    /// Reads the files again, for the server and for the programs of its probes.
+    /// Reads the environment files again, for the server and for the programs of its probes.
     pub fn reread(&mut self) {
         let config = &mut *self.config;
         let beside = config.prober.iter_mut().flat_map(|prober| prober.programs());
@@ -31,8 +31,8 @@ impl Supervisor<'_> {
     }
 }
 
-/// Reads the files of one program again. If that fails, records the reason, keeps the previous variables and returns
-/// false.
+/// Reads the environment files of one program again. If that fails, records the reason, keeps the previous variables
+/// and returns false.
 #[inline(never)]
 fn reread(program: &mut ExecImage, log: &Log) -> bool {
     let Some(source) = program.source else { return true };
@@ -51,7 +51,7 @@ fn reread(program: &mut ExecImage, log: &Log) -> bool {
     false
 }
 
-/// Reads the files in a child. Returns the new environment, or the text of an error, each in shared memory.
+/// Reads the environment files in a child. Returns, in shared memory, the new environment or the text of an error.
 fn read_in_child(program: &ExecImage, source: &EnvRenewal) -> sys::Result<Result<SharedMapping, SharedMapping>> {
     let (shared, env) = (SharedMapping::new()?, &program.env);
     let child = match process::fork()? {
@@ -91,7 +91,7 @@ fn read_in_child(program: &ExecImage, source: &EnvRenewal) -> sys::Result<Result
     Err(Errno::TIMEDOUT)
 }
 
-/// Returns to the directory that relative paths of the files start from, if vsrun has left it.
+/// Changes back to the directory from which relative paths of environment files start, if vsrun has left it.
 fn return_to_source_dir(source: &EnvRenewal) -> Result<(), Error> {
     match source.callers_dir.map(|(dir, which)| (dir, close_inherited::return_to_callers_dir(dir, which))) {
         None | Some((_, Ok(false))) => Ok(()),

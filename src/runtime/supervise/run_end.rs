@@ -1,4 +1,4 @@
-//! What the supervisor records when a run of the server is over, and the event that follows.
+//! Records the end of a run of the server, and determines the event that follows.
 
 use super::descendants::{self, Found};
 use super::slot::Slot;
@@ -17,11 +17,12 @@ use crate::runtime::start::before_commands::stopped_by;
 use crate::runtime::start::outcome::ErrorText;
 use crate::sys::process::Pid;
 
-/// An exit with 0 within this time looks like a server that puts itself into the background.
+/// A server that exits with 0 within this uptime, and leaves processes, has put itself into the background.
 const DAEMONIZE_TIME: Span = Span::secs(10);
 
 impl Supervisor<'_> {
-    /// Records the end of the run and returns its event.
+    /// Records the end of the run and returns its event. None if a command of `--before` ended and the next start
+    /// follows.
     pub fn finish_run(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<Event> {
         let command = self.before_command(slot);
         if self.config.policy.linger.is_none() || command.is_some() {
@@ -66,7 +67,7 @@ impl Supervisor<'_> {
         };
         let code = failure.exit_status(&self.config.program);
         if self.is_first_start() {
-            // The first start has failed. vsrun's caller gets this error, and it is recorded when vsrun exits.
+            // The error of a failed first start goes to vsrun's caller, and is recorded when vsrun exits.
             self.error = Some(failure.error(&self.config.program));
         } else {
             let mut text = ErrorText::new();

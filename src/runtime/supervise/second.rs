@@ -1,9 +1,10 @@
-//! Replacement: the second server process beside the first, and the requests for it.
+//! Replacement of the server without a gap: the second server process beside the first, and the requests of
+//! `--replace`.
 //!
-//! `--replace` queues SIGCHLD with a value: no option gives that signal another meaning, and the kernel lets only root
-//! and our own user send it. The value holds a token. The answer is a gap in the lock of the pidfiles (`lock::answer`):
-//! the caller can read it wherever it can read the pidfile, and only we can write it. Nothing listens, so there is
-//! nothing that another user could connect to, fill or block.
+//! `--replace` sends SIGCHLD with a value (sigqueue(3)): no option gives that signal another meaning, and the kernel
+//! lets only root and the user of vsrun send it. The value holds a token. vsrun answers with a byte that it unlocks in
+//! its locked pidfiles (`lock::answer`): every process that can read the pidfile can see the answer, and only vsrun can
+//! change it. There is no socket that another user could connect to, fill or block.
 
 use super::slot::{Requests, Slot, SweepScope};
 use super::socket_recovery::SocketUse;
@@ -18,7 +19,7 @@ use crate::runtime::report::log::Priority;
 use crate::sys::process::Target;
 
 impl Supervisor<'_> {
-    /// Mutable access to the server process in this slot.
+    /// The server process in this slot, to change it. None if the slot is empty.
     pub fn process_mut(&mut self, slot: Slot) -> &mut Option<ServerProcess> {
         match slot {
             Slot::Server => &mut self.server,
@@ -26,7 +27,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// The server process in this slot.
+    /// The server process in this slot. None if the slot is empty.
     pub fn process(&self, slot: Slot) -> Option<&ServerProcess> {
         match slot {
             Slot::Server => self.server.as_ref(),
@@ -34,16 +35,17 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Handles a request for a replacement: by `--replace` if `value` is given, otherwise by a signal. Returns the
-    /// event of a request that is new and accepted.
+    /// Handles a request for a replacement, which came from `--replace` if `value` is given, otherwise from a signal.
+    /// Returns an event if the request is new and accepted.
     #[inline(never)]
     pub fn on_replace_request(&mut self, value: Option<u32>) -> Option<Event> {
         let token = match value {
             Some(value) => Some(token_of(value)?),
             None => None,
         };
-        // The caller repeats its request until it sees an answer: the kernel may have had no memory for the lock. The
-        // answer to the current request may have been removed, because answers to later requests took its place.
+        // `--replace` repeats its request until it sees an answer, because the kernel may have had no memory for the
+        // lock. The answer to the current request may have been removed, because answers to later requests took its
+        // place.
         let Requests { answers, current, .. } = &self.requests;
         let is_known = |(known, _): &&(u32, u16)| Some(*known) == token;
         let answered = answers.iter().flatten().find(is_known).map(|(_, number)| *number);
@@ -112,7 +114,8 @@ impl Supervisor<'_> {
         if let (Some(server), Some(second)) = (&self.server, &self.second) {
             let (new, old) = (server.pid, Object::Number(second.pid.number().into()));
             if server.before_command.is_some() {
-                // The pidfile is empty now. The new server writes its pid to it after the commands of `--before`.
+                // The pidfile is empty at this time. The new server writes its pid to it after the commands of
+                // `--before`.
                 self.note(Priority::Notice, Note::Prepared, &[old]);
                 return;
             }
@@ -121,8 +124,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Called for each event: drops the data of a second process of which nothing is left, and reports the outcome of a
-    /// replacement.
+    /// Called after each event: closes what belonged to a second process of which nothing is left, and reports the
+    /// outcome of a replacement.
     #[inline(never)]
     pub fn report_replacement(&mut self) {
         if self.state.second == SecondProcess::None && self.second.take().is_some() {
@@ -151,10 +154,11 @@ impl Supervisor<'_> {
         self.answer(token, outcome.number());
     }
 
-    /// Limits a sweep while there are two server processes, or one and the remaining processes of the other. Such a
-    /// sweep must find only processes that certainly belong to the process in this slot: those in its session and, if
-    /// it is the older of the two, those that started before the other one. All others are ended after the other server
-    /// process has exited. None: there is only one server process, so its sweep has no limit.
+    /// Returns the limit of a sweep while there are two server processes, or one and the remaining processes of the
+    /// other. Such a sweep must find only processes that certainly belong to the process in this slot: those in its
+    /// session and, if it is the older of the two, those that started before the other one. The remaining ones are
+    /// ended after the other server process has exited. None: there is only one server process, so the sweep needs no
+    /// limit.
     pub fn sweep_scope(&self, slot: Slot) -> Option<SweepScope> {
         let (own, other) = match slot {
             Slot::Server => (self.server.as_ref(), self.second.as_ref()),
@@ -165,7 +169,7 @@ impl Supervisor<'_> {
         Some(SweepScope { session: own.pid.number(), started_before })
     }
 
-    /// The pid or group of the second process, for a signal to it.
+    /// The target of a signal to the second process: its pid or its group. None if there is no second process.
     pub fn second_target(&self, to: Recipient) -> Option<Target> {
         let pid = self.second.as_ref()?.pid;
         Some(if to == Recipient::Server { Target::Process(pid) } else { Target::Group(pid) })

@@ -1,4 +1,4 @@
-//! Sends signals to the server, its group and the handler: finds the pid of a `Recipient`.
+//! Sends signals to the server, its group and the crash handler: finds the pid that belongs to a `Recipient`.
 
 use super::crash_handler::Handler;
 use super::descendants::{Foreign, ProcessSweep};
@@ -60,7 +60,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Sends a last signal to what is left of the server's group, if vsrun is called by the name of a tool that does so.
+    /// Sends a last signal to what is left of the server's group after its exit, if vsrun is called by the name of a
+    /// tool that does so.
     pub fn send_last_signal(&mut self, pid: Pid) {
         if let Some(signal) = self.config.personality.after_exit_signal
             && self.deliver(signal, Target::Group(pid), Resume::Never) == Delivery::Open
@@ -69,7 +70,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Forwards a signal to the server, without CONT.
+    /// Forwards a signal that vsrun has received to the server. Sends no CONT after it.
     pub fn forward(&mut self, signal: Signal, to: Recipient) {
         if let Some((signal, to)) = self.adapt_signal(Slot::Server, signal, to, SignalOrigin::Forwarded) {
             self.send_to(signal, to, Resume::Never);
@@ -92,7 +93,7 @@ impl Supervisor<'_> {
         };
         let Some(pid) = pid else { return };
         let note = if to == Recipient::Group { Note::SendingToGroup } else { Note::Sending };
-        // The record comes after the signal, because the log may be slow.
+        // The signal is recorded after it is sent, because the log may be slow.
         if self.deliver(signal, target(pid), resume) == Delivery::Open {
             self.record_sending(signal, note, Some(pid));
         }
@@ -133,7 +134,8 @@ impl Supervisor<'_> {
         self.delivery
     }
 
-    /// Returns `Unkillable` if KILL could not be sent and vsrun is PID 1: if PID 1 exits, the kernel kills the server.
+    /// Returns the event `Unkillable` if KILL could not be sent and vsrun is PID 1. The exit of PID 1 makes the kernel
+    /// kill the server.
     pub fn unkillable_event(&mut self, signal: Signal, to: Recipient) -> Option<Event> {
         let kill_refused = signal == Signal::KILL && to != Recipient::Handler && self.delivery == Delivery::Refused;
         (kill_refused && process::is_pid1()).then_some(Event::Unkillable)

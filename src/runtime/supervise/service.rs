@@ -1,4 +1,4 @@
-//! Reports to the service manager that started vsrun: sd_notify(3).
+//! Reports the state of the service to the service manager that started vsrun, with sd_notify(3).
 
 use core::fmt::{self, Write};
 
@@ -15,14 +15,14 @@ const STATUS_LENGTH: usize = 240;
 /// The time after which a message is sent again because the socket of the service manager was full.
 const RETRY_TIME: Span = Span::millis(100);
 
-/// The connection to the service manager, and what was last reported.
+/// The socket of the service manager, and what was last reported to it.
 pub struct ServiceManager {
     sender: DatagramSender,
     /// The state that was reported last.
     state: NotifyState,
-    /// When `state` is sent again, if the service manager's socket was full.
+    /// When `state` is sent again, because the service manager's socket was full. None if nothing has to be sent again.
     retry_at: Option<Time>,
-    /// The interval of WATCHDOG=1, and when the next one is due.
+    /// The interval of the message WATCHDOG=1, and when the next one is due.
     watchdog_ping: Option<(Span, Time)>,
 }
 
@@ -36,8 +36,8 @@ enum NotifyState {
 }
 
 impl ServiceManager {
-    /// Opens a sender for vsrun's own NOTIFY_SOCKET. `ping` is the interval of WATCHDOG=1. None: the address is not
-    /// valid.
+    /// Opens a socket to the address in vsrun's own NOTIFY_SOCKET. `ping` is the interval of WATCHDOG=1. None: the
+    /// address is not valid.
     pub fn new(address: &[u8], ping: Option<Span>) -> Option<Self> {
         let sender = DatagramSender::new(address).ok()?;
         Some(Self {
@@ -60,8 +60,8 @@ impl ServiceManager {
         }
     }
 
-    /// Reports that the server is restarted on request. Before its first readiness nothing is reported, because to the
-    /// service manager it is still starting.
+    /// Reports that the server is restarted on request. Does nothing before the server was ready for the first time,
+    /// because the service manager still waits for READY=1.
     pub fn reloading(&mut self) {
         if matches!(self.state, NotifyState::Ready | NotifyState::Reloading) {
             self.report(NotifyState::Reloading);
@@ -75,8 +75,8 @@ impl ServiceManager {
         }
     }
 
-    /// Passes on the parts of the server's message that are for the service manager. STOPPING=1 is not, because vsrun
-    /// may restart the server.
+    /// Passes on the parts of the server's message that are for the service manager. STOPPING=1 is not passed on,
+    /// because vsrun may restart the server.
     #[inline(never)]
     pub fn forward_message(&mut self, message: &Message<'_>) {
         if let Some(status) = message.status {
@@ -98,13 +98,13 @@ impl ServiceManager {
         let _ = self.send(format_args!("STATUS={text}"));
     }
 
-    /// When the next message is due.
+    /// When the next message is due. None if no message is.
     pub fn deadline(&self) -> Option<Time> {
         earliest(&[self.retry_at, self.watchdog_ping.map(|(_, next)| next)])
     }
 
-    /// Sends what is due: a message that found the socket full, and WATCHDOG=1. The event loop calls this, so a loop
-    /// that hangs misses the watchdog.
+    /// Sends what is due: WATCHDOG=1, and a state again for which the socket was full. The event loop calls this, so a
+    /// loop that hangs sends no WATCHDOG=1.
     #[inline(never)]
     pub fn run_due(&mut self, now: Time) {
         if self.retry_at.is_some_and(|retry_at| retry_at <= now) {

@@ -1,4 +1,4 @@
-//! Which events are reported to the service manager.
+//! Determines which events are reported to the service manager.
 
 use crate::logic::supervisor::event::Event;
 use crate::logic::supervisor::state::AfterStop;
@@ -11,8 +11,8 @@ impl Supervisor<'_> {
     pub fn notify_service_manager(&mut self, event: Event) {
         let Some(service) = &mut self.config.service_manager else { return };
         match (event, self.state.phase) {
-            // A requested restart is also reported during a pause and while the handler runs, but not if the supervisor
-            // is about to exit.
+            // A requested restart is also reported if it came during the pause before a restart or while the handler
+            // runs, but not if the supervisor is about to exit.
             (Event::Restart, Phase::Stopping { next: AfterStop::Restart, .. })
             | (Event::Restart, Phase::Running | Phase::HandlerRunning { .. } | Phase::ForkRetry { .. }) => {
                 service.reloading()

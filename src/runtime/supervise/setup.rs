@@ -39,7 +39,7 @@ use crate::sys::{cloexec_probe, credentials, fd, process, terminal};
 
 /// A supervisor that is ready to run: the locks are held, everything is open, and the server has not been started.
 ///
-/// The functions of the start return before it is run, so that the stack pages that they have used can be released.
+/// The functions that prepare it return before it runs, so that the stack pages that they used can be released.
 pub struct PreparedSupervisor {
     config: SupervisorConfig,
     /// The pidfiles and sockets. The control group has been moved to `config`.
@@ -48,14 +48,15 @@ pub struct PreparedSupervisor {
     termination_log: TerminationLog,
 }
 
-/// Closes inherited descriptors, acquires the locks and sockets, and prepares the supervision.
+/// Closes inherited descriptors, acquires the locks and sockets, and prepares the supervision. `stdin`: the server gets
+/// vsrun's standard input.
 ///
 /// # Errors
-/// When any of this fails. What was acquired is released then.
+/// When one of these fails. What was acquired by then is released.
 #[inline(never)]
 pub fn set_up(plan: Plan) -> Result<Box<PreparedSupervisor>> {
     let sealed = block_and_close(&plan);
-    // Opened only now, because `block_and_close` closes descriptors.
+    // The termination log is opened after `block_and_close`, which closes descriptors.
     let termination_log = TerminationLog::open(plan.termination_log);
     let mut caller = None;
     match sealed.and_then(|()| acquire_and_prepare(plan, &mut caller)) {
@@ -82,7 +83,7 @@ fn block_and_close(plan: &Plan) -> Result<()> {
     poll::set_mask(SignalMask::These(!plan.personality.unhandled))
         .map_err(|why| os_error(Problem::BlockSignals, why))?;
     let numbers = sockets::reserve_fds(&plan.sockets)?;
-    // If no step of the server's start closes descriptors, those that vsrun has inherited are passed on to the server.
+    // If no step of the server's start closes descriptors, the server inherits those that vsrun has inherited.
     if plan.server.steps.iter().any(|step| matches!(step, Step::CloseDescriptors | Step::CloexecDescriptors)) {
         fd::close_all_except(numbers).map_err(|why| os_error(Problem::CloseInherited, why))?;
     }
@@ -111,7 +112,7 @@ impl PreparedSupervisor {
     /// shutdown of the machine.
     ///
     /// # Errors
-    /// When the first start fails. What it had acquired is released then.
+    /// When the first start fails. Everything that was acquired is released then.
     #[inline(never)]
     pub fn run(mut self: Box<Self>, at_exit: &mut Option<AtExit>) -> Result<u8> {
         let (ending, error, last) = supervise(&mut self.config, &mut self.resources);
@@ -124,8 +125,8 @@ impl PreparedSupervisor {
     #[inline(never)]
     fn finish(self: Box<Self>, ending: Ending, error: Option<Error>, last: LastRun) -> Result<u8> {
         let Self { config, mut resources, termination_log } = *self;
-        // A parent that still waits for the start also gets an error if a stop was requested, because it would report
-        // a success as a started server.
+        // A parent that still waits for the start gets an error also if a stop was requested, because it would take
+        // success for a started server.
         let error = error.filter(|_| matches!(ending, Ending::Failed(_)) || config.waiting_parent.is_some());
         let error = error.map(|error| if ending.status() == exit::OK { error } else { error.status(ending.status()) });
         if let Some(error) = &error {
@@ -188,8 +189,8 @@ fn prepare(mut plan: Plan, resources: &StartResources, caller: &mut Option<Waiti
         manager.write(process::own_pid()).map_err(|why| manager.error(why))?;
     }
     let signals = Signals::open().map_err(|why| os_error(Problem::OpenSignalfd, why))?;
-    // vsrun becomes a subreaper also with `AfterStart::ExitWhenReady`: only a subreaper finds the processes of a server
-    // that daemonizes itself, and the error of such a start says that the server has put itself into the background.
+    // vsrun becomes a subreaper also if it exits when the server is ready. Only a subreaper finds the processes of a
+    // server that puts itself into the background, which the error of such a start reports.
     process::set_subreaper();
     apply_personality(plan.personality, &mut log);
     start_output(&plan.server, after_start, &mut destination, &mut log)?;
@@ -197,7 +198,7 @@ fn prepare(mut plan: Plan, resources: &StartResources, caller: &mut Option<Waiti
     let readiness = Readiness::open(plan.ready, user, &mut plan.server.env)?;
     let before = Commands::new(plan.before, &mut plan.server.env);
 
-    // Never freed: the server and its probes share it until vsrun exits.
+    // `source` is never freed: the server's program and its probes share it until vsrun exits.
     let source = plan.env_renewal.map(|source| &*Box::leak(Box::new(source)));
     let prober = plan.probes.map(|probes| Prober::new(probes, source));
     Ok(SupervisorConfig {
@@ -223,7 +224,7 @@ fn prepare(mut plan: Plan, resources: &StartResources, caller: &mut Option<Waiti
     })
 }
 
-/// Starts the logger or the rotator, if there is one.
+/// Starts the logger or the rotator for the server's output, if an option asks for one.
 fn start_output(
     server: &Program,
     after_start: AfterStart,
@@ -240,7 +241,7 @@ fn start_output(
     destination.start()
 }
 
-/// Prepares vsrun's own process if it is called by the name of another tool.
+/// Applies the settings of another tool by whose name vsrun is called to vsrun's own process.
 fn apply_personality(personality: &Personality, log: &mut Log) {
     if let Some(signal) = personality.parent_death {
         process::set_parent_death_signal(signal.number());
@@ -264,13 +265,13 @@ impl SupervisorConfig {
                 Reason::TooManyRestarts
             }
             Ending::Stopped => Reason::OnRequest,
-            // On standard error, the error message itself is enough.
+            // If the log is standard error, the error message that vsrun prints there is enough.
             Ending::Failed(_) if matches!(self.log.target, LogTarget::Plain) => return,
             Ending::Failed(_) => Reason::StartFailed,
         };
         let priority = match ending {
             _ if status == exit::OK => Priority::Info,
-            // An init passes on the server's status: whatever it is, it is no error of vsrun's.
+            // As an init, vsrun exits with the server's status, so no status is an error of vsrun.
             Ending::Server(_) if self.policy.role != Role::Manager => Priority::Notice,
             Ending::Server(_) | Ending::Stopped | Ending::GaveUp(_) | Ending::Failed(_) => Priority::Err,
         };

@@ -7,12 +7,13 @@ use crate::logic::supervisor::event::Event;
 pub enum Slot {
     /// The server: the process that the pidfile names.
     Server,
-    /// The second process of a replacement.
+    /// The second process of a replacement: the candidate or, after the candidate has become the server, the old
+    /// server.
     Second,
 }
 
 impl Slot {
-    /// Returns the event that means: `event` has happened to the process in this slot.
+    /// Returns the event which means that `event` has happened to the process in this slot.
     pub fn event(self, event: Event) -> Event {
         match self {
             Self::Server => event,
@@ -26,18 +27,19 @@ impl Slot {
 pub struct Requests {
     /// The token of the request whose replacement is under way.
     pub current: Option<u32>,
-    /// The tokens of the last requests with their answers, which are still in the lock. Older answers are removed.
+    /// The tokens of the last requests and the numbers that answer them in the lock of the pidfiles. Older answers are
+    /// removed.
     pub answers: [Option<(u32, u16)>; 8],
-    /// The index of the oldest entry of `answers`, which the next request overwrites.
+    /// The index of the oldest entry of `answers`, which the next new request overwrites.
     pub oldest: usize,
 }
 
 /// Describes which children of vsrun certainly belong to one of two server processes.
 #[derive(Clone, Copy)]
 pub struct SweepScope {
-    /// The id of the server process's session.
+    /// The id of the server process's session: children in it belong to the server process.
     pub session: i32,
     /// A start time in clock ticks since the boot, as in /proc: every child that started before it belongs to the
-    /// server process. If it is 0, the start time shows nothing.
+    /// server process. 0 if the start time shows nothing.
     pub started_before: u64,
 }

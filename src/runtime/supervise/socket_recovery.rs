@@ -1,10 +1,11 @@
 //! Makes listening sockets usable again before a restart.
 //!
 //! The server shares its sockets with vsrun. shutdown(2), or connect(2) with AF_UNSPEC, stops a listening TCP socket;
-//! connect(2) makes a UDP socket receive from one peer only. Both are undone before each later run. A Unix socket that
-//! was shut down cannot listen again, so a new one takes its place at the same path; and so it does if the server has
-//! removed the file, as some servers do at their end. O_NONBLOCK, the backlog and other options stay as the server set
-//! them: another process of the old run may still use them, and the next run of the same program sets them again.
+//! connect(2) makes a UDP socket receive from one peer only. Both are undone before each later run. A Unix socket
+//! cannot listen again after shutdown(2), so it is replaced by a new one at the same path. It is also replaced if the
+//! server has removed the file, as some servers do when they exit. O_NONBLOCK, the backlog and other options stay as
+//! the server set them: another process of the old run may still use them, and the next run of the same program sets
+//! them again.
 
 use std::os::fd::RawFd;
 
@@ -46,7 +47,7 @@ impl Supervisor<'_> {
                 restored = self.sockets.renew(number);
             }
             match restored {
-                // vsrun's parent passed a connection, a socket that never listens, or no socket: nothing to undo.
+                // Not an error: vsrun's parent passed a connection, a socket that never listens, or no socket.
                 Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOTSOCK) => {}
                 Err(why) => self.warn(Note::CannotListen, Object::Number(number.into()), why),
             }

@@ -1,4 +1,4 @@
-//! What the event loop sleeps for: its descriptors, and what is read from each of them.
+//! The descriptors that the event loop polls while it sleeps, and what is read from each of them.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -15,10 +15,10 @@ use crate::runtime::report::log::Priority;
 use crate::runtime::start::outcome::StartOutcome;
 use crate::sys::poll::{self, PollSet};
 
-/// What the event loop waits for, besides deadlines.
+/// A descriptor that the event loop polls.
 #[derive(Clone, Copy)]
 enum Source {
-    /// The signalfd.
+    /// The signalfd, for the signals that vsrun receives.
     Signals,
     /// The pidfd of a server process.
     Exit(Slot),
@@ -26,7 +26,7 @@ enum Source {
     HandlerExit,
     /// The pipe with the output of the crash handler.
     HandlerOutput,
-    /// The pipe by which the child reports a failed step, and which a successful execve(2) closes.
+    /// The pipe in which a started child reports a failed step, and which a successful execve(2) closes.
     Start(Slot),
     /// The pipe of `--ready fd:N`.
     Ready(Slot),
@@ -34,7 +34,7 @@ enum Source {
     Message(Slot),
 }
 
-/// The sources, in the order in which they are read.
+/// All sources, in the order in which they are read.
 const SOURCES: [Source; 11] = [
     Source::Signals,
     Source::Exit(Slot::Server),
@@ -48,8 +48,8 @@ const SOURCES: [Source; 11] = [
     Source::Ready(Slot::Second),
     Source::Message(Slot::Second),
 ];
-/// The positions of `Source::Start` in `SOURCES`, a bit for each. The child may write a failed step at any time, but
-/// the pipe is read only after the child has closed it, so that the event loop never waits for more bytes.
+/// The positions of `Source::Start` in `SOURCES`, as a bit mask. The child may write a failed step at any time, but the
+/// pipe is read only after the child has closed it, so that the event loop never waits for more bytes.
 #[allow(clippy::indexing_slicing, reason = "the compiler evaluates it")]
 const START_SOURCES: u32 = {
     let (mut bits, mut at) = (0, 0);
@@ -63,10 +63,10 @@ const START_SOURCES: u32 = {
 };
 
 impl Supervisor<'_> {
-    /// Sleeps, and reads from the sources that became readable.
+    /// Sleeps until a source is readable or a deadline has come, and reads from the readable sources up to one event.
     #[inline(never)]
     pub fn sleep(&mut self, time: Time) -> Option<Event> {
-        // Some exits send us no SIGCHLD, for example those of other processes' children. They are polled for.
+        // Some exits send no SIGCHLD to vsrun, for example those of other processes' children. They are polled for.
         let polls = self.awaits_remaining() || self.has_kept_zombie() || self.state.second.remaining_killed().is_some();
         let poll_at = polls.then(|| time.after(POLL_INTERVAL));
         let wake = earliest(&[self.config.readiness.pause_end(time), self.next_wake(time), poll_at]);
@@ -157,7 +157,7 @@ impl Supervisor<'_> {
                 self.begin_probes(slot);
                 matches!(self.config.readiness, Readiness::Exec).then_some(Event::Ready)
             }
-            // The event `ExecFailed` follows when the process has exited.
+            // A failed start becomes the event `ExecFailed` only when the process has exited.
             StartOutcome::Failed(failure) => {
                 child.failure = Some(failure);
                 None
@@ -166,11 +166,11 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Reads what the server wrote to its ready descriptor.
+    /// Reads what the server wrote to the pipe of `--ready fd:N`.
     fn read_ready_pipe(&mut self, slot: Slot) -> Option<Event> {
         let child = self.process_mut(slot).as_mut()?;
         let event = ReadyPipe::read(&mut child.ready_pipe)?;
-        // If the exec has not succeeded, the failed step is reported instead.
+        // The pipe also closes if the exec fails. Then the failed step is reported instead.
         let unready = matches!(event, Event::NotReady);
         if unready && (child.failure.is_some() || child.exec_pipe.is_some()) {
             return None;
@@ -181,9 +181,9 @@ impl Supervisor<'_> {
         Some(slot.event(event))
     }
 
-    /// Reads one event that a server process has reported before now.
+    /// Reads one event that the process in this slot has reported and that has not been read yet.
     pub fn read_pending(&mut self, slot: Slot) -> Option<Event> {
-        // A process may hang before its exec, and would then keep us waiting for the end of its pipe.
+        // A process may hang before its exec. So its pipe is read only if the write end is closed: the read would wait.
         let pipe = self.process(slot).and_then(|child| child.exec_pipe.as_ref());
         let has_ended = pipe.is_some_and(|pipe| poll::wait_for_close(pipe.as_fd(), 0));
         let start = if has_ended { self.read_start_outcome(slot) } else { None };

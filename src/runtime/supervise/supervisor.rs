@@ -34,19 +34,19 @@ use crate::runtime::supervise::config::{AfterStart, SupervisorConfig};
 use crate::sys::process::{self, Pid, ResourceUsage};
 use crate::sys::{Errno, credentials, heap};
 
-/// The server process of the current run, or of the last one if it is over.
+/// A server process: of the current run, or of the last one if it is over.
 #[repr(C)] // Small and frequent fields first, as in `Supervisor`.
 pub struct ServerProcess {
-    /// The process's pid. It is a child of vsrun.
+    /// The pid of the process, which is a child of vsrun.
     pub pid: Pid,
     /// Shows the process's exit even if a tracer hides it.
     pub exit_watch: ExitWatch,
-    /// The pipe that reports a failed step, until the exec closes it.
+    /// The pipe in which the process reports a failed step, until it is closed by the exec.
     pub exec_pipe: Option<OwnedFd>,
-    /// The read end of the server's ready pipe, until the server is ready.
+    /// The pipe in which the server reports that it is ready. None after that.
     pub ready_pipe: Option<ReadyPipe>,
-    /// True if the process is a zombie that is kept because other processes of its group are alive. So the number of
-    /// the group is not reused.
+    /// True if the process is kept as a zombie, because other processes of its group are alive: the number of the group
+    /// must not be reused.
     pub is_kept_zombie: bool,
     /// The end of the log file when this run began, for the handler to read from.
     pub log_start: FilePosition,
@@ -54,61 +54,62 @@ pub struct ServerProcess {
     pub started: Time,
     /// How long the process ran. None until its exit.
     pub uptime: Option<Span>,
-    /// The kernel's start time of the process, in clock ticks since the boot. Read only for a candidate.
+    /// The kernel's start time of the process, in clock ticks since the boot. 0 unless the process was started as a
+    /// candidate.
     pub start_ticks: u64,
     /// The command of `--before` that this process runs in place of the server. None for the server itself.
     pub before_command: Option<BeforeCommand>,
-    /// The failed step, if the exec was not reached.
+    /// The step that failed, if the program could not be executed.
     pub failure: Option<StepFailure>,
-    /// The resources that the process used, after its exit.
+    /// The resources that the process used. Set when it has been reaped.
     pub usage: ResourceUsage,
 }
 
-/// The state of the event loop.
+/// The data of the event loop.
 #[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct Supervisor<'a> {
-    /// The rules, descriptors and programs.
+    /// The options, descriptors and programs.
     pub config: &'a mut SupervisorConfig,
-    /// The pidfiles of server and manager.
+    /// The pidfiles of the server and of vsrun itself, the manager.
     pub pidfiles: &'a [Option<Pidfile>; 2],
-    /// The server's Unix sockets.
+    /// The sockets that vsrun has made for the server.
     pub sockets: &'a mut SocketFiles,
-    /// Why the first start failed.
+    /// The error of a failed or stopped start, for vsrun's caller.
     pub error: Option<Error>,
-    /// Whether children may have exited that were not reaped.
+    /// Whether there may be children that have exited and have not been reaped.
     pub exits_pending: bool,
     /// Whether signals may be pending: a sleep has shown some, and they have not all been read.
     pub signals_pending: bool,
     /// Whether the last turn found that a deadline has passed.
     pub was_due: bool,
-    /// Whether a tracer has hidden an exit: that process may still be our child.
+    /// Whether a tracer has hidden an exit: the exited process may still be a child of vsrun.
     pub exit_hidden: bool,
     /// Whether the kernel accepted the last signal that was sent to a server process, a group or the handler.
     pub delivery: Delivery,
-    /// Whether this process suspends itself after the signal that is being handled.
+    /// Whether vsrun stops itself after the signal that is being handled.
     pub suspends: bool,
     /// The last signal that asked the server or vsrun to exit, for the message of a start that is stopped.
     pub stopped_by: Signal,
-    /// When the next search for remaining processes begins.
+    /// When the next search in /proc for remaining processes may begin.
     pub next_sweep_at: Time,
     /// The state of the state machine.
     pub state: State,
     /// While a server process is kept as a zombie: the offset in /proc and the time of the next search for other
     /// children that have exited.
     pub next_orphan_search: (u64, Time),
-    /// The running search for remaining processes.
+    /// The search in /proc for remaining processes, if one is running.
     pub sweep: Option<ProcessSweep>,
     /// The requests of `--replace` and their answers.
     pub requests: Requests,
-    /// The current or last server process.
+    /// The server process of the current or last run.
     pub server: Option<ServerProcess>,
     /// The second process of a replacement (the candidate or, once that is the server, the old server), until none of
     /// its processes is left.
     pub second: Option<ServerProcess>,
 }
 
-/// Starts the server and supervises it until the last run is over. Returns the ending, the error of a failed first
-/// start, and facts about the last run.
+/// Starts the server and supervises it until the last run is over. Returns how the supervision ended, the error of a
+/// failed first start, and facts about the last run.
 #[inline(never)]
 pub fn supervise(config: &mut SupervisorConfig, resources: &mut StartResources) -> (Ending, Option<Error>, LastRun) {
     config.log.note(Priority::Info, Note::Starting, &[Object::Name(&config.command)]);
@@ -166,8 +167,8 @@ pub fn supervise(config: &mut SupervisorConfig, resources: &mut StartResources) 
 }
 
 impl<'a> Supervisor<'a> {
-    /// Makes the supervisor before the first start of the server. It is on the heap, and this function is not inlined,
-    /// so that a sleeping supervisor uses little stack.
+    /// Makes the supervisor before the first start of the server. The result is on the heap, and this function is not
+    /// inlined, so that a sleeping supervisor uses little stack.
     #[inline(never)]
     fn new(config: &'a mut SupervisorConfig, resources: &'a mut StartResources) -> Box<Self> {
         Box::new(Self {
@@ -194,8 +195,8 @@ impl<'a> Supervisor<'a> {
 }
 
 impl Supervisor<'_> {
-    /// The server is ready: reports it to the waiting parent and the service manager, and releases what the start
-    /// needed.
+    /// Called when the server is ready: reports that to the waiting parent and the service manager, and releases memory
+    /// that only the start needed.
     #[inline(never)]
     fn report_ready(&mut self) {
         if let Some(caller) = self.config.waiting_parent.take() {
@@ -207,13 +208,14 @@ impl Supervisor<'_> {
         if let Some(service) = &mut self.config.service_manager {
             service.ready();
         }
-        // Leave the caller's directory, because the file system of a working directory cannot be unmounted.
+        // Leave the caller's directory, because a file system cannot be unmounted while a process has its working
+        // directory there.
         self.config.leaves_cwd.then(credentials::leave_dir);
         heap::release_stack();
     }
 
-    /// Writes the pidfile in the supervisor, because the server's own process could not write it, or because the server
-    /// is another process now.
+    /// Writes a pid to the server's pidfile, because the process could not do so itself, or because another process has
+    /// become the server.
     pub fn write_pidfile(&self, pid: Pid) {
         let [Some(file), _] = self.pidfiles else { return };
         if let Err(why) = file.write(pid) {
@@ -221,7 +223,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Starts the crash handler for this exit.
+    /// Starts the crash handler for this exit of the server, and returns the next event.
     #[inline(never)]
     fn run_handler(&mut self, exit: Exit) -> Event {
         let config = &mut *self.config;
@@ -242,8 +244,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// True if a stop has been requested while a parent still waits for the outcome of the start: to the parent, that is
-    /// an error.
+    /// True if a stop has been requested while a parent still waits for the outcome of the start, which is then an
+    /// error.
     pub fn is_stopped_start(&self) -> bool {
         self.config.waiting_parent.is_some() && self.state.is_finishing()
     }
@@ -253,22 +255,22 @@ impl Supervisor<'_> {
         matches!(self.state.phase, Phase::Starting { .. })
     }
 
-    /// Records a warning about an object, with the errno.
+    /// Logs a warning about an object, with the text of the errno `why`.
     pub fn warn(&self, note: Note, object: Object<'_>, why: Errno) {
         self.note(Priority::Warning, note, &[object, Object::Errno(errno_text(why))]);
     }
 
-    /// Records a note about a process.
+    /// Logs a note about the process with this pid.
     pub fn note_process(&self, priority: Priority, note: Note, pid: Pid) {
         self.note(priority, note, &[Object::Number(pid.number().into())]);
     }
 
-    /// Records a note, with the objects that its text mentions.
+    /// Logs the text of a note, filled in with the objects that it mentions.
     pub fn note(&self, priority: Priority, note: Note, objects: &[Object<'_>]) {
         self.config.log.note(priority, note, objects);
     }
 
-    /// Records a formatted message.
+    /// Logs a formatted message.
     pub fn record(&self, priority: Priority, message: core::fmt::Arguments<'_>) {
         self.config.log.record(priority, message);
     }
