@@ -47,12 +47,12 @@ pub use rustix::io::Errno;
 /// code each time.
 pub type Result<T> = core::result::Result<T, Errno>;
 
-/// Converts the result of a C function that returns -1 and sets errno.
+/// Converts the result of a C function, which on an error returns -1 and sets errno.
 fn cvt(result: c_int) -> Result<c_int> {
     if result == -1 { Err(last_errno()) } else { Ok(result) }
 }
 
-/// Converts the result of syscall(2), which returns -1 and sets errno.
+/// Converts the result of syscall(2), which on an error returns -1 and sets errno.
 fn cvt_long(result: libc::c_long) -> Result<libc::c_long> {
     if result == -1 { Err(last_errno()) } else { Ok(result) }
 }
@@ -65,7 +65,8 @@ fn last_errno() -> Errno {
     Errno::from_raw_os_error(unsafe { *place })
 }
 
-/// Returns EPERM if a value that was read back is not the expected one: a call was skipped and reported success.
+/// Returns EPERM unless `is` is true. A value that was read back and is not the expected one means that a call was
+/// skipped and reported success.
 fn ensure(is: bool) -> Result<()> {
     if is { Ok(()) } else { Err(Errno::PERM) }
 }
