@@ -1,5 +1,6 @@
-//! Checks what this process may do with a path, without doing it. access(2) uses the real ids, which in vsrun are
-//! always the same as the effective ones. faccessat2(2) is newer, so that seccomp filters of containers may refuse it.
+//! Checks what this process may do with a path, without doing it. access(2) checks the real ids, which in vsrun are
+//! always the same as the effective ones. faccessat2(2) can check the effective ones, but seccomp filters of containers
+//! may refuse this newer call.
 
 use core::ffi::CStr;
 use std::os::fd::BorrowedFd;
@@ -16,7 +17,8 @@ pub fn may_execute(path: &CStr) -> Result<()> {
     accessat(CWD, path, Access::EXEC_OK, AtFlags::empty())
 }
 
-/// Checks that the owner and mode of a file or directory allow us to read it. access(2) ignores Landlock.
+/// Checks that the permissions of a file or directory allow us to read it. Landlock may still refuse it: access(2)
+/// ignores Landlock.
 ///
 /// # Errors
 /// The errors of access(2).
@@ -38,7 +40,7 @@ pub fn is_noexec(path: &CStr) -> bool {
     statvfs(path).is_ok_and(|about| about.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }
 
-/// True if a path is that of a symbolic link.
+/// True if the file at a path is a symbolic link.
 pub fn is_link(path: &CStr) -> bool {
     super::file_contents::read_link(CWD, path, &mut [0]).is_ok()
 }

@@ -1,7 +1,7 @@
-//! Capabilities, the parts of root's rights. Each process has several sets of them, for itself and for the programs
-//! that it executes.
+//! Capabilities, the parts into which root's rights are divided. Each process has several sets of them, for itself and
+//! for the programs that it executes.
 //!
-//! A seccomp filter or a tracer can skip a system call and report success. So each result is read back into memory that
+//! A seccomp filter or a tracer can skip a system call and report success. So the sets are read back into memory that
 //! holds a value which no kernel writes: a skipped call is detected.
 
 use super::{Result, cvt, cvt_long, ensure, last_errno};
@@ -42,7 +42,7 @@ pub fn may_bind_low_ports() -> bool {
     capget().is_ok_and(|[effective, ..]| effective & 1 << 10 != 0)
 }
 
-/// True if this capability, one of the first 32, is permitted.
+/// True if the capability with this number, which must be below 32, is permitted.
 pub fn is_permitted(number: u32) -> bool {
     capget().is_ok_and(|[_, permitted, ..]| permitted >> number & 1 == 1)
 }
@@ -61,7 +61,7 @@ fn capset(sets: &Sets) -> Result<()> {
     ensure(capget()? == *sets)
 }
 
-/// Keeps the permitted capabilities when the process changes from root to a user.
+/// Makes the process keep its permitted capabilities when it changes from root to another user.
 ///
 /// # Errors
 /// The errors of prctl(2).
@@ -90,7 +90,7 @@ pub fn drop_capabilities(permitted: Permitted) -> Result<()> {
 }
 
 /// Capabilities that allow next to nothing, the most harmless first: CAP_WAKE_ALARM and CAP_BLOCK_SUSPEND, which are
-/// useless on a server, and for containers without these CAP_NET_BIND_SERVICE and CAP_AUDIT_WRITE.
+/// useless on a server, and CAP_NET_BIND_SERVICE and CAP_AUDIT_WRITE for containers that have neither of the first two.
 const HARMLESS_CAPABILITIES: [u32; 4] = [35, 36, 10, 29];
 
 /// The most harmless capability that this process could keep and that is not in the set `excluded`; None if there is
@@ -102,9 +102,9 @@ pub fn find_harmless(excluded: u64) -> Option<u32> {
     HARMLESS_CAPABILITIES.into_iter().find(|number| permitted >> number & 1 == 1)
 }
 
-/// Drops all capabilities except a harmless one that is not in the set `excluded`, if there is one; programs inherit
-/// it. It protects the process: another process without that capability may not trace it, or use its /proc/PID/root and
-/// descriptors. A set-user-id program (sudo) starts without it.
+/// Drops all capabilities except a harmless one that is not in the set `excluded`, if there is one. Programs that the
+/// process executes inherit that capability. It protects the process: another process without it may not trace this
+/// process, or use its /proc/PID/root and descriptors. A set-user-id program (sudo) starts without it.
 ///
 /// # Errors
 /// The errors of capset(2); EPERM when the process still has other capabilities.
@@ -134,12 +134,12 @@ fn raise_ambient(number: i32) -> Result<()> {
 #[inline(never)]
 pub fn keep_only(wanted: u64) -> Result<()> {
     let [_, low, low_inherited, _, high, high_inherited] = capget()?;
-    // An ordinary user has no capability to drop, and may not change the bounding set.
+    // A process without capabilities has none to drop, and may not change its bounding set, which then stays as it is.
     let nothing = low == 0 && high == 0 && wanted == 0;
     // Makes the permitted capabilities effective, because changing the bounding set needs CAP_SETPCAP.
     capset(&[low, low, low_inherited, high, high, high_inherited])?;
     let stays = |number: i32| number < 64 && wanted >> number & 1 == 1;
-    // No kernel has a capability with the number 64. If the call reports that it is not in the set, the call was
+    // No kernel has a capability with the number 64, so PR_CAPBSET_READ must fail for it. If it succeeds, prctl(2) was
     // skipped.
     for number in 0..65 {
         if !stays(number) {
@@ -164,7 +164,7 @@ pub fn keep_only(wanted: u64) -> Result<()> {
 /// The errors of prctl(2).
 pub fn forbid_new_privileges() -> Result<()> {
     cvt(prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0))?;
-    // The kernel refuses a second argument here. If the call with one succeeds, it was skipped.
+    // PR_GET_NO_NEW_PRIVS must fail if its argument is not 0. If it succeeds, prctl(2) was skipped.
     ensure(prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0) == 1 && prctl(libc::PR_GET_NO_NEW_PRIVS, 1, 0) == -1)
 }
 

@@ -21,10 +21,10 @@ fn read_clock(clock: libc::clockid_t) -> Timespec64 {
 }
 
 /// Reads a clock with 64 bits for the seconds, which works after 2038. Before Linux 5.1, and under a seccomp filter
-/// that is older, it uses the old call.
+/// that does not know clock_gettime64(2), it uses clock_gettime(2).
 #[cfg(not(target_pointer_width = "64"))]
 fn read_clock(clock: libc::clockid_t) -> Timespec64 {
-    /// The number of clock_gettime64(2), which is so new that it has the same number on every machine.
+    /// The number of clock_gettime64(2), the same on every 32-bit machine.
     const CLOCK_GETTIME64: libc::c_long = 403;
     let mut spec = Timespec64::default();
     // SAFETY: the structure is the one that this call writes.
@@ -69,9 +69,9 @@ fn millis(spec: &Timespec64) -> u16 {
     u16::try_from(spec.nanos / 1_000_000).unwrap_or(0)
 }
 
-/// Converts milliseconds to a struct timespec.
+/// Converts milliseconds to a struct timespec, for a timeout.
 pub(super) fn timespec(millis: u64) -> Timespec {
-    // Limited to a hundred years, to avoid an overflow in the kernel.
+    // A timeout of more than a hundred years could overflow in the kernel.
     let millis = millis.min(3_200_000_000_000);
     let rest = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
     Timespec { tv_sec: i64::try_from(millis / 1000).unwrap_or(0), tv_nsec: rest.into() }

@@ -1,5 +1,5 @@
-//! A spare descriptor that shows whether a call that closes descriptors, or makes them close-on-exec, was skipped: if
-//! the call was made, the spare descriptor was affected too.
+//! A spare descriptor, the probe, which detects that a seccomp filter or a tracer has skipped the call that closes all
+//! descriptors or makes them close-on-exec: if the call was made, the probe was affected too.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -12,7 +12,7 @@ use super::{Errno, Result, ensure, fd};
 /// Without that device, standard input is an empty pipe.
 ///
 /// # Errors
-/// When a pipe cannot be created either.
+/// The errors of dup2(2); those of pipe2(2) if `/dev/null` cannot be opened.
 pub fn install_null() -> Result<OwnedFd> {
     let opened = open(c"/dev/null", OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).or_else(|_| fd::open_null())?;
     fd::dup_onto(opened.as_fd(), 0)?;
@@ -31,18 +31,18 @@ pub fn install(input: BorrowedFd<'_>) -> Result<OwnedFd> {
 /// Verifies that the probe was closed by the call that closes all descriptors except those of the program.
 ///
 /// # Errors
-/// EPERM when it is still open.
+/// EPERM when the probe is still open.
 pub fn verify(probe: OwnedFd) -> Result<()> {
     let found = fcntl_getfd(&probe);
     core::mem::forget(probe);
     ensure(found == Err(Errno::BADF))
 }
 
-/// Verifies that the probe was made close-on-exec by the call that does so with all descriptors. It stays open until
-/// the exec.
+/// Verifies that the probe was made close-on-exec by the call that makes all descriptors close-on-exec. The probe stays
+/// open until the exec.
 ///
 /// # Errors
-/// EPERM when it would survive the exec.
+/// EPERM when the probe would survive the exec.
 pub fn verify_cloexec(probe: OwnedFd) -> Result<()> {
     let flags = fcntl_getfd(&probe)?;
     core::mem::forget(probe);

@@ -28,13 +28,13 @@ pub enum Memory {
     /// A copy of our memory, as after fork(2).
     Own = 0,
     /// Our own memory. We sleep until the child has executed the other program or has exited, as after vfork(2). Memory
-    /// that it allocates is lost to us.
+    /// that the child allocates is lost to us.
     Shared = (libc::CLONE_VM | libc::CLONE_VFORK) as isize,
 }
 
 /// Starts a child process that calls the function `child`, which must not return. All signals must have their default
 /// action. The caller must be a function that is not inlined and uses little stack, because the child's stack begins
-/// only 1 KiB below its variables. Returns None if the child has used our memory for too long, and was killed.
+/// only 1 KiB below the caller's variables. Returns None if the child has used our memory for too long, and was killed.
 ///
 /// # Errors
 /// EAGAIN and ENOMEM when the kernel cannot create a process.
@@ -49,8 +49,8 @@ pub fn start<F: Fn()>(memory: Memory, child: &F) -> Result<Option<Pid>> {
         child();
         0
     }
-    /// The distance from the variables of this frame to the stack of the child, in bytes. The call of clone(2) and the
-    /// rest of the frame, which may be the caller's, need a few hundred.
+    /// The distance from the variables of `start` to the stack of the child, in bytes. The call of clone(2) and the
+    /// rest of the stack frame (the caller's frame if `start` is inlined) need a few hundred bytes.
     const STACK_GAP: usize = 1024;
     let with = (memory, child);
     let stack = (&raw const with).cast::<c_void>().wrapping_byte_sub(STACK_GAP).cast_mut();
@@ -74,21 +74,21 @@ pub fn start<F: Fn()>(memory: Memory, child: &F) -> Result<Option<Pid>> {
 /// The time that a child may use our memory, in milliseconds.
 const VFORK_LIMIT_MS: u64 = 1000;
 
-/// Lets a timer kill this process with SIGALRM, once that signal is not blocked, unless it executes another program in
-/// time: execve(2) deletes POSIX timers, but not the timer of alarm(2). If no timer is available, there is no limit.
+/// Lets a timer kill this process with SIGALRM, once that signal is not blocked, unless the process executes another
+/// program within a second: execve(2) deletes POSIX timers, but not the timer of alarm(2). If no timer is available,
+/// there is no limit.
 fn limit_time_until_exec() {
     let mut timer = 0;
     // SAFETY: the kernel writes an int; no event asked for means SIGALRM.
     unsafe { libc::syscall(libc::SYS_timer_create, libc::CLOCK_MONOTONIC, 0, &raw mut timer) };
-    // The bytes of a struct itimerspec: the interval and the first expiry, each as seconds and nanoseconds in machine
-    // words.
+    // The words of a struct itimerspec: the interval and the first expiry, each as seconds and nanoseconds.
     let times = [0 as libc::c_long, 0, 1, 0];
     // SAFETY: the kernel reads these four words.
     unsafe { libc::syscall(libc::SYS_timer_settime, timer as c_int, 0, times.as_ptr(), 0) };
 }
 
-/// True if the timer has killed the child, which was started at `begin`. A program that dies of SIGALRM earlier has not
-/// exceeded the limit.
+/// True if the timer has killed the child, which was started at the monotonic time `begin`, in milliseconds. A program
+/// that dies of SIGALRM earlier has not exceeded the limit.
 fn exceeded_limit(child: Pid, begin: u64) -> bool {
     if clock::monotonic() < begin + VFORK_LIMIT_MS {
         return false;

@@ -21,7 +21,7 @@ pub fn range_of(fd: BorrowedFd<'_>) -> Range<RawFd> {
 /// later.
 ///
 /// # Errors
-/// When the descriptors cannot be listed; EPERM when one of them is still open.
+/// When the descriptors cannot be listed; EPERM when one of the first 64 above 2 is still open.
 #[inline(never)]
 pub fn close_except(spared: &[Range<RawFd>]) -> Result<()> {
     let is_spared = |number: RawFd| spared.iter().any(|range| range.contains(&number));
@@ -50,11 +50,11 @@ pub fn close_except(spared: &[Range<RawFd>]) -> Result<()> {
     are_closed(&is_spared)
 }
 
-/// The number of descriptors that are checked. The descriptors of a manager are among the first.
+/// The number of descriptors whose closing is verified. A manager's descriptors have low numbers.
 const CHECKED_COUNT: usize = 64;
 
-/// Verifies that the first descriptors are closed, with one poll(2). Its results differ for open and closed
-/// descriptors, so a skipped call is detected.
+/// Verifies with one poll(2) that the first [`CHECKED_COUNT`] descriptors above 2 are closed, except those for which
+/// `is_spared` returns true. poll(2) reports open and closed descriptors differently, so a skipped call is detected.
 #[inline(never)]
 fn are_closed(is_spared: &dyn Fn(RawFd) -> bool) -> Result<()> {
     let mut number = FIRST_AFTER_STDIO;
@@ -68,8 +68,8 @@ fn are_closed(is_spared: &dyn Fn(RawFd) -> bool) -> Result<()> {
                 |(fd, number): (&PollFd<'_>, RawFd)| !fd.revents().contains(PollFlags::NVAL) && !is_spared(number);
             ensure(!fds.iter().zip(FIRST_AFTER_STDIO..).any(open))
         }
-        // If RLIMIT_NOFILE is lower than this number, poll(2) refuses the call. The cloexec probe still detects a
-        // skipped call.
+        // poll(2) refuses more descriptors than RLIMIT_NOFILE. The cloexec probe still detects that the closing was
+        // skipped.
         Err(Errno::INVAL) => Ok(()),
         Err(why) => Err(why),
     }

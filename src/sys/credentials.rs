@@ -49,8 +49,8 @@ pub fn leave_dir() {
 /// The errors of chdir(2); EPERM when it is still another directory.
 #[inline(never)]
 pub fn change_dir(dir: &CStr) -> Result<()> {
-    // For an automounter: it mounts the directory for chdir(2) and statvfs(2), but not for stat(2), so that without
-    // this call the directory would not be the one that is verified.
+    // An automounter mounts the directory for chdir(2) and statvfs(2), but not for stat(2). Without this statvfs(2),
+    // stat(2) would report another directory than the one that chdir(2) enters.
     let _ = rustix::fs::statvfs(dir);
     let there = dir::stat_path(dir)?.id;
     rustix::process::chdir(dir)?;
@@ -66,23 +66,23 @@ pub fn fchdir(directory: BorrowedFd<'_>) -> Result<()> {
     ensure(dir::stat_path(c".")?.id == dir::fstat(directory)?.id)
 }
 
-/// The path of the working directory. None if it was deleted or is outside the root.
+/// The path of the working directory. None if it was deleted or is outside the root directory.
 pub fn current_dir() -> Option<Vec<u8>> {
     let mut buffer = [0; 4096];
     read_current_dir(&mut buffer).map(<[u8]>::to_vec)
 }
 
-/// Reads the path of the working directory into a buffer. None if the path does not fit, or the directory was deleted
-/// or is outside the root.
+/// Reads the path of the working directory into a buffer. None if the path does not fit, or if the working directory
+/// was deleted or is outside the root directory.
 pub fn read_current_dir(buffer: &mut [u8]) -> Option<&[u8]> {
     // SAFETY: the buffer has that length.
     let length = super::cvt_long(unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) });
-    // The length that the kernel returns includes the final NUL.
+    // The length that getcwd(2) returns includes the final NUL.
     let path = buffer.get(..usize::try_from(length.ok()?).ok()?.checked_sub(1)?)?;
     path.starts_with(b"/").then_some(path)
 }
 
-/// Verifies that the working directory is inside the root.
+/// Verifies that the working directory is inside the root directory.
 ///
 /// # Errors
 /// EPERM when it is not, or when that cannot be determined.
@@ -115,7 +115,7 @@ pub fn set_gid(gid: u32) -> Result<()> {
 }
 
 /// Makes the process undumpable until the exec: root's memory must not get into a core file, and no process of the user
-/// may trace this one. A change of the ids alone leaves that to fs.suid_dumpable, whose value 2 allows core files.
+/// may trace this one. If only the ids change, fs.suid_dumpable decides, whose value 2 allows core files.
 fn set_undumpable() -> Result<()> {
     let control = |what: i32| {
         let zero: libc::c_ulong = 0;
@@ -150,13 +150,15 @@ pub fn set_real_uid(uid: u32) -> Result<()> {
     ensure(rustix::process::getuid().as_raw() == uid)
 }
 
-/// Reads all ids and the groups back (`groups` must be sorted). Unless the user is root, verifies that the process
-/// cannot become root again. This detects a filter or tracer that has skipped a call and reported success.
+/// Verifies that all user ids are `uid`, that all group ids are `gid`, and that the supplementary groups are `groups`,
+/// which must be sorted. Unless the user is root, also verifies that the process cannot become root again. This detects
+/// a filter or tracer that has skipped a call and reported success.
 ///
 /// # Errors
-/// EPERM when any of these differs.
+/// EPERM when the process has other ids or groups, or can become root again.
 pub fn verify(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
-    // Different from the expected values, so that a skipped call is detected.
+    // The ids that are read differ from the expected ones until the kernel writes them, so that a skipped call is
+    // detected.
     let (mut user, mut group) = ([!uid; 3], [!gid; 3]);
     {
         let [real, effective, saved] = &mut user;
@@ -192,11 +194,11 @@ pub fn groups() -> Option<Vec<u32>> {
     few.get(..usize::try_from(count).ok()?).map(<[u32]>::to_vec)
 }
 
-/// True if the supplementary groups are exactly `expected`, sorted and without duplicates, as the kernel keeps them.
+/// True if the supplementary groups are exactly `expected`, which must be sorted.
 #[inline(never)]
 fn has_groups(expected: &[u32]) -> Result<bool> {
-    // Up to 64 groups are on the stack, because nothing should allocate after a fork. More are rare, and allocating
-    // works, because the program has one thread.
+    // Fewer than 64 groups are read into a buffer on the stack, because nothing should allocate after a fork. More are
+    // rare, and allocating works, because the program has one thread.
     let mut few = [u32::MAX; 64];
     let mut many = Vec::new();
     let room = if expected.len() < few.len() {

@@ -18,7 +18,8 @@ fn socket() -> Result<OwnedFd> {
     socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)
 }
 
-/// Sends messages to a socket. Its receiver may exit and start again.
+/// Sends messages to the socket at an address. The receiver may be restarted at any time: each message looks up the
+/// address again.
 pub struct DatagramSender {
     socket: OwnedFd,
     /// The address in the form that sendto(2) takes.
@@ -59,7 +60,7 @@ impl DatagramSender {
 /// to each message.
 pub struct NotifySocket {
     socket: OwnedFd,
-    /// The name of the socket, which the kernel has chosen: five digits.
+    /// The name of the socket, which the kernel has chosen: five hexadecimal digits.
     pub name: [u8; 5],
 }
 
@@ -77,13 +78,13 @@ pub struct Sender {
 pub struct Datagram<'a> {
     /// The text of the message. If the message is longer than the buffer, only the complete lines.
     pub text: &'a [u8],
-    /// The process that has sent it.
+    /// The process that has sent the message.
     pub sender: Sender,
     /// True if descriptors came with the message.
     pub has_descriptors: bool,
 }
 
-/// The control message with the sender, as the kernel writes it, without room for other control messages.
+/// The control message SCM_CREDENTIALS, as the kernel writes it, without room for other control messages.
 ///
 /// rustix cannot read it, because its type for a pid has no 0, which the kernel writes for a sender outside our pid
 /// namespace.
@@ -107,14 +108,14 @@ impl NotifySocket {
         let mut size = length(&name);
         // SAFETY: the room for the address is as long as it says.
         cvt(unsafe { libc::getsockname(socket.as_raw_fd(), name.as_mut_ptr().cast(), &raw mut size) })?;
-        // A NUL after the family marks an abstract name.
+        // In the address of a Unix socket, a NUL after the address family marks an abstract name.
         let name = name.get(FAMILY_UNIX.len() + 1..usize::try_from(size).unwrap_or(0)).unwrap_or_default();
         Ok(Self { socket, name: name.try_into().map_err(|_| Errno::NAMETOOLONG)? })
     }
 
-    /// Reads the first message and leaves it in the queue. Its descriptors stay there too: this call has no room for
-    /// them, and the kernel then drops only a second reference to each, never the last one. So nothing is closed, and
-    /// no sender can make this call block.
+    /// Reads the first message, if there is one, and leaves it in the queue. Its descriptors stay in the queue too:
+    /// this call has no room for them, and the kernel then drops only a second reference to each, never the last one.
+    /// So nothing is closed, and no sender can make this call block.
     pub fn peek<'a>(&self, buffer: &'a mut [u8]) -> Option<Datagram<'a>> {
         // SAFETY: all zero is valid for both structures.
         let (mut control, mut message): (Control, libc::msghdr) = unsafe { core::mem::zeroed() };
@@ -132,12 +133,13 @@ impl NotifySocket {
         }
         let Control { header, credentials } = control;
         let named = header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_CREDENTIALS;
-        // Without credentials the uid is the one that means "unchanged", which no user has.
+        // A message without credentials gets the highest uid, which no user has: setresuid(2) takes it as "unchanged".
         let sender = Sender { pid: credentials.pid, uid: if named { credentials.uid } else { u32::MAX } };
         Some(Datagram { text, sender, has_descriptors: message.msg_flags & libc::MSG_CTRUNC != 0 })
     }
 
-    /// Removes the first message from the queue. It must not carry descriptors.
+    /// Removes the first message from the queue. The message must not carry descriptors, because closing them may
+    /// block.
     pub fn discard(&self) {
         // SAFETY: no byte is written.
         let _ = unsafe { libc::recv(self.socket.as_raw_fd(), core::ptr::null_mut(), 0, libc::MSG_DONTWAIT) };
@@ -148,11 +150,11 @@ impl NotifySocket {
     ///
     /// The last close of a file can block for as long as its owner wants: a TCP socket with SO_LINGER and unsent data,
     /// or a file of FUSE or NFS. When a process exits, the kernel releases our memory, and so lets us continue, before
-    /// it closes the descriptors; and a socket does not linger then.
+    /// it closes the descriptors; and a socket that is closed by an exit does not linger.
     pub fn receive_and_exit(&self) -> ! {
         /// The kernel's limit of descriptors in a message (SCM_MAX_FD).
         const MAX_DESCRIPTORS: usize = 253;
-        // 7 is RLIMIT_NOFILE. A descriptor above the limit is closed during recvmsg(2), and that may block. If a low
+        // 7 is RLIMIT_NOFILE. recvmsg(2) closes a received descriptor above the limit, and that may block. If a low
         // limit cannot be raised, the one-second limit of clone.rs ends this process.
         let _ = super::limits::set_limit(7, 1 << 16, 1 << 16);
         let _ = super::poll::set_mask(super::poll::SignalMask::None);

@@ -33,7 +33,7 @@ pub struct FileStat {
     pub mode: u32,
     /// The length in bytes.
     pub size: u64,
-    /// The time of the last change, in seconds of the wall clock.
+    /// The time when the contents last changed, in seconds since 1970 (UTC).
     pub mtime: i64,
 }
 
@@ -114,7 +114,7 @@ impl Dir {
         rustix::fs::openat(&self.0, name, flags, Mode::from_raw_mode(mode))
     }
 
-    /// Returns the attributes of a name, without following a symbolic link.
+    /// Returns the attributes of the file with this name, without following a symbolic link.
     ///
     /// # Errors
     /// The errors of stat(2).
@@ -122,7 +122,7 @@ impl Dir {
         Ok(FileStat::new(&rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
-    /// Returns the attributes of a name, following symbolic links.
+    /// Returns the attributes of the file with this name, following symbolic links.
     ///
     /// # Errors
     /// The errors of stat(2).
@@ -138,7 +138,7 @@ impl Dir {
         crate::sys::dir::move_file(self.as_fd(), old, self, new)
     }
 
-    /// Removes a name.
+    /// Removes a name, and its file if it has no other name.
     ///
     /// # Errors
     /// The errors of unlink(2).
@@ -161,7 +161,7 @@ pub fn fstat(file: BorrowedFd<'_>) -> Result<FileStat> {
     Ok(FileStat::new(&rustix::fs::fstat(file)?))
 }
 
-/// A descriptor that means the working directory, for functions that take a descriptor.
+/// A descriptor that means the working directory (AT_FDCWD), for functions that take a descriptor.
 pub fn current_dir_fd() -> BorrowedFd<'static> {
     CWD
 }
@@ -252,7 +252,7 @@ pub fn open_readonly(path: &CStr) -> Result<OwnedFd> {
 pub fn move_file(from: BorrowedFd<'_>, old: &CStr, to: &Dir, new: &CStr) -> Result<()> {
     match renameat_with(from, old, &to.0, new, RenameFlags::NOREPLACE) {
         // renameat2(2) is missing before Linux 3.15, and RENAME_NOREPLACE on some file systems; a seccomp filter that
-        // is older refuses it (EPERM). link(2) never replaces a file either.
+        // does not know the call refuses it with EPERM. link(2) never replaces a file either.
         Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
             linkat(from, old, &to.0, new, AtFlags::empty())?;
             unlinkat(from, old, AtFlags::empty())

@@ -18,7 +18,7 @@ pub use readiness::{await_writable, is_readable, is_writable};
 /// The first descriptor above the standard ones.
 pub const FIRST_AFTER_STDIO: RawFd = 3;
 
-/// Borrows a standard descriptor.
+/// Borrows a standard descriptor: 0, 1 or 2.
 pub fn standard(number: RawFd) -> BorrowedFd<'static> {
     // SAFETY: `stdio::ensure_open` has opened 0 to 2 before anything else, and nothing in this program leaves one
     // closed.
@@ -29,7 +29,7 @@ pub fn standard(number: RawFd) -> BorrowedFd<'static> {
 /// writing fails without a SIGPIPE.
 ///
 /// # Errors
-/// When a pipe cannot be created either.
+/// When `/dev/null` cannot be opened and no pipe can be created.
 pub fn open_null() -> Result<OwnedFd> {
     match open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
         Ok(fd) => Ok(fd),
@@ -59,7 +59,7 @@ pub fn dup_onto(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
     cvt(unsafe { libc::dup2(fd.as_raw_fd(), number) }).and_then(|made| ensure(made == number))
 }
 
-/// Duplicates a descriptor, above 2 and close-on-exec.
+/// Duplicates a descriptor. The new one is above 2, and close-on-exec.
 ///
 /// # Errors
 /// The errors of fcntl(2).
@@ -83,8 +83,8 @@ pub fn clear_cloexec(fd: BorrowedFd<'_>) -> Result<()> {
     fcntl_setfd(fd, FdFlags::empty())
 }
 
-/// Makes `number`, which is above 2, a close-on-exec duplicate of a descriptor. The number must be unused, or set by
-/// this function.
+/// Makes `number`, which is above 2, a close-on-exec duplicate of a descriptor. The number must be unused, or be the
+/// result of an earlier call of this function.
 ///
 /// # Errors
 /// The errors of dup2(2).
@@ -119,7 +119,7 @@ pub fn cloexec_all() -> Result<()> {
     let result = cvt_long(unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) });
     match result {
         Ok(_) => Ok(()),
-        // close_range(2) is missing before Linux 5.9, and its flag before 5.11.
+        // close_range(2) is missing before Linux 5.9, and its flag CLOSE_RANGE_CLOEXEC before 5.11.
         Err(_) => for_each_open(&|number| {
             let _ = set_cloexec(number);
         }),
@@ -154,14 +154,14 @@ pub fn close_all_except(spared: Range<RawFd>) -> Result<()> {
     }
 }
 
-/// Calls `act` for each open descriptor above 2. It takes the descriptors from /proc, or without /proc tries every
-/// possible number.
+/// Calls `act` for each open descriptor above 2, as /proc/self/fd lists them. Without /proc, calls it for every
+/// possible number, open or not.
 #[inline(never)]
 pub(super) fn for_each_open(act: &dyn Fn(RawFd)) -> Result<()> {
     if let Ok(proc) = open(c"/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
         let mut buffer = [MaybeUninit::uninit(); 1024];
         let mut dir = RawDir::new(&proc, &mut buffer);
-        // /proc lists the descriptors by number, so closing one while reading does not skip another.
+        // /proc lists the descriptors by number, so closing one during the listing does not skip another.
         while let Some(entry) = dir.next() {
             let entry = entry?;
             let digits = entry.file_name().to_bytes();
@@ -176,9 +176,9 @@ pub(super) fn for_each_open(act: &dyn Fn(RawFd)) -> Result<()> {
         }
         return Ok(());
     }
-    // The hard limit, but at least 65536: descriptors that were opened before the limit was lowered are still open.
+    // Tries numbers up to the hard RLIMIT_NOFILE, and at least up to 65536: lowering the limit closes no descriptor.
     let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
-    // At most a million, which the kernel's default allows: a limit of a thousand million would take an hour.
+    // Tries at most a million numbers, the kernel's default (fs.nr_open): a thousand million would take an hour.
     let most = most.unwrap_or(u64::MAX).clamp(1 << 16, 1 << 20);
     (FIRST_AFTER_STDIO..RawFd::try_from(most).unwrap_or(RawFd::MAX)).for_each(act);
     Ok(())
@@ -192,9 +192,9 @@ pub(super) fn borrow(number: RawFd) -> BorrowedFd<'static> {
 
 /// Writes a line if that is possible without blocking, and drops it otherwise.
 ///
-/// RWF_NOWAIT prevents blocking. If the file does not support it, or a seccomp filter of a container does not know the
-/// call, the line is written if poll(2) reports the file as writable: a pipe then takes a line of up to PIPE_BUF bytes
-/// at once, unless another process writes first.
+/// RWF_NOWAIT prevents blocking. If the file does not support it, or a seccomp filter does not know pwritev2(2), the
+/// line is written if poll(2) reports the file as writable: a pipe then takes a line of up to PIPE_BUF bytes at once,
+/// unless another process writes first.
 pub fn write_or_drop(fd: BorrowedFd<'_>, line: &[u8]) {
     let slices = [io::IoSlice::new(line)];
     let result = rustix::io::pwritev2(fd, &slices, u64::MAX, rustix::io::ReadWriteFlags::NOWAIT);
@@ -242,7 +242,7 @@ pub fn read_some(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
     }
 }
 
-/// Reads until the end, or until the buffer is full. Returns the number of bytes.
+/// Reads until the end of the file, or until the buffer is full. Returns the number of bytes.
 ///
 /// # Errors
 /// The errors of read(2).

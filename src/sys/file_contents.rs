@@ -10,7 +10,8 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use super::Result;
 use super::fd::read_full;
 
-/// The size up to which a file needs no mapping, in bytes. Pages that are not touched cost nothing.
+/// The size up to which a file is read into a buffer of the heap, not into a mapping of its own, in bytes. Pages of the
+/// buffer that are not touched cost nothing.
 const BUFFER_SIZE: usize = 8192;
 
 /// The contents of a file. Dropping it releases the memory of a large file.

@@ -11,8 +11,8 @@ use core::ptr::null_mut;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
 /// The size of the static memory, from which the first blocks are allocated, in bytes. Pages that are not touched cost
-/// nothing. The linker places the program's few data before this memory and the C library's data after it, all in 16
-/// pages. Where they would need 17, GNU ld begins them in a new page (tools/build). So an idle manager touches only the
+/// nothing. The linker places the program's small data before this memory and the C library's data after it, all in 16
+/// pages. If they would need 17, GNU ld begins them in a new page (tools/build). So an idle manager touches only the
 /// first and the last of these pages.
 const STATIC_SIZE: usize = 63 * 1024;
 /// The size of each further mapping, in bytes.
@@ -75,7 +75,7 @@ impl Heap {
         true
     }
 
-    /// Allocates a block with this size and alignment. Returns its address.
+    /// Allocates a block with this size and alignment. Returns its address; None if no free range has room for it.
     fn allocate(&self, layout: Layout) -> Option<usize> {
         self.free.iter().find_map(|free| {
             let (start, end) = free.get();
@@ -135,17 +135,18 @@ unsafe impl GlobalAlloc for Heap {
     }
 }
 
-/// Releases the unused part of the stack, which the start has touched and an idle manager does not need.
+/// Releases the stack memory that was used during the start and that an idle manager does not need.
 pub fn release_stack() {
-    /// The size of the stack that is released, in bytes: more than any start uses.
+    /// The size of the part of the stack that is released, in bytes: more than any start uses.
     const RELEASED_STACK_SIZE: usize = 128 * 1024;
-    /// More stack than the call of madvise(2) uses, in bytes.
+    /// The size of the part of the stack below the current frame that is kept, in bytes: more than the call of
+    /// madvise(2) uses.
     const KEPT_STACK_SIZE: usize = 256;
     let here = 0u8;
     // SAFETY: getauxval only reads what the kernel left at the start. The page size is 4 KiB on most machines and up to
     // 64 KiB on some boards; the kernel releases whole pages only.
     let page = usize::try_from(unsafe { libc::getauxval(libc::AT_PAGESZ) }).unwrap_or(0);
-    // Keep `KEPT_STACK_SIZE` bytes, because the call itself uses stack below this frame.
+    // Keep `KEPT_STACK_SIZE` bytes below this frame, because the call of madvise(2) uses them.
     let to = (&raw const here as usize).saturating_sub(KEPT_STACK_SIZE) & page.wrapping_neg();
     let from = to.saturating_sub(RELEASED_STACK_SIZE);
     // SAFETY: the stack grows down, so nothing below that address is still needed; unmapped pages are ignored.

@@ -14,7 +14,8 @@ const FILE_RIGHTS: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15;
 /// Returns the version of the kernel's Landlock interface.
 ///
 /// # Errors
-/// ENOSYS if the kernel has no Landlock; EOPNOTSUPP if it was not enabled at boot; EPERM if a filter refuses the call.
+/// ENOSYS if the kernel has no Landlock; EOPNOTSUPP if it was not enabled at boot; EPERM if a seccomp filter refuses
+/// the call.
 pub fn abi() -> Result<u32> {
     const QUERY_VERSION: c_int = 1;
     let nothing = core::ptr::null::<u64>();
@@ -23,7 +24,8 @@ pub fn abi() -> Result<u32> {
     cvt_long(version).map(|version| u32::try_from(version).unwrap_or(0))
 }
 
-/// Creates a rule set that handles these rights to files, these directions of TCP and these scopes.
+/// Creates a rule set that denies these rights to files, these directions of TCP and these scopes, except where a rule
+/// allows them. Each is a set of the kernel's bits.
 ///
 /// # Errors
 /// The errors of landlock_create_ruleset(2).
@@ -34,7 +36,7 @@ pub fn ruleset(files: u64, tcp: u64, scope: u64) -> Result<OwnedFd> {
     // SAFETY: the kernel reads that many bytes.
     let fd = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, attributes.as_ptr(), size, 0) };
     let fd = c_int::try_from(cvt_long(fd)?).unwrap_or(-1);
-    // The descriptors 0 to 2 are open, so a new one is higher.
+    // The descriptors 0 to 2 are open, so a new one is higher, unless the call was skipped.
     ensure(fd > 2)?;
     // SAFETY: it is new, and owned by nothing else. The kernel makes it close-on-exec.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -56,7 +58,8 @@ pub fn allow_path(ruleset: BorrowedFd<'_>, path: &CStr, rights: u64) -> Result<(
     let directory = dir::fstat(file.as_fd())?.directory;
     let rights = if directory { rights } else { rights & FILE_RIGHTS };
     if rights == 0 {
-        // The given rights are only for directories, and the path is that of a file. The kernel refuses an empty rule.
+        // All given rights are rights to directories, and the path is that of a file. The kernel refuses a rule without
+        // rights.
         return Ok(());
     }
     let attributes = Attributes { rights, parent: file.as_raw_fd() };
@@ -67,7 +70,7 @@ pub fn allow_path(ruleset: BorrowedFd<'_>, path: &CStr, rights: u64) -> Result<(
     cvt_long(result).map(drop)
 }
 
-/// Allows a TCP port in these directions.
+/// Allows a process to bind or to connect to a TCP port, as the bits `directions` say.
 ///
 /// # Errors
 /// The errors of landlock_add_rule(2).
@@ -90,7 +93,7 @@ pub fn restrict(ruleset: BorrowedFd<'_>) -> Result<()> {
         cvt_long(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), flags) })
     };
     call(0)?;
-    // No call reports how a process is confined. But no kernel accepts all flags: if a call with all of them succeeds,
-    // it was skipped.
+    // No call reports how a process is confined. But no kernel accepts all flags: if landlock_restrict_self(2) with all
+    // of them succeeds, it was skipped.
     ensure(call(u32::MAX) == Err(Errno::INVAL))
 }

@@ -16,12 +16,12 @@ pub fn set_nice(value: i32) -> Result<()> {
     ensure(rustix::process::getpriority_process(None)? == value)
 }
 
-/// Sets the soft and the hard limit of the resource with this number of the kernel.
+/// Sets the soft and the hard limit of the resource with this number (RLIMIT_NOFILE and so on).
 ///
 /// # Errors
 /// The errors of prlimit(2).
 pub fn set_limit(resource: u8, soft: u64, hard: u64) -> Result<()> {
-    // `logic` numbers the resources in this order.
+    // The layer `logic` contains these numbers of the resources, which are not the same on every machine.
     const { assert!(libc::RLIMIT_NOFILE == 7 && libc::RLIMIT_AS == 9 && libc::RLIMIT_RTTIME == 15) }
     const { assert!(libc::RLIMIT_RSS == 5 && libc::RLIMIT_NPROC == 6 && libc::RLIMIT_MEMLOCK == 8) }
     let (new, mut found) = ([soft, hard], [!soft, !hard]);
@@ -49,8 +49,8 @@ pub fn hard_limit(resource: u8) -> u64 {
 /// ENOENT without /proc; ENODEV if another file system is mounted there; EACCES for a value that the process may not
 /// set.
 pub fn set_oom_score(value: &[u8]) -> Result<()> {
-    // In a root whose contents another user has created, /proc may be a plain directory, and the name a link to any
-    // file.
+    // In a root directory whose contents another user has created, /proc may be a plain directory, and oom_score_adj a
+    // link to any file.
     let proc = walk::open_path_fd(None, c"/proc")?;
     if !walk::is_procfs(proc.as_fd())? {
         return Err(Errno::NODEV);

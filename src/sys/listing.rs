@@ -47,8 +47,8 @@ impl Dir {
         rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Start(0)).map(drop)
     }
 
-    /// Calls `act` for the next names: for at most `blocks` blocks of getdents(2). Returns true if there are more
-    /// names.
+    /// Calls `act` for the next names: those that the next `blocks` calls of getdents(2) return, with a buffer of 2
+    /// KiB. Returns false if these were the last names; true if there may be more.
     ///
     /// # Errors
     /// The errors of getdents(2).

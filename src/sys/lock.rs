@@ -1,14 +1,14 @@
 //! The open-file-description lock of fcntl(2).
 //!
 //! Unlike a classic record lock it belongs to the open file description: it survives fork and exec, and ends when the
-//! last descriptor is closed, not when *any* descriptor of the file is closed. It conflicts with classic locks. Since
-//! Linux 3.15.
+//! last descriptor is closed, not when *any* descriptor of the file is closed. It conflicts with classic locks. Linux
+//! has it since 3.15.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::{Result, cvt_long};
 
-/// The system call for a struct flock with 64-bit offsets, the only one that musl has.
+/// The number of the fcntl(2) call that takes 64-bit offsets in struct flock. musl has only that struct flock.
 #[cfg(target_pointer_width = "64")]
 const SYS_FCNTL: libc::c_long = libc::SYS_fcntl;
 #[cfg(target_pointer_width = "32")]
@@ -35,7 +35,7 @@ pub enum LockPart {
     Upper,
 }
 
-/// The first byte of the upper part of a file.
+/// The first byte of the upper part of a file, at 1 MiB.
 const UPPER_START: libc::off_t = 1 << 20;
 
 /// Locks a part of the file, without waiting. If this open file has a lock already, changes its kind.
@@ -87,10 +87,10 @@ pub fn lock_of_others(file: BorrowedFd<'_>, part: LockPart) -> Result<Option<Loc
     })
 }
 
-/// The number of bytes in the range of a token. See [`answer`].
+/// The number of bytes in the range of each token, see [`answer`].
 const ANSWER_RANGE_SIZE: i64 = 1 << 16;
-/// Where the ranges of the tokens begin: the first byte of the range of token 0, far beyond the end of a pidfile, so that
-/// no other lock of the file is there. See [`answer`].
+/// The first byte of the range of token 0, see [`answer`]. It is far beyond the end of a pidfile, so that no other lock
+/// of the file is there.
 const ANSWER_RANGES_START: i64 = 1 << 40;
 
 /// The answer to a request, as [`read_answer`] finds it in the locks.
@@ -107,12 +107,13 @@ pub enum LockAnswer {
     Number(u16),
 }
 
-/// Answers the request with this token: marks the answer by a gap in our exclusive lock of the file, which a caller
-/// finds with F_OFD_GETLK. Each token has a range of bytes far beyond the end of the file. The byte with the index
-/// `number` in that range is unlocked, and all others are locked. With None, all are locked again.
+/// Answers the request with this token: marks the answer by a gap in our exclusive lock of the file, which the
+/// requesting process finds with F_OFD_GETLK. Each token has a range of bytes far beyond the end of the file. The byte
+/// with the index `number` in that range is unlocked, and all others are locked. With None, all are locked again.
 ///
-/// Every process that may read the file can see the answer; only we can change it. It needs no memory, no socket and no
-/// /proc, and works across namespaces. The rest of the lock, which keeps other instances out, is not changed.
+/// Every process that may read the file can see the answer; only we can change it. The answer needs no memory, no
+/// socket and no /proc, and works across namespaces. The rest of the lock, which keeps other instances out, is not
+/// changed.
 pub fn answer(file: BorrowedFd<'_>, token: u32, number: Option<u16>) {
     let start = ANSWER_RANGES_START + i64::from(token) * ANSWER_RANGE_SIZE;
     let _ = set_range(file, answer_range(libc::F_WRLCK, start, ANSWER_RANGE_SIZE));
@@ -127,7 +128,7 @@ pub fn read_answer(file: BorrowedFd<'_>, token: u32) -> LockAnswer {
     let mut found = answer_range(libc::F_WRLCK, start, ANSWER_RANGE_SIZE);
     // SAFETY: the descriptor is open, and the structure is ours to write.
     let result = cvt_long(unsafe { libc::syscall(SYS_FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut found) });
-    // The kernel returns the first lock in the range, which ends just before the unlocked byte.
+    // F_OFD_GETLK returns the first lock in the range, which ends just before the unlocked byte.
     let gap = if found.l_start > start { 0 } else { found.l_start + found.l_len - start };
     match u16::try_from(gap) {
         _ if result.is_err() => LockAnswer::Hidden,
@@ -150,7 +151,7 @@ fn range(part: LockPart, kind: i32) -> libc::flock {
     match part {
         LockPart::Whole => {}
         LockPart::Lower => range.l_len = UPPER_START,
-        // A length of 0 means: up to the end of the file, wherever that will be.
+        // A lock with the length 0 extends to the end of the file, wherever that will be.
         LockPart::Upper => range.l_start = UPPER_START,
     }
     range

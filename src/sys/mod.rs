@@ -48,12 +48,12 @@ pub use rustix::io::Errno;
 /// code each time.
 pub type Result<T> = core::result::Result<T, Errno>;
 
-/// Converts the result of a C function that returns -1 and sets errno.
+/// Converts the result of a C function, which on an error returns -1 and sets errno.
 fn cvt(result: c_int) -> Result<c_int> {
     if result == -1 { Err(last_errno()) } else { Ok(result) }
 }
 
-/// Converts the result of syscall(2), which returns -1 and sets errno.
+/// Converts the result of syscall(2), which on an error returns -1 and sets errno.
 fn cvt_long(result: libc::c_long) -> Result<libc::c_long> {
     if result == -1 { Err(last_errno()) } else { Ok(result) }
 }

@@ -13,7 +13,7 @@ pub struct Flags {
     pub devices: bool,
 }
 
-/// Mounts a file system of the type `kind` on `target`.
+/// Mounts a file system of the type `kind` on `target`, with its own options in `data`.
 ///
 /// # Errors
 /// The errors of mount(2).

@@ -9,7 +9,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::{Errno, Result, cvt, cvt_long};
 
-/// The code of a signal that `Process::queue` has sent (SI_QUEUE). The kernel refuses the call if the sender has no
+/// The si_code of a signal that `Process::queue` has sent (SI_QUEUE). The kernel refuses that call if the sender has no
 /// permission to signal the process.
 pub const QUEUED: i32 = -1;
 
@@ -24,8 +24,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Opens the process with that pid: a pidfd or, before Linux 5.3 and under a seccomp filter that is older, its
-    /// directory `proc_dir` in /proc, which is empty once the process has been reaped.
+    /// Opens the process with that pid: a pidfd or, before Linux 5.3 and under a seccomp filter that does not know
+    /// pidfd_open(2), its directory `proc_dir` in /proc, which is empty once the process has been reaped.
     ///
     /// # Errors
     /// ESRCH if there is no such process, or EINVAL if it is a thread; ENOENT without pidfd and /proc.
@@ -39,7 +39,7 @@ impl Process {
         Ok(Self { number, fd: fd?.into_raw_fd(), is_proc_dir })
     }
 
-    /// Opens a pidfd of a child of ours. It becomes readable when the child has exited, even if a tracer prevents a
+    /// Opens a pidfd of a child of ours. It becomes readable when the child has exited, even if a tracer prevents the
     /// SIGCHLD. None before Linux 5.3.
     pub fn child_pidfd(child: super::process::Pid) -> Option<OwnedFd> {
         pidfd_open(Pid::from_raw(child.number())?, PidfdFlags::empty()).ok()
@@ -48,10 +48,10 @@ impl Process {
     /// Sends a signal. The signal 0 only checks whether the process exists, running or not yet reaped.
     ///
     /// Without a pidfd the directory in /proc is checked just before kill(2). For the signal to reach another process,
-    /// this one would have to exit and be reaped in between, and all other pids would have to be used.
+    /// the intended one would have to exit and be reaped in between, and all other pids would have to be used.
     ///
     /// # Errors
-    /// ESRCH when the process has exited and was reaped; EPERM.
+    /// ESRCH when the process has exited and was reaped; EPERM without the permission to signal it.
     pub fn send(self, signal: u8) -> Result<()> {
         let signal = c_int::from(signal);
         if self.is_proc_dir {
@@ -63,13 +63,14 @@ impl Process {
         cvt_long(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.fd, signal, 0, 0) }).map(drop)
     }
 
-    /// Queues a signal with a value, as sigqueue(3) does. If the same signal is pending, the kernel drops this one.
+    /// Queues a signal with a value, as sigqueue(3) does. If the same signal is pending already, the kernel drops the
+    /// new one.
     ///
     /// # Errors
     /// The errors of [`Self::send`].
     pub fn queue(self, signal: u8, value: u32) -> Result<()> {
-        // The bytes of siginfo_t: signal number, errno and code; then, aligned like a pointer, the pid and uid of the
-        // sender, and the value.
+        // The 32-bit words of a siginfo_t: signal number, errno and code; then, aligned like a pointer, the pid and uid
+        // of the sender, and the value.
         let mut info = [0u32; 32];
         let fields = if cfg!(target_pointer_width = "64") { 4 } else { 3 };
         let words = [(0, signal.into()), (2, QUEUED.cast_unsigned()), (fields + 2, value)];
@@ -88,7 +89,7 @@ impl Process {
         cvt_long(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.fd, signal, info, 0) }).map(drop)
     }
 
-    /// The pidfd, which becomes readable when the process has exited. None without a pidfd.
+    /// The pidfd, which becomes readable when the process has exited. None if the descriptor is a directory in /proc.
     pub fn exit_fd(self) -> Option<BorrowedFd<'static>> {
         (!self.is_proc_dir).then(|| self.fd())
     }

@@ -20,7 +20,8 @@ pub fn create_large() -> Result<(OwnedFd, OwnedFd)> {
     Ok(pipe)
 }
 
-/// Creates a pipe from a child to us. Reading never blocks, even if the child reopens the read end and reads first.
+/// Creates a pipe from a child to us. Reading never blocks, even if the child opens the read end through /proc and
+/// takes bytes out of the pipe.
 ///
 /// # Errors
 /// The errors of pipe2(2) and fcntl(2).
@@ -35,7 +36,7 @@ pub fn bytes_available(pipe: BorrowedFd<'_>) -> u64 {
     rustix::io::ioctl_fionread(pipe).unwrap_or(0)
 }
 
-/// Moves at most `count` bytes, which the pipe must contain, to the offset of the file's descriptor.
+/// Moves at most `count` bytes from a pipe, which must contain that many, to the offset of a file's descriptor.
 ///
 /// # Errors
 /// The errors of splice(2): EINVAL for a file that is open with O_APPEND.

@@ -17,7 +17,7 @@ pub enum SignalMask {
     All,
     /// No signal.
     None,
-    /// The signals in this set: a bit for each.
+    /// The signals in this set: one bit for each, the lowest bit for signal 1.
     These(u64),
 }
 
@@ -59,8 +59,9 @@ fn bit(signal: c_int) -> u64 {
 
 /// The signals that a write may cause: to a pipe without a reader, or above the file size limit.
 const WRITE_SIGNALS: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
-/// SIG_DFL and SIG_IGN, which are the same on every machine.
+/// SIG_DFL, the same on every machine.
 const DEFAULT_ACTION: u64 = 0;
+/// SIG_IGN, the same on every machine.
 const IGNORE_ACTION: u64 = 1;
 
 /// Ignores the signals that a write may cause: a failed write only returns an error, and does not kill the process.
@@ -75,7 +76,7 @@ pub fn restore_dispositions(ignored: u64) {
     (1..=64).filter(|signal| ignored & bit(*signal) != 0).for_each(|signal| set_action(signal, IGNORE_ACTION));
 }
 
-/// Sets the action of a signal.
+/// Sets the action of a signal to [`DEFAULT_ACTION`] or [`IGNORE_ACTION`].
 fn set_action(signal: c_int, handler: u64) {
     let new = [handler, 0, 0, 0];
     // SAFETY: the structure is at least as large as what the kernel reads, and the old one is not requested.
@@ -93,7 +94,7 @@ pub struct SignalInfo {
     pub value: Option<u32>,
 }
 
-/// Receives pending signals, which must be blocked. The signalfd becomes readable when there is one.
+/// Receives pending signals, which must be blocked. The signalfd becomes readable when a signal is pending.
 pub struct Signals(OwnedFd);
 
 impl Signals {
@@ -111,15 +112,15 @@ impl Signals {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// Takes the next pending signal, if there is one. sigtimedwait(2) with a time of zero is faster than a read(2)
+    /// Takes the next pending signal, if there is one. sigtimedwait(2) with a timeout of zero is faster than a read(2)
     /// of the signalfd, which is needed for poll(2) only.
     pub fn next(&self) -> Option<SignalInfo> {
-        // The words of a siginfo_t: signal number, errno and code; then, aligned like a pointer, the pid and uid of the
-        // sender, and the value.
+        // The 32-bit words of a siginfo_t: signal number, errno and code; then, aligned like a pointer, the pid and uid
+        // of the sender, and the value.
         let mut info = [0u32; 32];
         let (all, at_once) = (u64::MAX, [0u64; 2]);
-        // SAFETY: the set has the stated size, and the buffer that of a siginfo_t. Two words of zero are a time of zero,
-        // whatever the size of its fields is.
+        // SAFETY: the set has the stated size, and the buffer that of a siginfo_t. Two words of zero are a timeout of
+        // zero, whatever the size of its fields is.
         let taken = cvt_long(unsafe {
             libc::syscall(libc::SYS_rt_sigtimedwait, &raw const all, info.as_mut_ptr(), at_once.as_ptr(), SIGSET_SIZE)
         });
@@ -137,25 +138,25 @@ impl AsFd for Signals {
     }
 }
 
-/// The largest number of descriptors for which a call waits.
+/// The largest number of descriptors in a [`PollSet`].
 const MAX_FDS: usize = 12;
 
-/// Sleeps until one of the descriptors is readable or its other end is closed, or until `millis` have passed. Returns a
-/// set bit for each such descriptor. At least one must be given. For the last descriptor, only the closing of the other
-/// end counts: readable bytes do not end the sleep.
+/// Sleeps until one of the descriptors is readable or its other end is closed, or until `millis` milliseconds have
+/// passed. Returns the set of these descriptors, the lowest bit for the first one. At least one must be given. For the
+/// last descriptor, only the closing of the other end counts: readable bytes do not end the sleep.
 pub fn wait(fds: &[Option<BorrowedFd<'_>>], millis: Option<u64>) -> u32 {
     PollSet::new(fds, 1 << (fds.len() - 1)).wait(millis)
 }
 
-/// The descriptors of a sleep, as ppoll(2) takes them.
+/// The descriptors for which [`PollSet::wait`] sleeps, in the form that ppoll(2) takes.
 pub struct PollSet([libc::pollfd; MAX_FDS]);
 
 impl PollSet {
-    /// Makes a set of at most [`MAX_FDS`] descriptors. For a descriptor whose bit is set in `hangup_only`, only the
-    /// closing of the other end counts.
+    /// Makes a set of at most [`MAX_FDS`] descriptors. For a descriptor whose bit is set in `hangup_only` (the lowest
+    /// bit for the first one), only the closing of the other end counts.
     #[inline(never)]
     pub fn new(fds: &[Option<BorrowedFd<'_>>], hangup_only: u32) -> Self {
-        // The kernel ignores a negative descriptor.
+        // ppoll(2) ignores a negative descriptor.
         let mut polled = [libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 }; MAX_FDS];
         for (at, (polled, fd)) in polled.iter_mut().zip(fds).enumerate() {
             polled.fd = fd.map_or(-1, |fd| fd.as_raw_fd());
@@ -167,8 +168,8 @@ impl PollSet {
         Self(polled)
     }
 
-    /// Sleeps until one of the descriptors is readable or closed, or until `millis` have passed. Returns the bits of
-    /// these descriptors.
+    /// Sleeps until one of the descriptors is readable or closed, or until `millis` milliseconds have passed. Returns
+    /// the set of these descriptors, the lowest bit for the first one.
     #[inline(never)]
     pub fn wait(&mut self, millis: Option<u64>) -> u32 {
         let Self(polled) = self;
@@ -179,7 +180,7 @@ impl PollSet {
         // SAFETY: all zero is valid; where the machine has small words, some of it is padding.
         let mut span: libc::timespec = unsafe { core::mem::zeroed() };
         let until = millis.map(timespec).map_or(core::ptr::null(), |until| {
-            // Limited to 68 years, because the seconds may have 32 bits.
+            // The timeout is limited to 68 years, because the seconds may have 32 bits.
             span.tv_sec = i32::try_from(until.tv_sec).unwrap_or(i32::MAX).into();
             span.tv_nsec = i32::try_from(until.tv_nsec).unwrap_or(0).into();
             &raw const span
@@ -191,7 +192,7 @@ impl PollSet {
             match cvt(result) {
                 Ok(_) => break,
                 Err(Errno::INTR) => {}
-                // The kernel has no memory for the call. Pause, to avoid a busy loop.
+                // The kernel has no memory for ppoll(2). Pause, to avoid a busy loop.
                 Err(_) => {
                     sleep_ms(100);
                     return 0;
@@ -202,18 +203,18 @@ impl PollSet {
     }
 }
 
-/// Sleeps until the other end of a pipe is closed, even if bytes are written before, or until `millis` have passed.
-/// Returns true if the other end is closed.
+/// Sleeps until the other end of a pipe is closed, even if bytes are written before, or until `millis` milliseconds
+/// have passed. Returns true if the other end is closed.
 pub fn wait_for_close(pipe: BorrowedFd<'_>, millis: u64) -> bool {
     wait(&[Some(pipe)], Some(millis)) != 0
 }
 
-/// Sleeps for `millis`, to wait for something that no descriptor reports.
+/// Sleeps for `millis` milliseconds, to wait for something that no descriptor reports.
 pub fn sleep_ms(millis: u64) {
     let _ = rustix::thread::nanosleep(&timespec(millis));
 }
 
-/// Ignores SIGHUP during a call, and restores its action afterwards.
+/// Ignores SIGHUP while `act` runs, and restores the action of SIGHUP afterwards.
 pub(super) fn with_hangup_ignored<T>(act: impl FnOnce() -> T) -> T {
     let before = sigaction(libc::SIGHUP, Some(&[IGNORE_ACTION, 0, 0, 0]));
     let result = act();
@@ -226,7 +227,8 @@ pub fn is_hangup_ignored() -> bool {
     is_signal_ignored(libc::SIGHUP)
 }
 
-/// The set of blocked signals and the set of ignored ones, as vsrun inherited them.
+/// The set of blocked signals and the set of ignored ones, the lowest bit for signal 1. Before the first change, they
+/// are what vsrun has inherited.
 pub fn inherited_signals() -> (u64, u64) {
     let mut blocked = 0;
     let none = core::ptr::null::<u64>();
@@ -236,11 +238,11 @@ pub fn inherited_signals() -> (u64, u64) {
 }
 
 fn is_signal_ignored(signal: c_int) -> bool {
-    // On a 32-bit machine, the upper half of the word contains the flags.
+    // On a 32-bit machine, the upper half of the first word of struct sigaction contains the flags.
     sigaction(signal, None).first().is_some_and(|handler| usize::try_from(*handler & HANDLER_BITS) == Ok(1))
 }
 
-/// The bits of the handler in the first word of the kernel's struct sigaction. That structure (handler, flags,
+/// The bits of the handler in the first 64 bits of the kernel's struct sigaction. That structure (handler, flags,
 /// restorer, mask) has at most 32 bytes on every machine that vsrun is built for.
 const HANDLER_BITS: u64 = if cfg!(target_pointer_width = "64") { u64::MAX } else { 0xffff_ffff };
 

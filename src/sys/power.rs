@@ -14,15 +14,15 @@ pub enum Power {
 }
 
 /// Disables the kernel's own reaction to Ctrl-Alt-Del, an immediate reboot: the kernel then sends SIGINT to PID 1
-/// instead. Returns true if the kernel has accepted that, which it does only for the PID 1 of a machine. In a
-/// container, or without the right, nothing changes.
+/// instead. Returns true if the kernel has accepted that. In a container, or without CAP_SYS_BOOT, it refuses, and
+/// nothing changes.
 pub fn disable_ctrl_alt_del() -> bool {
     // SAFETY: reboot(2) with this command takes no pointer.
     (unsafe { libc::reboot(libc::RB_DISABLE_CAD) }) == 0
 }
 
-/// Writes all caches to the disks, and shuts the machine down; in a pid namespace, the container. Returns only on an
-/// error.
+/// Writes all caches to the disks, and shuts the machine down; in a container with its own pid namespace, shuts down
+/// only the container. Returns only on an error.
 pub fn reboot(power: Power) -> Errno {
     rustix::fs::sync();
     let how = match power {

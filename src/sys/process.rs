@@ -30,7 +30,7 @@ impl Pid {
         self.0
     }
 
-    /// True if the kernel reports this process as the sender of a signal.
+    /// True if `sender`, which the kernel reported as the sender of a signal, is this process.
     pub fn is_sender(self, sender: u32) -> bool {
         u32::try_from(self.0) == Ok(sender)
     }
@@ -38,9 +38,9 @@ impl Pid {
 
 /// In which of the two processes fork(2) has returned.
 pub enum Forked {
-    /// The child.
+    /// This process is the child.
     Child,
-    /// The parent, with the child's pid.
+    /// This process is the parent of the child with this pid.
     Parent(Pid),
 }
 
@@ -95,7 +95,7 @@ pub fn set_umask(mask: u32) -> u32 {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask)).as_raw_mode()
 }
 
-/// Makes this process a subreaper: orphaned descendants become its children. Since Linux 3.4.
+/// Makes this process a subreaper: orphaned descendants become its children. Does nothing before Linux 3.4.
 pub fn set_subreaper() {
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
@@ -127,7 +127,7 @@ pub enum Target {
 /// EPERM when it belongs to another user; ESRCH when no process of the group is left.
 pub fn send(signal: u8, target: Target) -> Result<()> {
     let (Target::Process(pid) | Target::Group(pid)) = target;
-    // As a target of kill(2), 1 is PID 1, 0 our own group, and -1 every process.
+    // Never signal PID 1, our own group (0), or every process (-1).
     if pid.0 <= 1 {
         return Err(Errno::SRCH);
     }
@@ -136,7 +136,8 @@ pub fn send(signal: u8, target: Target) -> Result<()> {
         if cvt(unsafe { libc::kill(-pid.0, c_int::from(signal)) }).is_ok() {
             return Ok(());
         }
-        // The group may not exist yet, because the child becomes its leader by its own setsid(2) or setpgid(2).
+        // If the child's process group does not exist yet, signal the child alone: it becomes the group's leader by its
+        // own setsid(2) or setpgid(2).
     }
     // SAFETY: a child of ours that was not reaped, so the pid cannot have been reused.
     cvt(unsafe { libc::kill(pid.0, c_int::from(signal)) }).map(drop)
@@ -148,8 +149,8 @@ pub fn is_pid1() -> bool {
 }
 
 /// As PID 1, sends a signal to every other process that may be signalled. The signal 0 only checks whether another
-/// process exists. Returns true if there was one, even if it may not be signalled: to all processes, kill(2) does not
-/// fail with EPERM. In any other process, does nothing.
+/// process exists. Returns true if there was another process, even if it may not be signalled: to all processes,
+/// kill(2) does not fail with EPERM. If this process is not PID 1, does nothing and returns false.
 pub fn signal_all_processes(signal: u8) -> bool {
     // SAFETY: as PID 1 the machine or container is ours, and the caller is shutting it down.
     is_pid1() && cvt(unsafe { libc::kill(-1, c_int::from(signal)) }).is_ok()
@@ -169,7 +170,7 @@ pub fn exited_child() -> Option<Pid> {
 
 /// True if a child of ours is running, in this process group or, with None, in any group.
 ///
-/// Without WEXITED the kernel ignores children that have exited, and fails with ECHILD if no other is left.
+/// waitid(2) without WEXITED ignores children that have exited, and fails with ECHILD if there is no other child.
 pub fn has_live_child(group: Option<Pid>) -> bool {
     let (kind, id) = group.map_or((libc::P_ALL, 0), |leader| (libc::P_PGID, leader.0));
     waitid_peek(kind, id, libc::WSTOPPED).is_ok()
@@ -198,8 +199,8 @@ fn waitid(kind: libc::idtype_t, id: i32, events: c_int) -> Result<libc::siginfo_
     loop {
         // SAFETY: the structure is ours to write.
         match cvt(unsafe { libc::waitid(kind, id, &raw mut info, options) }) {
-            // The call does not wait, so no signal interrupts it. But a tracer or a filter can return any error, and an
-            // exit that is missed here is never reported again.
+            // waitid(2) with WNOHANG does not wait, so no signal interrupts it. But a tracer or a filter can return any
+            // error, and an exit that is missed because of it is never reported again.
             Err(Errno::INTR) => {}
             result => return result.map(|_| info),
         }
@@ -215,14 +216,16 @@ pub struct ResourceUsage {
     pub cpu_ms: u64,
 }
 
-/// Waits for a child to exit, and reaps it. Returns the status word of wait(2).
+/// Waits for a child to exit, and reaps it. Returns the status word of wait(2), and the resources that the child has
+/// used.
 ///
 /// # Errors
 /// ECHILD when it is not a child of ours.
 pub fn reap(child: Pid) -> Result<(i32, ResourceUsage)> {
     let mut status = 0;
     // The kernel's struct rusage: user and system time, each in seconds and microseconds, then fourteen counts, the
-    // first of which is the memory. All are machine words; a C library's structure may have 64-bit times instead.
+    // first of which is the largest resident memory. All are machine words; a C library's structure may have 64-bit
+    // times instead.
     let mut usage = [0 as libc::c_long; 18];
     let _pid = loop {
         // SAFETY: both buffers are ours, and have the size that the kernel writes.
@@ -248,7 +251,7 @@ pub fn was_killed_by(signal: c_int, child: Pid) -> bool {
     has_status(child, libc::WEXITED, (libc::CLD_KILLED, signal))
 }
 
-/// True if a child of ours has an event of this kind, with this code and signal.
+/// True if waitid(2) reports an event of this kind for a child of ours, with this si_code and si_status.
 fn has_status(child: Pid, events: c_int, this: (c_int, c_int)) -> bool {
     // SAFETY: waitid has set the fields for a child, or left all zero.
     waitid(libc::P_PID, child.0, events | libc::WNOWAIT)

@@ -5,11 +5,11 @@ use core::ptr::null_mut;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
-/// A row of the table: three numbers.
+/// A row of the table: three numbers, whose meaning the caller defines.
 pub type MappedRow = [i32; 3];
 
-/// The sizes that are tried, in bytes, until a mapping succeeds. Pages that are not touched cost nothing; with a small
-/// address space (RLIMIT_AS) there is room for the last one.
+/// The sizes of the mapping that are tried, in bytes, until one succeeds. Pages that are not touched cost nothing; with
+/// a small address space (RLIMIT_AS) there is room for the last size.
 const MAPPING_SIZES: [usize; 3] = [48 << 20, 3 << 20, 192 << 10];
 
 /// The table, in a mapping of its own. Dropping it releases the mapping.

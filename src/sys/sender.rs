@@ -15,7 +15,8 @@ const KILL: u8 = 9;
 const CONT: u8 = 18;
 /// The largest number of children that are started, one after the other, if the target's user stops or kills them.
 const CHILD_ATTEMPTS: usize = 3;
-/// How many times vsrun checks whether a child has exited, at intervals of 1 ms. An undisturbed child exits in less.
+/// How many times vsrun checks whether a child has exited, at intervals of 1 ms. An undisturbed child exits much
+/// earlier than after the last check.
 const EXIT_CHECKS: usize = 100;
 
 /// Calls `send` in a child with the real user id `user`. The caller waits for 0.3 s at most.

@@ -37,8 +37,8 @@ impl SharedMapping {
         Ok(Self(unsafe { mmap_anonymous(ptr::null_mut(), MAPPING_SIZE, access, MapFlags::SHARED) }?.cast()))
     }
 
-    /// Writes strings and a table of pointers to them, with room for `spare` more. The mapping is at the same address
-    /// in parent and child, so the pointers are valid in both.
+    /// Writes strings and a table of pointers to them, with room for `spare` more pointers. The mapping is at the same
+    /// address in parent and child, so the pointers are valid in both.
     ///
     /// # Errors
     /// E2BIG when the strings do not fit.
@@ -61,7 +61,7 @@ impl SharedMapping {
         Ok(())
     }
 
-    /// Writes a text, for [`Self::text`].
+    /// Writes a text, cut off at the size of the mapping. [`Self::text`] returns it.
     pub fn write_text(&self, text: &[u8]) {
         let length = text.len().min(MAPPING_SIZE - WORD_SIZE);
         // SAFETY: the text is cut off at the size of the mapping.
@@ -82,7 +82,7 @@ impl SharedMapping {
         self.0.wrapping_add(WORD_SIZE).cast()
     }
 
-    /// Appends pointers to the table, which has room for them.
+    /// Writes pointers after those of the table's strings, and a null pointer at the end. The table has room for them.
     pub(super) fn append_pointers(&self, more: impl Iterator<Item = *const c_char>) {
         for (place, pointer) in (self.number()..).zip(more.chain([ptr::null()])) {
             // SAFETY: `write_words` has left room for `spare` pointers.

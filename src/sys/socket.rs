@@ -34,12 +34,12 @@ pub fn bind(address: &[u8], kind: SocketKind) -> Result<OwnedFd> {
     let family = family(address);
     let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
     if kind == SocketType::STREAM {
-        // Old connections in TIME_WAIT must not keep the port. For UDP this option would let two servers share the
-        // port.
+        // SO_REUSEADDR: old connections in TIME_WAIT must not keep the port in use. For UDP, this option would let two
+        // servers share the port.
         set_socket_reuseaddr(&socket, true)?;
     }
     if family == AddressFamily::INET6 {
-        // Do not depend on the system's default (net.ipv6.bindv6only).
+        // Set IPV6_V6ONLY in any case, because the system's default (net.ipv6.bindv6only) may be either.
         set_ipv6_v6only(&socket, false)?;
     }
     bind_to(socket.as_fd(), address)?;
@@ -71,7 +71,8 @@ pub fn listen(socket: BorrowedFd<'_>) -> Result<()> {
     rustix::net::listen(socket, BACKLOG)
 }
 
-/// Verifies that the machine has this address, and its address family. Binds no port, not even for a moment.
+/// Verifies that the kernel knows the family of this address, and that the address is one of this machine. Binds no
+/// port, not even for a moment.
 ///
 /// # Errors
 /// EAFNOSUPPORT and EADDRNOTAVAIL; ENOPROTOOPT before Linux 4.2, where this cannot be checked.
@@ -95,8 +96,8 @@ pub fn check_address(address: &[u8]) -> Result<()> {
     cvt(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length(&address)) }).map(drop)
 }
 
-/// Connects to an address, and disconnects at once. Returns the pid of the listening process; 0 if it is in another pid
-/// namespace.
+/// Connects to the address of a Unix socket, and disconnects at once. Returns the pid of the listening process; 0 if it
+/// is in another pid namespace.
 ///
 /// # Errors
 /// ECONNREFUSED when no process listens; EAGAIN when its queue of connections is full.
@@ -117,11 +118,11 @@ pub fn try_connect(address: &[u8]) -> Result<i32> {
 /// Which connected sockets may be disconnected, because a server has connected them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Disconnect {
-    /// None: a server uses the socket, and messages would be lost meanwhile.
+    /// No socket: a server still uses the sockets, and messages that arrive while one is disconnected would be lost.
     None,
-    /// A datagram socket. A connected stream socket may be a connection that vsrun's parent has passed.
+    /// Only a datagram socket: a connected stream socket may be a connection that vsrun's parent has passed to it.
     Datagram,
-    /// Any socket: vsrun has made it for a server, so it is no connection of vsrun's parent.
+    /// Any socket: vsrun has created it for a server, so it is no connection that vsrun's parent has passed.
     Any,
 }
 
@@ -130,28 +131,29 @@ pub enum Disconnect {
 /// # Errors
 /// ESHUTDOWN for a Unix or UDP socket that was shut down, which cannot be undone; EADDRINUSE if another process listens
 /// at the address by now; EINVAL for a connection, and EOPNOTSUPP for another kind of socket that never listens;
-/// ENOTSOCK.
+/// ENOTSOCK if the descriptor is no socket.
 pub fn restore_socket(number: RawFd, disconnect: Disconnect) -> Result<()> {
     // SAFETY: only passed to system calls, which fail with EBADF for a closed number; the number stays ours.
     let socket = unsafe { BorrowedFd::borrow_raw(number.max(0)) };
     let domain = sockopt::socket_domain(socket);
     if sockopt::socket_type(socket)? == SocketType::DGRAM {
-        // The ends of a pair of sockets are connected from the start, and have no names by which to connect them again.
+        // The ends of a socketpair(2) are connected from the start, and have no names by which to connect them again.
         if disconnect == Disconnect::None || domain == Ok(AddressFamily::UNIX) && !has_name(socket) {
             return Ok(());
         }
         remove_peer(socket);
         let mut v6 = [0; 28];
         v6.iter_mut().zip(AddressFamily::INET6.as_raw().to_ne_bytes()).for_each(|(to, from)| *to = from);
-        // The address [::1] with any port. After a connect(2) to an IPv4 address, a socket of both families receives no
-        // IPv6 packets (seen on Linux 6.18) until it has been connected to an IPv6 address. Nothing is sent.
+        // The address [::1] with the port 9; the port does not matter, because nothing is sent. After a connect(2) to
+        // an IPv4 address, a socket of both families receives no IPv6 packets (seen on Linux 6.18) until it has been
+        // connected to an IPv6 address.
         (v6[3], v6[23]) = (9, 1);
         if domain == Ok(AddressFamily::INET6) && connect(socket, &v6).is_ok() {
             remove_peer(socket);
         }
     } else if !sockopt::socket_acceptconn(socket)? {
         return match listen(socket) {
-            // The server has connected it.
+            // listen(2) fails with EINVAL because the server has connected the socket.
             Err(Errno::INVAL) if disconnect == Disconnect::Any => {
                 remove_peer(socket);
                 listen(socket)
@@ -169,14 +171,14 @@ pub fn restore_socket(number: RawFd, disconnect: Disconnect) -> Result<()> {
 
 /// True if a Unix socket is bound to a name.
 fn has_name(socket: BorrowedFd<'_>) -> bool {
-    // The family, which is all that an address without a name consists of.
+    // Room for the address family only: an unnamed address consists of nothing else.
     let (mut family, mut length) = (0u16, 2);
     // SAFETY: the kernel writes at most `length` bytes of the address, and then the length of all of it.
     let result = unsafe { libc::getsockname(socket.as_raw_fd(), (&raw mut family).cast(), &raw mut length) };
     result == 0 && length > 2
 }
 
-/// Removes the peer of a connected socket.
+/// Disconnects a connected socket: connect(2) with AF_UNSPEC removes its peer.
 fn remove_peer(socket: BorrowedFd<'_>) {
     let _ = connect(socket, &[0; 16]);
 }
@@ -186,7 +188,7 @@ fn connect(socket: BorrowedFd<'_>, address: &[u8]) -> Result<()> {
     cvt(unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), length(address)) }).map(drop)
 }
 
-/// Connects to an address within `millis`. The returned socket is non-blocking.
+/// Connects to an address within `millis` milliseconds. The returned socket is non-blocking.
 ///
 /// # Errors
 /// The errors of connect(2): ETIMEDOUT after that time, EAGAIN at once if a Unix socket's queue of connections is full.
@@ -202,7 +204,7 @@ pub fn connect_within(address: &[u8], millis: u64) -> Result<OwnedFd> {
         }
         sockopt::socket_error(&socket)??;
     }
-    // If the kernel has chosen the port of the address for this end too, and no process listens there, the socket has
+    // If the kernel has chosen the port of the address as our own port, and no process listens there, the socket has
     // connected to itself (RFC 9293, section 3.5: simultaneous open).
     if is_own_peer(&socket) {
         return Err(Errno::CONNREFUSED);
@@ -213,8 +215,8 @@ pub fn connect_within(address: &[u8], millis: u64) -> Result<OwnedFd> {
 /// True if both ends of a connection have the same address of an Internet family.
 #[inline(never)]
 fn is_own_peer(socket: &OwnedFd) -> bool {
-    // Room for a struct sockaddr_in6. The first words differ until the kernel has overwritten them, so that nothing is
-    // concluded from calls that fail.
+    // Each buffer has room for a struct sockaddr_in6. Their first words differ until the kernel has overwritten them,
+    // so that a call that fails does not make the addresses equal.
     let (mut own, mut peer, mut size) = ([1, 0, 0, 0, 0, 0, 0u32], [0u32; 7], 28);
     let fd = socket.as_raw_fd();
     // SAFETY: the buffer has the stated size.

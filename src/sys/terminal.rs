@@ -45,7 +45,7 @@ pub fn reopen_write_only(number: RawFd) -> bool {
     let reopen = || {
         let path = CStr::from_bytes_with_nul(&path).map_err(|_| Errno::INVAL)?;
         let new = open(path, flags, Mode::empty())?;
-        // In a root without procfs, whose files another user has created, the path may lead to any file.
+        // In a root directory without procfs, whose files another user has created, /proc/self/fd may contain any file.
         ensure(rustix::termios::isatty(&new) && device(new.as_fd())? == device(old)?)?;
         rustix::fs::fcntl_setfl(&new, rustix::fs::fcntl_getfl(old)? & (OFlags::APPEND | OFlags::NONBLOCK))?;
         super::fd::dup_onto(new.as_fd(), number)
@@ -64,7 +64,7 @@ pub fn reopen(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
     TERMINAL_PATHS.iter().find_map(|path| {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         let opened = open(*path, flags, Mode::empty()).ok()?;
-        // The path may lead to another terminal by now.
+        // The path may lead to another terminal than that of `fd`.
         (self::device(opened.as_fd()) == Some(device)).then_some(opened)
     })
 }
@@ -110,10 +110,11 @@ pub fn make_controlling() {
 
 /// Drops the controlling terminal, if there is one.
 ///
-/// If a session leader does that, the kernel sends SIGHUP to the terminal's foreground group, which may be its own.
+/// If a session leader does that, the kernel sends SIGHUP to the terminal's foreground group, which may be its own. So
+/// SIGHUP is ignored during the call.
 ///
 /// # Errors
-/// When there is one and it cannot be dropped.
+/// The errors of ioctl(2) if the terminal cannot be dropped; EPERM when the call was skipped.
 #[inline(never)]
 pub fn detach() -> Result<()> {
     // SAFETY: the request has no argument.
@@ -122,7 +123,7 @@ pub fn detach() -> Result<()> {
     let leave = |fd: RawFd| leave(fd).and_then(|_| ensure(leave(fd).is_err()));
     match open(c"/dev/tty", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
         Ok(tty) => with_hangup_ignored(|| leave(tty.as_raw_fd())),
-        // There is no controlling terminal.
+        // ENXIO from /dev/tty means that there is no controlling terminal.
         Err(Errno::NXIO) => Ok(()),
         // /dev/tty is missing, or we have no right to open it: only a standard descriptor can refer to the terminal.
         Err(_) => {

@@ -15,7 +15,8 @@ fn at(dir: Option<&OwnedFd>) -> BorrowedFd<'_> {
     dir.map_or(CWD, AsFd::as_fd)
 }
 
-/// Opens a directory in a directory. O_DIRECTORY makes an automounter mount it, which O_PATH alone does not do.
+/// Opens a subdirectory, but no symbolic link. O_DIRECTORY makes an automounter mount it, which O_PATH alone does not
+/// do.
 ///
 /// # Errors
 /// The errors of open(2); ENOTDIR for a symbolic link.
@@ -23,7 +24,7 @@ pub fn open_dir_nofollow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> 
     openat(at(dir), name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Opens a directory in a directory, and follows symbolic links.
+/// Opens a subdirectory, and follows symbolic links.
 ///
 /// # Errors
 /// The errors of open(2).
@@ -98,7 +99,8 @@ pub fn move_into(old: &CStr, dir: &Dir, new: &CStr) -> Result<()> {
     move_file(CWD, old, dir, new)
 }
 
-/// True if an open file is on a proc(5) file system, and not a file that only looks like one of its files.
+/// True if an open file is on a proc(5) file system. Elsewhere, a user may have created a file that only looks like one
+/// of procfs.
 ///
 /// # Errors
 /// The errors of fstatfs(2).

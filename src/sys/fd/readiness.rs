@@ -16,8 +16,8 @@ pub fn is_writable(fd: BorrowedFd<'_>) -> bool {
     ready(fd, PollFlags::OUT) == PollFlags::OUT
 }
 
-/// Waits until a write would not block or the connection has failed, for at most `millis`. Returns false if the time
-/// has passed.
+/// Waits until a write would not block or the connection has failed, for at most `millis` milliseconds. Returns false
+/// if the time has passed.
 pub fn await_writable(fd: BorrowedFd<'_>, millis: u64) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
     loop {
@@ -28,7 +28,7 @@ pub fn await_writable(fd: BorrowedFd<'_>, millis: u64) -> bool {
     }
 }
 
-/// The events that poll(2) reports now, without waiting.
+/// The events of a descriptor that poll(2) reports now, without waiting.
 fn ready(fd: BorrowedFd<'_>, event: PollFlags) -> PollFlags {
     let mut fds = [PollFd::from_borrowed_fd(fd, event)];
     let _ = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
