@@ -23,7 +23,7 @@ pub fn bash() -> String {
 pub fn zsh() -> String {
     let specs = |flag: &Flag| {
         let before = if flag.repeatable { "*".into() } else { format!("({})", names(flag).join(" ")) };
-        let line = flag.line.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]");
+        let line = flag.help_line.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]");
         let values: String = flag.values.iter().map(zsh_value).collect();
         let spec = |name: String| {
             // zsh's marks for a value that may follow its option in the same word: `-pFILE`, `--pidfile=FILE`.
@@ -56,7 +56,8 @@ pub fn fish() -> String {
     let calls = |flag: &Flag| {
         let short = if flag.short == ' ' { String::new() } else { format!(" -s {}", flag.short) };
         let first = flag.values.first().map_or(String::new(), |value| format!(" -r{}", fish_value(value)));
-        let mut calls = vec![format!("complete -c vsrun{short} -l {}{first} -d {}", flag.long, fish_quoted(flag.line))];
+        let mut calls =
+            vec![format!("complete -c vsrun{short} -l {}{first} -d {}", flag.long, fish_quoted(flag.help_line))];
         if let Some(second) = flag.values.get(1) {
             let at = format!("__vsrun_second {}", names(flag).join(" "));
             calls.push(format!("complete -c vsrun -n {}{}", fish_quoted(&at), fish_value(second)));

@@ -54,7 +54,7 @@ fn options_line(flag: &Flag) -> String {
     let kinds: Vec<&str> = flag.values.iter().map(|value| value.kind).collect();
     let kinds = if kinds.is_empty() { "none".into() } else { kinds.join(" ") };
     let values: Vec<&str> = flag.values.iter().map(|value| value.name).collect();
-    format!("{short}--{} {kinds}\t{}\t{}{}\n", flag.long, values.join(" "), flag.line, rejection(flag))
+    format!("{short}--{} {kinds}\t{}\t{}{}\n", flag.long, values.join(" "), flag.help_line, rejection(flag))
 }
 
 fn rejection(flag: &Flag) -> String {

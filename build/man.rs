@@ -4,7 +4,7 @@
 //! above the paragraph that explains the tag, and an indentation of four blanks for lines that are shown as they are
 //! typed. An empty line ends a paragraph. Exit statuses and other numbers of the program come from its own constants.
 
-use crate::flags::{CHAPTERS, FLAGS, PARAGRAPHS};
+use crate::flags::{CHAPTERS, FLAGS, MANUAL_PARAGRAPHS};
 use crate::help;
 
 #[allow(dead_code, reason = "of these three only the constants are used here")]
@@ -89,7 +89,7 @@ const USERS_AND_GROUPS: &str = include_str!("man/users-and-groups.txt");
 const PIDFILES: &str = include_str!("man/pidfiles.txt");
 fn control() -> String {
     let exit::Exit::Code(ok) = exit::Exit::SUCCESS else { return String::new() };
-    let (dead, absent, unknown, setup) = (exit::DEAD, exit::NOT_RUNNING, exit::UNKNOWN, exit::SETUP);
+    let (dead, absent, unknown, setup) = (exit::DEAD, exit::NOT_RUNNING, exit::STATE_UNKNOWN, exit::SETUP);
     format!(
         "
 --status, --stop, --replace and --signal trust the lock of the pidfile, and signal only a process that holds it: the process that the
@@ -176,7 +176,7 @@ const NEIGHBOURS: &str = include_str!("man/neighbours.txt");
 const CHECK: &str = include_str!("man/check.txt");
 fn exit_status() -> String {
     let exit::Exit::Code(ok) = exit::Exit::SUCCESS else { return String::new() };
-    let (dead, absent, unknown, unhealthy) = (exit::DEAD, exit::NOT_RUNNING, exit::UNKNOWN, exit::UNHEALTHY);
+    let (dead, absent, unknown, unhealthy) = (exit::DEAD, exit::NOT_RUNNING, exit::STATE_UNKNOWN, exit::UNHEALTHY);
     let (usage, setup, refused, missing) = (exit::USAGE, exit::SETUP, exit::NOT_EXECUTABLE, exit::NOT_FOUND);
     format!(
         "
@@ -229,7 +229,7 @@ fn options() -> String {
     for (chapter, title) in CHAPTERS {
         // The words before the first colon or comma of a title are the heading; the manual's sections explain the rest.
         text += &format!(".SS {}\n", title.split([':', ',']).next().unwrap_or(title));
-        for (flag, paragraph) in FLAGS.iter().zip(PARAGRAPHS).filter(|(flag, _)| flag.chapter == *chapter) {
+        for (flag, paragraph) in FLAGS.iter().zip(MANUAL_PARAGRAPHS).filter(|(flag, _)| flag.chapter == *chapter) {
             text += &format!(".TP\n{}\n{}", names(&help::names(flag)), filled(paragraph));
         }
     }

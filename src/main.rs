@@ -10,10 +10,10 @@ use vsrun::logic::base::error::{Error, Result};
 use vsrun::logic::base::exit;
 use vsrun::logic::base::problem::Problem;
 use vsrun::logic::cli::args_file::Args;
+use vsrun::logic::cli::emulated_tools::{self, ToolName};
 use vsrun::logic::cli::flags::Id;
 use vsrun::logic::cli::help::{self, Help};
 use vsrun::logic::cli::lookup;
-use vsrun::logic::cli::names::{self, ToolName};
 use vsrun::logic::cli::options::Options;
 use vsrun::logic::cli::parse::{self, Request};
 use vsrun::logic::supervisor::policy::AtExit;
@@ -21,7 +21,7 @@ use vsrun::runtime::host::system;
 use vsrun::runtime::report::log;
 use vsrun::runtime::report::os_error::os_error;
 use vsrun::runtime::supervise::setup::PreparedSupervisor;
-use vsrun::runtime::{check, control, machine, pause, probe, rc, run, service_file};
+use vsrun::runtime::{check, control, machine, pause_process, probe, rc, run, service_file};
 use vsrun::sys::stdio::{self, OpenUntil};
 use vsrun::sys::{entry, fd, heap};
 
@@ -43,8 +43,8 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     // The supervisor is called from here, and not from `handle_command_line`, so that the stack of the latter can be
     // released.
     let outcome = match handle_command_line(args, called, &mut at_exit) {
-        Ok(Started::Supervise(prepared)) => prepared.run(&mut at_exit),
-        Ok(Started::Done(status)) => Ok(status),
+        Ok(CommandLineOutcome::Supervise(prepared)) => prepared.run(&mut at_exit),
+        Ok(CommandLineOutcome::Done(status)) => Ok(status),
         Err(error) => Err(error),
     };
     let status = log::report_result(outcome, called);
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
 }
 
 /// The result of `handle_command_line`.
-enum Started {
+enum CommandLineOutcome {
     /// The request has been served: exit with this status.
     Done(u8),
     /// Start the server and supervise it.
@@ -67,8 +67,8 @@ fn handle_command_line(
     args: Vec<StaticCStr>,
     called: Option<ToolName>,
     at_exit: &mut Option<AtExit>,
-) -> Result<Started> {
-    if entry::is_secure_mode() {
+) -> Result<CommandLineOutcome> {
+    if entry::gained_rights_at_exec() {
         return Err(Error::new(Problem::SecureMode));
     }
     let until = if called.is_some() { OpenUntil::Exec } else { OpenUntil::Exit };
@@ -77,7 +77,9 @@ fn handle_command_line(
     loop {
         let mut options = Options::none();
         let request = match called {
-            Some(called) => names::translate(called, &args.list, &system::caller(), &mut options, at_exit),
+            Some(called) => {
+                emulated_tools::translate(called, &args.list, &system::inherited_attributes(), &mut options, at_exit)
+            }
             None => parse::parse(&args, &mut options, at_exit),
         };
         let status = match request? {
@@ -90,26 +92,26 @@ fn handle_command_line(
                 Ok(exit::USAGE)
             }
             Request::Help(which) => log::print(&help::help(which)),
-            Request::Completion => log::print(&lookup::completion()),
+            Request::Completion => log::print(&lookup::completion_list()),
             Request::Version => log::print(VERSION.as_bytes()),
             Request::Text(text) => {
-                let _ = fd::write_all(fd::standard(text.to), &text.bytes);
+                let _ = fd::write_all(fd::standard(text.descriptor), &text.bytes);
                 Ok(text.status)
             }
-            Request::Pause(unhandled) => pause::pause(unhandled),
+            Request::Pause(unhandled) => pause_process::pause(unhandled),
             Request::Control(control) => control::control(&service_file::resolve(control)?),
             Request::Probe(request) => probe::probe(&request),
             Request::Rc(action) => match rc::run_action(action, &mut options)? {
                 Some(status) => Ok(status),
                 None => {
                     let started = rc::start(&mut options)?;
-                    return Ok(started.map_or(Started::Done(exit::OK), Started::Supervise));
+                    return Ok(started.map_or(CommandLineOutcome::Done(exit::OK), CommandLineOutcome::Supervise));
                 }
             },
-            Request::Run if options.has(Id::Check) => check::check(&mut options),
-            Request::Run => return run::run(&mut options).map(Started::Supervise),
+            Request::Run if options.has(Id::Check) => check::check_start(&mut options),
+            Request::Run => return run::run(&mut options).map(CommandLineOutcome::Supervise),
         };
-        return status.map(Started::Done);
+        return status.map(CommandLineOutcome::Done);
     }
 }
 

@@ -22,7 +22,7 @@ use vsrun::logic::cli::value;
 use vsrun::logic::formats::executable::{self, CauseDisplay, ExecFailure, Executable, Machine};
 use vsrun::logic::formats::log_name;
 use vsrun::logic::formats::net_table;
-use vsrun::logic::plan::account::{self, Identity, Login, NameOrId};
+use vsrun::logic::plan::account::{self, Identity, NameOrId, UserAndGroup};
 use vsrun::logic::plan::env::{self, Env};
 use vsrun::logic::plan::expand;
 use vsrun::logic::plan::host::Host;
@@ -32,7 +32,7 @@ use vsrun::logic::plan::socket_activation::InheritedSockets;
 use vsrun::logic::plan::socket_address::{self, Listener, Transport};
 use vsrun::logic::plan::step::Step;
 use vsrun::logic::supervisor::policy::RestartLimit;
-use vsrun::logic::supervisor::readiness::Ready;
+use vsrun::logic::supervisor::readiness::ReadyCondition;
 use vsrun::logic::supervisor::{notify, signal_action};
 
 /// A login, the bytes of passwd and those of group, with a byte 0xff between them.
@@ -40,10 +40,10 @@ pub fn accounts(data: &[u8]) {
     let mut parts = data.splitn(3, |byte| *byte == 0xff);
     let mut part = || parts.next().unwrap_or_default();
     let (text, passwd, group) = (part(), part(), part());
-    let Some(login) = Login::parse(text) else { return };
+    let Some(login) = UserAndGroup::parse(text) else { return };
     let rendered =
         [render(&login.user), login.group.as_ref().map_or(vec![], |name| [b":", &render(name)[..]].concat())];
-    assert_eq!(Login::parse(&rendered.concat()), Some(login.clone()), "the canonical form means the same");
+    assert_eq!(UserAndGroup::parse(&rendered.concat()), Some(login.clone()), "the canonical form means the same");
     match account::resolve(&login, passwd, group) {
         Err(error) => refused(&error, &[125]),
         Ok(found) => sound(&login, &found, passwd, group),
@@ -56,7 +56,7 @@ fn render(name: &NameOrId) -> Vec<u8> {
             assert_ne!(*number, u32::MAX, "the number that means no change");
             number.to_string().into_bytes()
         }
-        NameOrId::Text(text) => {
+        NameOrId::Name(text) => {
             assert!(!matches!(text[0], b'0'..=b'9' | b'-' | b'+'), "a name that looks like a number");
             text.clone()
         }
@@ -64,7 +64,7 @@ fn render(name: &NameOrId) -> Vec<u8> {
 }
 
 /// What was found is in the files, by a reader that is nothing but a loop over lines.
-fn sound(login: &Login, found: &Identity, passwd: &[u8], group: &[u8]) {
+fn sound(login: &UserAndGroup, found: &Identity, passwd: &[u8], group: &[u8]) {
     let ids = [found.uid, found.gid];
     assert!(ids.iter().chain(&found.groups).all(|id| *id != u32::MAX), "the number that means no change");
     assert_eq!(found.groups[0], found.gid);
@@ -76,7 +76,7 @@ fn sound(login: &Login, found: &Identity, passwd: &[u8], group: &[u8]) {
     let users = entries(passwd, 7);
     let (name, number) = match &login.user {
         NameOrId::Id(number) => (None, Some(*number)),
-        NameOrId::Text(name) => (Some(name), None),
+        NameOrId::Name(name) => (Some(name), None),
     };
     let is = |entry: &&Vec<&[u8]>| match (name, number) {
         (Some(name), _) => entry[0] == name.as_slice(),
@@ -98,7 +98,7 @@ fn sound(login: &Login, found: &Identity, passwd: &[u8], group: &[u8]) {
     let groups = entries(group, 4);
     match &login.group {
         Some(NameOrId::Id(gid)) => assert_eq!(found.groups, [*gid]),
-        Some(NameOrId::Text(name)) => {
+        Some(NameOrId::Name(name)) => {
             let entry = groups.iter().find(|entry| entry[0] == name.as_slice()).unwrap();
             assert_eq!((Some(found.gid), found.groups.len()), (id(entry[2]), 1));
         }
@@ -239,13 +239,13 @@ pub fn durations(data: &[u8]) {
         assert_eq!(Span::parse(format!("{}ms", span.0).as_bytes()), Some(span), "the canonical form means the same");
         assert!(data[0].is_ascii_digit() && data.len() < 4096);
     }
-    if let Some(keep) = Span::parse_keep(data) {
+    if let Some(keep) = Span::parse_retention(data) {
         assert_eq!(keep.0 % 3_600_000, 0, "whole hours");
-        assert_eq!(Span::parse_keep(format!("{}h", keep.0 / 3_600_000).as_bytes()), Some(keep));
+        assert_eq!(Span::parse_retention(format!("{}h", keep.0 / 3_600_000).as_bytes()), Some(keep));
     }
-    if let Some((min, max)) = value::parse_delays(data) {
+    if let Some((min, max)) = value::parse_delay_range(data) {
         assert!(min <= max);
-        assert_eq!(value::parse_delays(format!("{}ms:{}ms", min.0, max.0).as_bytes()), Some((min, max)));
+        assert_eq!(value::parse_delay_range(format!("{}ms:{}ms", min.0, max.0).as_bytes()), Some((min, max)));
     }
     if let Some(size) = value::parse_size(data) {
         assert!(size > 0);
@@ -273,7 +273,7 @@ pub fn durations(data: &[u8]) {
     let _ = (value::parse_stop_signal(data), signal_action::parse(data), SuccessExits::parse(data));
     let steps = [value::parse_limit(data), value::parse_nice(data), value::parse_oom_score_adj(data)];
     steps.iter().flatten().for_each(|step| harmless(&step.to_string()));
-    if let Some(Ready::Newline(fd)) = Ready::parse(data) {
+    if let Some(ReadyCondition::Newline(fd)) = ReadyCondition::parse(data) {
         assert!((3..=65_535).contains(&fd));
     }
     if let Some((seconds, millis)) = data.split_first_chunk().and_then(|(seconds, rest)| Some((seconds, rest.first()?)))
@@ -298,7 +298,7 @@ pub fn endpoints(data: &[u8]) {
         let again = Listener::parse(&again).unwrap();
         assert_eq!((again.name, &again.address, again.transport), (found.name, &found.address, found.transport));
         assert!(!found.name.is_empty() && !found.name.contains(&b':') && found.name.len() < 256);
-        assert_eq!(socket_address::listen(data).unwrap().to_bytes(), data);
+        assert_eq!(socket_address::parse_listen_option(data).unwrap().to_bytes(), data);
         if found.is_path() {
             assert_eq!((found.path().to_bytes(), found.transport), (found.text, Transport::Stream));
             assert!(found.address.len() <= 110 && found.ipv4_fallback().is_none());
@@ -309,14 +309,16 @@ pub fn endpoints(data: &[u8]) {
     } else if !data.contains(&b'=') && !data.starts_with(b"/") {
         assert_eq!(std_reads(data), None, "std would take it");
     }
-    let (port, bind) = (socket_address::port(data), socket_address::bind(data));
+    let (port, bind) = (socket_address::parse_port_option(data), socket_address::parse_bind_option(data));
     if let Some(port) = port {
         assert!(listener.is_some());
         assert!(socket_address::join_port_and_bind(Some(port), None).is_some());
     }
     if let Some(bind) = bind.filter(|bind| !bind.to_bytes().starts_with(b"/")) {
         for port in ["1", "65535/udp"] {
-            let joined = socket_address::join_port_and_bind(socket_address::port(port.as_bytes()), Some(bind)).unwrap();
+            let joined =
+                socket_address::join_port_and_bind(socket_address::parse_port_option(port.as_bytes()), Some(bind))
+                    .unwrap();
             assert!(Listener::parse(joined.to_bytes()).is_some(), "{joined:?}");
         }
     }
@@ -355,7 +357,7 @@ fn handed_in(data: &[u8]) {
     for (name, value) in [(&b"LISTEN_PID"[..], &b"7"[..]), (b"LISTEN_FDS", count), (b"LISTEN_FDNAMES", names)] {
         env.set(name, value);
     }
-    let handed = InheritedSockets::take(&mut env, b"7");
+    let handed = InheritedSockets::take_from_env(&mut env, b"7");
     assert!(env.0.is_empty());
     handed.announce(&[], &mut env);
     if handed.count > 0 {
@@ -374,13 +376,15 @@ pub fn images(data: &[u8]) {
         match executable::classify(data, here) {
             Executable::Script(word) => {
                 assert!(data.starts_with(b"#!") && !word.iter().any(|byte| b" \t\n\0".contains(byte)));
-                harmless(&CauseDisplay { cause: ExecFailure::NoInterpreter, path: word, host: b"" }.to_string());
+                harmless(
+                    &CauseDisplay { cause: ExecFailure::NoInterpreter, path: word, path_on_host: b"" }.to_string(),
+                );
             }
             Executable::Elf(loader) => {
                 assert!(data.starts_with(b"\x7fELF"));
                 let loader = loader.unwrap_or_default();
                 assert!(!loader.contains(&0));
-                harmless(&CauseDisplay { cause: ExecFailure::NoLoader, path: loader, host: data }.to_string());
+                harmless(&CauseDisplay { cause: ExecFailure::NoLoader, path: loader, path_on_host: data }.to_string());
             }
             Executable::Foreign => assert!(data.starts_with(b"\x7fELF")),
             Executable::Unknown => assert!(!data.starts_with(b"#!")),
@@ -389,7 +393,7 @@ pub fn images(data: &[u8]) {
     // As many as there are, and one that is none.
     for number in 0..16 {
         let path = &data[..data.len().min(64)];
-        harmless(&CauseDisplay { cause: ExecFailure::from_number(number), path, host: path }.to_string());
+        harmless(&CauseDisplay { cause: ExecFailure::from_number(number), path, path_on_host: path }.to_string());
     }
 }
 
@@ -400,7 +404,7 @@ pub fn env_dir(data: &[u8]) {
     if name.is_empty() || name.contains(&b'=') {
         return;
     }
-    let entry = env::entry_from_file(name, file);
+    let entry = env::env_dir_entry(name, file);
     let mut env = Env::default();
     env.set(b"OTHER", b"1");
     env.put(entry);
@@ -419,14 +423,14 @@ pub fn env_dir(data: &[u8]) {
 pub fn kernel_lists(data: &[u8]) {
     for listener in ["80", "127.0.0.1:8080", "[::1]:8080/udp", "/run/x"] {
         let listener = Listener::parse(listener.as_bytes()).unwrap();
-        let all = net_table::find(data, &listener, net_table::Search::Connections);
-        let certain = net_table::find(data, &listener, net_table::Search::Certain);
+        let all = net_table::find(data, &listener, net_table::TcpStates::All);
+        let certain = net_table::find(data, &listener, net_table::TcpStates::Listening);
         assert!(all.is_some() || certain.is_none());
         for found in [all, certain].into_iter().flatten() {
             let within = |part: &[u8]| part.is_empty() || data.windows(part.len()).any(|window| window == part);
             assert!(within(found.inode) && within(found.uid));
         }
-        assert_eq!(net_table::find(b"", &listener, net_table::Search::Connections), None);
+        assert_eq!(net_table::find(b"", &listener, net_table::TcpStates::All), None);
     }
     let says = |word: &[u8]| data.split(|byte| *byte == b'\n').any(|line| line == word);
     let message = notify::parse(data);
@@ -436,19 +440,22 @@ pub fn kernel_lists(data: &[u8]) {
 
 /// A name in a logdir, of any kind.
 pub fn log_names(data: &[u8]) {
-    for of in [log_name::OUTPUT_FILE, log_name::RECORDS_FILE] {
+    for of in [log_name::OUTPUT_FILE, log_name::VSRUN_LOG_FILE] {
         if let Some(generation) = log_name::suffix_number(data, of) {
             let name = log_name::rotated_name(of, generation);
             assert_eq!(name.as_bytes(), [data, b"\0"].concat(), "only what vsrun writes is its own");
             assert!(!data.contains(&b'/'));
-            assert_eq!(log_name::occupied_number(data, of), Some(generation));
+            assert_eq!(log_name::number_ignoring_extension(data, of), Some(generation));
         }
     }
     let number = data.iter().take(4).fold(0, |sum: u32, byte| sum << 8 | u32::from(*byte));
-    for of in [log_name::OUTPUT_FILE, log_name::RECORDS_FILE].iter().filter(|_| number > 0) {
+    for of in [log_name::OUTPUT_FILE, log_name::VSRUN_LOG_FILE].iter().filter(|_| number > 0) {
         let name = log_name::rotated_name(of, number);
         let name = name.as_bytes().strip_suffix(b"\0").unwrap();
-        assert_eq!(log_name::suffix_number(name, of), Some(number).filter(|number| *number <= log_name::MAX_NUMBER));
+        assert_eq!(
+            log_name::suffix_number(name, of),
+            Some(number).filter(|number| *number <= log_name::MAX_ROTATION_NUMBER)
+        );
     }
     let time = |at: usize| data.get(at..at + 8).map_or(0, |bytes| i64::from_le_bytes(bytes.try_into().unwrap()));
     let (mtime, now, keep) = (time(0), time(8), Span(time(16).cast_unsigned()));
@@ -532,7 +539,7 @@ pub fn expand(data: &[u8]) {
     env.set(b"B_2", b"$A ${A} $$");
     let expanded = |word: &[u8]| {
         let mut words = [leak_cstr(word.to_vec())];
-        expand::check(&words).and_then(|()| expand::expand(&mut words, &env)).map(|()| words[0].to_bytes())
+        expand::check_syntax(&words).and_then(|()| expand::expand(&mut words, &env)).map(|()| words[0].to_bytes())
     };
     let read_again = read_word(word, &env);
     match expanded(word) {

@@ -5,12 +5,12 @@ use core::fmt;
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::errno::Errno;
-use crate::logic::base::error::{Error, Object};
+use crate::logic::base::error::{Error, MessageArg};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::{Span, Time, parse_number};
-use crate::logic::formats::proc::value_after;
+use crate::logic::formats::proc::text_after;
 
 /// How a pidfile is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum LockState {
     /// The file is not locked.
     None,
     /// The kernel does not report how the file is locked.
-    Hidden,
+    Unreported,
     /// Locked by an unsupervised server, or by any process that inherited its descriptor of the file.
     Shared,
     /// Locked by a manager, or by a vsrun that is about to start the server.
@@ -49,14 +49,14 @@ impl PidfileContents {
     }
 
     /// True if the file is known to contain something other than this pid. False if the file could not be read.
-    pub fn differs_from(self, pid: i32) -> bool {
+    pub fn known_to_differ_from(self, pid: i32) -> bool {
         self != Self::Pid(pid) && !matches!(self, Self::Unreadable(_))
     }
 }
 
 /// What /proc shows about a process and the lock of a pidfile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LockSeen {
+pub enum ObservedLock {
     /// The process has the file open and locked.
     Held,
     /// The process has not locked the file, does not exist, or is hidden from the caller.
@@ -101,11 +101,11 @@ impl NoTarget {
     /// Makes the error that names this pidfile. Its exit status is that of `--status`.
     pub fn error(self, pidfile: StaticCStr) -> Error {
         let (problem, object) = match self {
-            Self::NotRunning => (Problem::NotRunning, Object::None),
-            Self::Dead => (Problem::Dead, Object::None),
-            Self::Restarting => (Problem::Restarting, Object::None),
-            Self::Unknown(UnknownReason::Kernel(why)) => (Problem::Unknown, Object::Errno(why)),
-            Self::Unknown(UnknownReason::Other(why)) => (Problem::Unknown, Object::Reason(why)),
+            Self::NotRunning => (Problem::NotRunning, MessageArg::None),
+            Self::Dead => (Problem::Dead, MessageArg::None),
+            Self::Restarting => (Problem::Restarting, MessageArg::None),
+            Self::Unknown(UnknownReason::Kernel(why)) => (Problem::Unknown, MessageArg::Errno(why)),
+            Self::Unknown(UnknownReason::Other(why)) => (Problem::Unknown, MessageArg::Reason(why)),
         };
         // Only the owner of a pidfile and root may read it, see `runtime::resources::pidfile`.
         let is_secret = matches!(self, Self::Unknown(UnknownReason::Kernel(Errno::ACCESS)));
@@ -126,24 +126,24 @@ impl NoTarget {
 pub fn find_owner(
     lock: LockState,
     contents: PidfileContents,
-    named: LockSeen,
-    parent: LockSeen,
+    named: ObservedLock,
+    parent: ObservedLock,
 ) -> core::result::Result<PidfileOwner, NoTarget> {
     match (lock, contents, named, parent) {
         (LockState::None, ..) => Err(NoTarget::Dead),
-        (LockState::Hidden, ..) => Err(NoTarget::Unknown(UnknownReason::Other(Reason::LockHidden))),
+        (LockState::Unreported, ..) => Err(NoTarget::Unknown(UnknownReason::Other(Reason::LockHidden))),
         (_, PidfileContents::Unreadable(number), ..) => Err(NoTarget::Unknown(UnknownReason::Kernel(number))),
         (LockState::Exclusive, PidfileContents::Empty, ..) => Err(NoTarget::Restarting),
         (LockState::Shared, PidfileContents::Empty, ..) | (_, PidfileContents::Other, ..) => {
             Err(NoTarget::Unknown(UnknownReason::Other(Reason::NamesNoPid)))
         }
-        (LockState::Exclusive, PidfileContents::Pid(_), _, LockSeen::Held) => Ok(PidfileOwner::Parent),
-        (_, PidfileContents::Pid(_), LockSeen::Held, _)
-        | (LockState::Exclusive, PidfileContents::Pid(2..), LockSeen::Unreadable, _) => Ok(PidfileOwner::Named),
-        (_, PidfileContents::Pid(_), LockSeen::Unreadable, _) => {
+        (LockState::Exclusive, PidfileContents::Pid(_), _, ObservedLock::Held) => Ok(PidfileOwner::Parent),
+        (_, PidfileContents::Pid(_), ObservedLock::Held, _)
+        | (LockState::Exclusive, PidfileContents::Pid(2..), ObservedLock::Unreadable, _) => Ok(PidfileOwner::Named),
+        (_, PidfileContents::Pid(_), ObservedLock::Unreadable, _) => {
             Err(NoTarget::Unknown(UnknownReason::Other(Reason::OwnerHidden)))
         }
-        (_, PidfileContents::Pid(_), LockSeen::NotHeld, _) => {
+        (_, PidfileContents::Pid(_), ObservedLock::NotHeld, _) => {
             Err(NoTarget::Unknown(UnknownReason::Other(Reason::OtherProcess)))
         }
     }
@@ -151,31 +151,31 @@ pub fn find_owner(
 
 /// The real user id of a process, from its `status` file in /proc. The process's own name precedes the `Uid:` line, but
 /// cannot fake one, because the kernel escapes newlines in it.
-pub fn real_user(status: &[u8]) -> Option<u32> {
-    let rest = value_after(status, b"\nUid:\t")?;
+pub fn parse_real_uid(status: &[u8]) -> Option<u32> {
+    let rest = text_after(status, b"\nUid:\t")?;
     let digits = split_byte(rest, b'\t').next()?;
     u32::try_from(parse_number(digits)?).ok()
 }
 
 /// When a process started, in hundredths of a second since the boot: the 20th word after the process name in its `stat`
 /// file in /proc.
-pub fn started_at(stat: &[u8]) -> Option<u64> {
+pub fn parse_start_ticks(stat: &[u8]) -> Option<u64> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     parse_number(split_byte(stat.get(end + 2..)?, b' ').nth(19)?)
 }
 
 /// How long a process has been running, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Uptime(pub u64);
+pub struct UptimeSeconds(pub u64);
 
-impl Uptime {
+impl UptimeSeconds {
     /// The time from `start`, in hundredths of a second since the boot, to `now`, in milliseconds since the boot.
-    pub fn since(start: u64, now: u64) -> Self {
+    pub fn from_ticks_and_millis(start: u64, now: u64) -> Self {
         Self((now / 1000).saturating_sub(start / 100))
     }
 }
 
-impl fmt::Display for Uptime {
+impl fmt::Display for UptimeSeconds {
     /// The uptime in its two greatest units: `, up 3 h 12 min`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [minutes, hours, days] = [60, 3600, 86_400].map(|unit| self.0 / unit);
@@ -195,11 +195,11 @@ pub struct StopDeadlines {
     /// limit.
     pub kill: Option<Time>,
     /// When `--stop` gives up. None if it waits without limit.
-    pub until: Option<Time>,
+    pub give_up: Option<Time>,
 }
 
 /// `--stop` waits at least this long after SIGKILL.
-const KILL_WAIT: Span = Span::secs(5);
+const MIN_WAIT_AFTER_KILL: Span = Span::secs(5);
 
 impl StopDeadlines {
     /// The deadlines of a stop that begins at `now`. `timeout` is the value of `--stop-timeout`; None means the
@@ -207,14 +207,14 @@ impl StopDeadlines {
     pub fn new(lock: LockState, timeout: Option<Span>, delay: Span, now: Time) -> Self {
         let timeout = timeout.unwrap_or(Span::secs(30));
         if timeout == Span::ZERO {
-            return Self { kill: None, until: None };
+            return Self { kill: None, give_up: None };
         }
         let once = now.after(timeout);
         match lock {
-            LockState::None | LockState::Hidden | LockState::Shared => {
-                Self { kill: Some(once), until: Some(once.after(timeout.max(KILL_WAIT))) }
+            LockState::None | LockState::Unreported | LockState::Shared => {
+                Self { kill: Some(once), give_up: Some(once.after(timeout.max(MIN_WAIT_AFTER_KILL))) }
             }
-            LockState::Exclusive => Self { kill: None, until: Some(once.after(timeout).after(delay)) },
+            LockState::Exclusive => Self { kill: None, give_up: Some(once.after(timeout).after(delay)) },
         }
     }
 }
@@ -242,11 +242,11 @@ mod tests {
         assert_eq!(PidfileContents::parse(b"\0\0\0"), PidfileContents::Other);
     }
 
-    const HOLDS: [LockSeen; 3] = [LockSeen::Held, LockSeen::NotHeld, LockSeen::Unreadable];
+    const HOLDS: [ObservedLock; 3] = [ObservedLock::Held, ObservedLock::NotHeld, ObservedLock::Unreadable];
 
     #[test]
     fn only_a_holder_or_what_an_exclusive_lock_vouches_for_is_signalled() {
-        for lock in [LockState::None, LockState::Hidden, LockState::Shared, LockState::Exclusive] {
+        for lock in [LockState::None, LockState::Unreported, LockState::Shared, LockState::Exclusive] {
             for line in [
                 PidfileContents::Empty,
                 PidfileContents::Pid(1),
@@ -260,16 +260,17 @@ mod tests {
                     let judged = find_owner(lock, line, named, parent);
                     if judged.is_ok() {
                         assert!(
-                            ![LockState::None, LockState::Hidden].contains(&lock)
+                            ![LockState::None, LockState::Unreported].contains(&lock)
                                 && matches!(line, PidfileContents::Pid(_)),
                             "{case:?}"
                         );
                     }
                     match judged {
-                        Ok(PidfileOwner::Parent) => assert!(exclusive && parent == LockSeen::Held, "{case:?}"),
+                        Ok(PidfileOwner::Parent) => assert!(exclusive && parent == ObservedLock::Held, "{case:?}"),
                         Ok(PidfileOwner::Named) => {
-                            let vouched = exclusive && named == LockSeen::Unreadable && line != PidfileContents::Pid(1);
-                            assert!(named == LockSeen::Held || vouched, "{case:?}");
+                            let vouched =
+                                exclusive && named == ObservedLock::Unreadable && line != PidfileContents::Pid(1);
+                            assert!(named == ObservedLock::Held || vouched, "{case:?}");
                         }
                         Err(NoTarget::Dead) => assert!(lock == LockState::None, "{case:?}"),
                         Err(NoTarget::Restarting) => assert!(exclusive && line == PidfileContents::Empty, "{case:?}"),
@@ -285,30 +286,38 @@ mod tests {
     fn what_cannot_be_read_says_nothing_about_the_server() {
         let unreadable = PidfileContents::Unreadable(Errno(5));
         for lock in [LockState::Shared, LockState::Exclusive] {
-            let found = find_owner(lock, unreadable, LockSeen::Held, LockSeen::Held);
+            let found = find_owner(lock, unreadable, ObservedLock::Held, ObservedLock::Held);
             assert_eq!(found, Err(NoTarget::Unknown(UnknownReason::Kernel(Errno(5)))));
         }
-        assert!(!unreadable.differs_from(7) && !PidfileContents::Pid(7).differs_from(7));
-        assert!(PidfileContents::Pid(8).differs_from(7) && PidfileContents::Empty.differs_from(7));
+        assert!(!unreadable.known_to_differ_from(7) && !PidfileContents::Pid(7).known_to_differ_from(7));
+        assert!(PidfileContents::Pid(8).known_to_differ_from(7) && PidfileContents::Empty.known_to_differ_from(7));
     }
 
     #[test]
     fn the_manager_is_the_keeper_of_either_file() {
         let of = |named, parent| find_owner(LockState::Exclusive, PidfileContents::Pid(7), named, parent);
-        assert_eq!(of(LockSeen::NotHeld, LockSeen::Held), Ok(PidfileOwner::Parent), "the server's file");
-        assert_eq!(of(LockSeen::Unreadable, LockSeen::Held), Ok(PidfileOwner::Parent), "its server is another user's");
-        assert_eq!(of(LockSeen::Held, LockSeen::Held), Ok(PidfileOwner::Parent), "a server just before its exec");
-        assert_eq!(of(LockSeen::Held, LockSeen::NotHeld), Ok(PidfileOwner::Named), "the manager's own file");
-        assert_eq!(of(LockSeen::Unreadable, LockSeen::Unreadable), Ok(PidfileOwner::Named), "no /proc");
+        assert_eq!(of(ObservedLock::NotHeld, ObservedLock::Held), Ok(PidfileOwner::Parent), "the server's file");
+        assert_eq!(
+            of(ObservedLock::Unreadable, ObservedLock::Held),
+            Ok(PidfileOwner::Parent),
+            "its server is another user's"
+        );
+        assert_eq!(
+            of(ObservedLock::Held, ObservedLock::Held),
+            Ok(PidfileOwner::Parent),
+            "a server just before its exec"
+        );
+        assert_eq!(of(ObservedLock::Held, ObservedLock::NotHeld), Ok(PidfileOwner::Named), "the manager's own file");
+        assert_eq!(of(ObservedLock::Unreadable, ObservedLock::Unreadable), Ok(PidfileOwner::Named), "no /proc");
     }
 
     #[test]
     fn a_shared_lock_needs_its_holder() {
         for parent in HOLDS {
             let of = |named| find_owner(LockState::Shared, PidfileContents::Pid(7), named, parent);
-            assert_eq!(of(LockSeen::Held), Ok(PidfileOwner::Named));
-            assert!(matches!(of(LockSeen::NotHeld), Err(NoTarget::Unknown(_))), "what a dead server left behind");
-            assert!(matches!(of(LockSeen::Unreadable), Err(NoTarget::Unknown(_))));
+            assert_eq!(of(ObservedLock::Held), Ok(PidfileOwner::Named));
+            assert!(matches!(of(ObservedLock::NotHeld), Err(NoTarget::Unknown(_))), "what a dead server left behind");
+            assert!(matches!(of(ObservedLock::Unreadable), Err(NoTarget::Unknown(_))));
         }
     }
 
@@ -316,12 +325,12 @@ mod tests {
     fn a_manager_is_never_killed_and_has_twice_the_time() {
         let at = |secs: u64| Some(Time(secs * 1000));
         let of = |lock, secs: Option<u64>| StopDeadlines::new(lock, secs.map(Span::secs), Span::secs(100), Time(1000));
-        assert_eq!(of(LockState::Exclusive, Some(30)), StopDeadlines { kill: None, until: at(161) });
+        assert_eq!(of(LockState::Exclusive, Some(30)), StopDeadlines { kill: None, give_up: at(161) });
         assert_eq!(of(LockState::Exclusive, None), of(LockState::Exclusive, Some(30)));
-        assert_eq!(of(LockState::Shared, Some(30)), StopDeadlines { kill: at(31), until: at(61) });
-        assert_eq!(of(LockState::Shared, Some(1)), StopDeadlines { kill: at(2), until: at(7) });
+        assert_eq!(of(LockState::Shared, Some(30)), StopDeadlines { kill: at(31), give_up: at(61) });
+        assert_eq!(of(LockState::Shared, Some(1)), StopDeadlines { kill: at(2), give_up: at(7) });
         for lock in [LockState::Shared, LockState::Exclusive] {
-            assert_eq!(of(lock, Some(0)), StopDeadlines { kill: None, until: None });
+            assert_eq!(of(lock, Some(0)), StopDeadlines { kill: None, give_up: None });
         }
     }
 }

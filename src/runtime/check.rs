@@ -27,13 +27,13 @@ use crate::runtime::run::make_plan;
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::deliver;
 use crate::runtime::start::exec_image::ExecImage;
-use crate::runtime::start::outcome::{ExecMode, FORK_FAILED, StartOutcome, StepFailure, StepSet};
+use crate::runtime::start::outcome::{ExecMode, FORK_FAILED_INDEX, StartOutcome, StepFailure, StepSet};
 use crate::runtime::start::spawn::spawn;
 use crate::sys::{caps, dir, poll, process, terminal};
 
 /// Prints every reason why a start would fail, one per line, to standard output, and exits.
-pub fn check(options: &mut Options) -> ! {
-    let log = Log::new(LogTarget::Plain);
+pub fn check_start(options: &mut Options) -> ! {
+    let log = Log::new(LogTarget::Stderr);
     let mut findings = Findings { status: exit::OK, server_steps_reported: false, debug: None };
     poll::ignore_write_signals();
     poll::reset_dispositions(0);
@@ -108,7 +108,7 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
             }
         }
         Output::Logger(logger, _) => {
-            if findings.check_result("", server_output::find_program(&logger)) {
+            if findings.check_result("", server_output::verify_logger(&logger)) {
                 findings.dry_run("logger: ", logger, b"");
             }
         }
@@ -126,7 +126,7 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     }
     findings.dry_run("", plan.server, made);
     findings.server_steps_reported = true;
-    for command in plan.before {
+    for command in plan.commands_before {
         let whose = format!("--before '{}': ", Escaped(command.text.to_bytes()));
         findings.dry_run(&whose, command.program, made);
     }
@@ -204,7 +204,7 @@ impl Findings<'_> {
                     let _ = process::reap(launched.pid);
                     start
                 }
-                Err(why) => StartOutcome::Failed(StepFailure::new(usize::from(FORK_FAILED), why)),
+                Err(why) => StartOutcome::Failed(StepFailure::new(usize::from(FORK_FAILED_INDEX), why)),
             };
             let failure = match start {
                 StartOutcome::Done | StartOutcome::WithoutPidfile => return,
@@ -215,7 +215,7 @@ impl Findings<'_> {
             };
             let step = failure.step(&program);
             failure.add_to(&mut skipped_steps);
-            if let Some(Step::LogDir(dir)) = step
+            if let Some(Step::EnterLogDir(dir)) = step
                 && !made.is_empty()
                 && dir.to_bytes().ends_with(made)
             {
@@ -227,11 +227,11 @@ impl Findings<'_> {
             }
             match step {
                 Some(Step::Exec(_)) => return,
-                Some(Step::Chdir(_) | Step::LogDir(_) | Step::EnterReplacedDir(_)) if absolute => {}
+                Some(Step::Chdir(_) | Step::EnterLogDir(_) | Step::EnterReplacedDir(_)) if absolute => {}
                 Some(
                     Step::Chroot(_)
                     | Step::Chdir(_)
-                    | Step::LogDir(_)
+                    | Step::EnterLogDir(_)
                     | Step::ReturnToCallersDir(..)
                     | Step::EnterReplacedDir(_)
                     | Step::CloseDescriptors
@@ -242,7 +242,7 @@ impl Findings<'_> {
                     | Step::VerifyCredentials { .. }
                     | Step::Capabilities(_)
                     | Step::CreateRuleset(_)
-                    | Step::RestrictSelf,
+                    | Step::LandlockRestrictSelf,
                 )
                 | None => {
                     if !reported {

@@ -5,7 +5,7 @@ use core::fmt::Display;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::error::{Error, MessageArg, Result};
 use crate::logic::base::exit;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
@@ -15,14 +15,13 @@ use crate::logic::base::time::Time;
 use crate::logic::cli::control::ControlRequest;
 use crate::logic::cli::options::ControlCommand;
 use crate::logic::control::{
-    self, LockSeen, LockState, NoTarget, PidfileContents, PidfileOwner, StopDeadlines, UnknownReason, Uptime,
-    find_owner,
+    self, LockState, NoTarget, ObservedLock, PidfileContents, PidfileOwner, StopDeadlines, UnknownReason, find_owner,
 };
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log;
 use crate::runtime::report::os_error::{add_errno, errno_text};
-use crate::runtime::resources::lookup::{LockedFile, read_pidfile, read_proc};
 use crate::runtime::resources::pidfile::split_path;
+use crate::runtime::resources::pidfile_owner::{LockedFile, read_pidfile, read_proc};
 use crate::runtime::resources::walk::Walk;
 use crate::runtime::start::deliver;
 use crate::sys::dir::{self, FileStat, OpenMode};
@@ -35,7 +34,7 @@ const READ_ATTEMPTS: usize = 20;
 /// The pause between two checks of something that no descriptor reports, in milliseconds.
 const POLL_PAUSE_MS: u64 = 10;
 /// After this number of failed attempts to read the lock, vsrun stops waiting for a change of it.
-const MAX_HIDDEN_CHECKS: u32 = 100;
+const MAX_UNREADABLE_LOCK_CHECKS: u32 = 100;
 
 /// Runs the control command. Returns vsrun's exit status.
 ///
@@ -49,9 +48,9 @@ pub fn control(control: &ControlRequest) -> Result<u8> {
     };
     let no_target = match (control.command, found) {
         (ControlCommand::Status, Ok((_, server))) => {
-            let number = server.named.number;
-            let up = read_proc(number, c"stat", control::started_at)
-                .map(|start| Uptime::since(start, clock::time_since_boot()));
+            let number = server.named.pid;
+            let up = read_proc(number, c"stat", control::parse_start_ticks)
+                .map(|start| control::UptimeSeconds::from_ticks_and_millis(start, clock::millis_since_boot()));
             let up: &dyn Display = up.as_ref().map_or(&"", |up| up);
             let path = Escaped(control.pidfile.to_bytes());
             return log::print(format!("running: pid {number} ({path}){up}\n").as_bytes());
@@ -70,7 +69,7 @@ pub fn control(control: &ControlRequest) -> Result<u8> {
         (ControlCommand::Stop, Ok((file, server))) => {
             return stop(control, file, server)?.map_or(Ok(exit::OK), |why| {
                 let error = Error::of(Problem::Stop, control.pidfile.to_bytes());
-                Err(error.number(server.owner.number.into()).reason(why))
+                Err(error.number(server.owner.pid.into()).reason(why))
             });
         }
         (_, Err(no_target)) => no_target,
@@ -79,7 +78,7 @@ pub fn control(control: &ControlRequest) -> Result<u8> {
     if let (NoTarget::Unknown(UnknownReason::Other(Reason::OtherProcess)), Ok(file)) = (no_target, &file)
         && let Some(holder) = file.locked.find_manager()
     {
-        error = error.with(Object::Cause(Error::new(Problem::ByPid).number(holder.into())));
+        error = error.with(MessageArg::Cause(Error::new(Problem::ByPid).number(holder.into())));
     }
     let code = match (control.command, no_target) {
         (ControlCommand::Status, _) => {
@@ -102,7 +101,7 @@ pub fn control(control: &ControlRequest) -> Result<u8> {
 
 /// True if the server of a pidfile is running, or its manager is between two runs of it.
 pub fn is_running(pidfile: StaticCStr) -> bool {
-    let found = Pidfile::open(pidfile).and_then(|file| file.examine());
+    let found = Pidfile::open(pidfile).and_then(|file| file.find_lock_holder());
     matches!(found, Ok(_) | Err(NoTarget::Restarting))
 }
 
@@ -111,11 +110,11 @@ pub fn is_running(pidfile: StaticCStr) -> bool {
 /// names.
 #[inline(never)]
 fn find(control: &ControlRequest, file: &Pidfile) -> Found<FoundServer> {
-    let until = StopDeadlines::new(LockState::Exclusive, control.timeout, control.delay, now()).until;
+    let until = StopDeadlines::new(LockState::Exclusive, control.stop_timeout, control.stop_overhead, now()).give_up;
     loop {
-        match file.examine() {
+        match file.find_lock_holder() {
             Err(NoTarget::Restarting) if matches!(control.command, ControlCommand::Stop | ControlCommand::Reload) => {
-                match file.lock_owner() {
+                match file.find_manager_between_runs() {
                     Some(server) => return Ok(server),
                     None if has_passed(until) => return Err(NoTarget::Restarting),
                     None => poll::sleep_ms(POLL_PAUSE_MS),
@@ -132,7 +131,7 @@ fn find(control: &ControlRequest, file: &Pidfile) -> Found<FoundServer> {
 #[inline(never)]
 fn stop(control: &ControlRequest, file: &Pidfile, server: FoundServer) -> Result<Option<Reason>> {
     let owner = server.owner;
-    let mut deadlines = StopDeadlines::new(server.lock, control.timeout, control.delay, now());
+    let mut deadlines = StopDeadlines::new(server.lock, control.stop_timeout, control.stop_overhead, now());
     // If the process has exited in the meantime, no signal is sent. Its lock may still exist, because a child has
     // inherited it.
     send(owner, Signal::TERM)?;
@@ -142,28 +141,28 @@ fn stop(control: &ControlRequest, file: &Pidfile, server: FoundServer) -> Result
         if ended {
             poll::sleep_ms(POLL_PAUSE_MS);
         } else {
-            let until = deadlines.kill.or(deadlines.until);
-            ended = poll::wait(&[owner.exit_fd(), None], until.map(|until| until.since(now()).0)) != 0;
+            let until = deadlines.kill.or(deadlines.give_up);
+            ended = poll::wait_last_hangup_only(&[owner.exit_fd(), None], until.map(|until| until.since(now()).0)) != 0;
         }
         // The children of the stopped process may have inherited the lock. No server can start until they have exited.
         let (lock, line) = file.state();
-        let another = server.lock == LockState::Shared && line.differs_from(owner.number);
+        let another = server.lock == LockState::Shared && line.known_to_differ_from(owner.pid);
         if (ended || owner.exit_fd().is_none()) && (lock == LockState::None || another) {
             return Ok(None);
         }
-        if ended && lock == LockState::Exclusive && line.differs_from(server.named.number) {
+        if ended && lock == LockState::Exclusive && line.known_to_differ_from(server.named.pid) {
             // The stopped process was not the manager: the manager goes on, and has just removed that process's pid
             // from the file.
             return Ok(Some(Reason::ManagerGoesOn));
         }
-        hidden += u32::from(ended && lock == LockState::Hidden);
-        if hidden == MAX_HIDDEN_CHECKS {
+        hidden += u32::from(ended && lock == LockState::Unreported);
+        if hidden == MAX_UNREADABLE_LOCK_CHECKS {
             return Ok(Some(Reason::LockUnreadable));
         }
         if has_passed(deadlines.kill) {
             deadlines.kill = None;
             send(owner, Signal::KILL)?;
-        } else if has_passed(deadlines.until) {
+        } else if has_passed(deadlines.give_up) {
             return Ok(Some(if ended { Reason::StillLocked } else { Reason::NotInTime }));
         }
     }
@@ -185,8 +184,8 @@ fn send(process: Process, signal: Signal) -> Result<Sent> {
         Ok(()) => Ok(Sent::Yes),
         Err(Errno::SRCH) => Ok(Sent::Gone),
         Err(why) => {
-            let error = Error::new(Problem::SendSignal).with(Object::Signal(signal));
-            Err(add_errno(error.number(process.number.into()), why))
+            let error = Error::new(Problem::SendSignal).with(MessageArg::Signal(signal));
+            Err(add_errno(error.number(process.pid.into()), why))
         }
     }
 }
@@ -216,7 +215,7 @@ impl Pidfile {
     /// hard link where others may write: they could lead to the pidfile of another service.
     fn open(path: StaticCStr) -> Found<Self> {
         let (parent, name) = split_path(path);
-        let (mut walk, unknown) = (Walk::begin(), |reason| NoTarget::Unknown(UnknownReason::Other(reason)));
+        let (mut walk, unknown) = (Walk::new(), |reason| NoTarget::Unknown(UnknownReason::Other(reason)));
         let reached = walk.go_to(parent);
         let is_shared = walk.is_shared();
         let file =
@@ -235,11 +234,11 @@ impl Pidfile {
 
     /// Finds the process that has the file locked. A starting vsrun takes the lock before it writes a pid, and an
     /// exiting one removes its pid before it releases the lock, so this function retries for a short time.
-    fn examine(&self) -> Found<FoundServer> {
+    fn find_lock_holder(&self) -> Found<FoundServer> {
         let mut checks = 0;
         loop {
             let state = self.state();
-            let seen = self.identify(state);
+            let seen = self.identify_server(state);
             checks += 1;
             let clear = state.0 != LockState::Exclusive || !matches!(seen, Err(NoTarget::Unknown(_)));
             // The lock and the pid have not changed meanwhile, so the pid was not reused: the manager would have
@@ -255,7 +254,7 @@ impl Pidfile {
     }
 
     #[inline(never)]
-    fn identify(&self, (lock, line): (LockState, PidfileContents)) -> Found<FoundServer> {
+    fn identify_server(&self, (lock, line): (LockState, PidfileContents)) -> Found<FoundServer> {
         let number = if let PidfileContents::Pid(number) = line { number } else { 0 };
         let mut parent = 0;
         let (named, held) = self.locked.examine_process(number, Some(&mut parent));
@@ -264,7 +263,7 @@ impl Pidfile {
             PidfileOwner::Named => named,
             PidfileOwner::Parent => above,
         };
-        if held == LockSeen::Unreadable && above_held != LockSeen::Held && !self.locked.trusted {
+        if held == ObservedLock::Unreadable && above_held != ObservedLock::Held && !self.locked.trusted {
             // An untrusted owner of the pidfile could have written any pid into it, and have locked it.
             return Err(NoTarget::Unknown(UnknownReason::Other(Reason::Untrusted)));
         }
@@ -275,9 +274,9 @@ impl Pidfile {
     }
 
     /// The manager of a server that is not running now. None if /proc does not show it, or it has exited.
-    fn lock_owner(&self) -> Option<FoundServer> {
+    fn find_manager_between_runs(&self) -> Option<FoundServer> {
         let (process, held) = self.locked.examine_process(self.locked.find_manager()?, None);
-        let owner = process.filter(|_| held == LockSeen::Held)?;
+        let owner = process.filter(|_| held == ObservedLock::Held)?;
         Some(FoundServer { lock: LockState::Exclusive, named: owner, owner })
     }
 
@@ -287,10 +286,11 @@ impl Pidfile {
             Ok(None) => LockState::None,
             Ok(Some(LockKind::Shared)) => LockState::Shared,
             Ok(Some(LockKind::Exclusive)) => LockState::Exclusive,
-            Err(_) => LockState::Hidden,
+            Err(_) => LockState::Unreported,
         };
         // Another vsrun is starting, and has not yet deleted the pid of an earlier start.
-        if lock == LockState::Exclusive && lock::lock_of_others(self.file.as_fd(), LockPart::Lower) == Ok(None) {
+        if lock == LockState::Exclusive && lock::lock_of_others(self.file.as_fd(), LockPart::FirstMebibyte) == Ok(None)
+        {
             return (lock, PidfileContents::Empty);
         }
         (lock, read_pidfile(self.file.as_fd()))

@@ -9,7 +9,7 @@ use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::text::{ArrayText, split_byte};
 use crate::logic::cli::options::Options;
-use crate::logic::formats::mounts::Mounts;
+use crate::logic::formats::pid1_mounts::MountSet;
 use crate::logic::supervisor::policy::AtExit;
 use crate::runtime::report::log;
 use crate::runtime::report::os_error::{add_errno, os_error};
@@ -30,7 +30,7 @@ pub fn set_up(options: &Options) -> Result<()> {
         Some(Reason::Mount)
     } else if options.at_exit.is_some() {
         Some(Reason::AtExit)
-    } else if options.ends_machine() {
+    } else if options.has_shutdown_signal() {
         Some(Reason::EndsMachine)
     } else {
         None
@@ -51,19 +51,19 @@ pub fn set_up(options: &Options) -> Result<()> {
 }
 
 #[inline(never)]
-fn mount_all(mounts: Mounts) -> Result<()> {
+fn mount_all(mounts: MountSet) -> Result<()> {
     for one in mounts.list() {
         if mount::is_mounted(one.target) {
             continue;
         }
         // If the directory of a mount cannot be created, mount(2) fails too.
-        let _ = Walk::begin().go_to_or_create(one.target, None, Some(0o755));
-        let flags = Flags { noexec: one.noexec, devices: one.devices };
-        match mount::mount(one.kind, one.target, flags, one.data) {
+        let _ = Walk::new().go_to_or_create(one.target, None, Some(0o755));
+        let flags = Flags { noexec: one.noexec, allow_devices: one.allows_devices };
+        match mount::mount(one.fs_type, one.target, flags, one.data) {
             // Another process has already mounted the file system, for example the kernel.
             Ok(()) | Err(Errno::BUSY) => {}
             Err(why) => {
-                let error = Error::of(Problem::Mount, one.kind.to_bytes()).name(one.target.to_bytes());
+                let error = Error::of(Problem::Mount, one.fs_type.to_bytes()).name(one.target.to_bytes());
                 return Err(add_errno(error, why));
             }
         }
@@ -76,10 +76,10 @@ fn mount_all(mounts: Mounts) -> Result<()> {
                 (c"fd/1", c"/dev/stdout"),
                 (c"fd/2", c"/dev/stderr"),
             ] {
-                let _ = mount::link(to, path);
+                let _ = mount::symlink(to, path);
             }
         }
-        if one.kind == c"cgroup2" {
+        if one.fs_type == c"cgroup2" {
             enable_controllers(one.target);
         }
     }
@@ -89,7 +89,7 @@ fn mount_all(mounts: Mounts) -> Result<()> {
 /// Enables every controller for the control groups below the root group. --cgroup-set needs that, and no other process
 /// does it.
 fn enable_controllers(root: &CStr) {
-    let Ok(root) = Dir::open_path(root) else { return };
+    let Ok(root) = Dir::open_for_lookup(root) else { return };
     // The last name in cgroup.controllers ends with a newline, which the kernel ignores when the name is written.
     for name in split_byte(read(&root, c"cgroup.controllers", &mut [0; 512]), b' ') {
         let mut word = ArrayText::<256>::new();

@@ -7,7 +7,7 @@ pub mod control;
 pub mod host;
 pub mod machine;
 pub(crate) mod output;
-pub mod pause;
+pub mod pause_process;
 pub mod probe;
 pub mod rc;
 pub mod report;

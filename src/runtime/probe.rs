@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::error::{Error, MessageArg, Result};
 use crate::logic::base::exit::{self, Exit};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
@@ -79,7 +79,7 @@ fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Resul
     }
     let (status, _) = process::reap(child.pid).map_err(cannot)?;
     if let StartOutcome::Failed(failure) = StartOutcome::await_end(&child.report) {
-        let cause = Object::Cause(failure.error(&program));
+        let cause = MessageArg::Cause(failure.error(&program));
         return Err(Error::new(Problem::ProbeNotRun).with(cause));
     }
     Ok(match Exit::from_wait(status) {

@@ -20,9 +20,9 @@ use crate::runtime::{check, control, run};
 /// # Errors
 /// When the action fails. The exit status is the one that LSB defines for init scripts.
 pub fn run_action(action: Action, options: &mut Options) -> Result<Option<u8>> {
-    let pidfile = options.control_file().unwrap_or_default();
+    let pidfile = options.control_pidfile().unwrap_or_default();
     let command = match action {
-        Action::Check => check::check(options),
+        Action::Check => check::check_start(options),
         Action::Start if control::is_running(pidfile) => return Ok(Some(report_running(pidfile))),
         Action::Start => return Ok(None),
         Action::Restart if !control::is_running(pidfile) => return Ok(None),
@@ -31,14 +31,15 @@ pub fn run_action(action: Action, options: &mut Options) -> Result<Option<u8>> {
         Action::Reload => ControlCommand::Reload,
         Action::Status => ControlCommand::Status,
     };
-    let (timeout, delay) = (options.stop_timeout, options.stop_overhead());
-    let status = control::control(&ControlRequest { command, pidfile, timeout, delay }).map_err(|error| {
-        match (action, error.exit_status) {
-            // If no server is running, --replace exits with 3, as --signal does. LSB requires 7 for a reload.
-            (Action::Reload, exit::NOT_RUNNING) => error.status(exit::RC_NOT_RUNNING),
-            _ => error.with_statuses(StatusSet::Script),
-        }
-    })?;
+    let (stop_timeout, stop_overhead) = (options.stop_timeout, options.stop_overhead());
+    let status =
+        control::control(&ControlRequest { command, pidfile, stop_timeout, stop_overhead }).map_err(|error| {
+            match (action, error.exit_status) {
+                // If no server is running, --replace exits with 3, as --signal does. LSB requires 7 for a reload.
+                (Action::Reload, exit::NOT_RUNNING) => error.status(exit::RC_NOT_RUNNING),
+                _ => error.with_status_from(StatusSet::InitScript),
+            }
+        })?;
     Ok((action != Action::Restart).then_some(status))
 }
 
@@ -48,15 +49,15 @@ pub fn run_action(action: Action, options: &mut Options) -> Result<Option<u8>> {
 /// # Errors
 /// When the server could not be started.
 pub fn start(options: &mut Options) -> Result<Option<Box<PreparedSupervisor>>> {
-    let pidfile = options.control_file().unwrap_or_default();
+    let pidfile = options.control_pidfile().unwrap_or_default();
     match run::run(options) {
         Ok(prepared) => Ok(Some(prepared)),
         // Another start of the service has locked the pidfile after `run_action` had examined it.
-        Err(error) if error.problem.is_lock_of_another() && control::is_running(pidfile) => {
+        Err(error) if error.problem.is_pidfile_locked() && control::is_running(pidfile) => {
             report_running(pidfile);
             Ok(None)
         }
-        Err(error) => Err(error.with_statuses(StatusSet::Script)),
+        Err(error) => Err(error.with_status_from(StatusSet::InitScript)),
     }
 }
 

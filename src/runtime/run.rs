@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use std::os::fd::AsFd;
 
-use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::error::{Error, MessageArg, Result};
 use crate::logic::base::note::Note;
 use crate::logic::base::signal::Signal;
 use crate::logic::cli::options::Options;
@@ -36,9 +36,9 @@ pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
     let begun = machine::set_up(options);
     poll::ignore_write_signals();
     let plan = begun.and_then(|()| make_plan(options)).and_then(|plan| {
-        let Personality { unhandled, signals, .. } = *plan.personality;
+        let Personality { unhandled_signals, signals, .. } = *plan.personality;
         let hangup = if plan.ignores_hangup { Signal::HUP.bit() } else { 0 };
-        poll::reset_dispositions(hangup | unhandled & signals.ignored);
+        poll::reset_dispositions(hangup | unhandled_signals & signals.ignored);
         walk::check_root(options.root).map(|()| plan)
     });
     let plan = match plan {
@@ -116,16 +116,16 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &Te
     log.add_syslog(plan.syslog)?;
     log.separate_trace(plan.debug)?;
     destination.start_orphan()?;
-    log.note(Priority::Info, Note::Starting, &[Object::Name(&plan.command)]);
+    log.note(Priority::Info, Note::Starting, &[MessageArg::Name(&plan.command)]);
     let mut server = plan.server;
-    let before = Commands::new(plan.before, &mut server.env);
+    let before = Commands::new(plan.commands_before, &mut server.env);
     let mut program = ExecImage::new(server);
     if !before.list.is_empty() {
         program.clear_run_slots();
-        let (output, dir, cgroup) = (destination.server_fd(&log), destination.dir(), resources.cgroup.as_ref());
+        let (output, log_dir, cgroup) = (destination.server_fd(&log), destination.dir(), resources.cgroup.as_ref());
         let debug = (plan.debug != StepTrace::Off).then_some(&log);
-        let env = Some((&program.env, before.skipped));
-        let io = ChildIo { output, error: output, dir, cgroup, env, debug, ..ChildIo::default() };
+        let env = Some((&program.env, before.skipped_vars));
+        let io = ChildIo { output, error: output, log_dir, cgroup, env, debug, ..ChildIo::default() };
         if let Some(file) = pidfile {
             // This process becomes the server. Its pid is written now, so that control commands find it while the
             // commands of `--before` run.
@@ -144,9 +144,9 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &Te
     let stderr = (keeps && !destination.is_inherited()).then(log::stderr).transpose()?;
     let output = destination.server_fd(&log);
     let debug = (plan.debug != StepTrace::Off).then_some(&log);
-    let pipes = helper.as_ref().map(CleanupHelper::pipes).unwrap_or_default();
-    let (dir, pidfile, cgroup) = (destination.dir(), pidfile.as_ref(), resources.cgroup.as_ref());
-    let io = ChildIo { output, error: output, dir, pipes, pidfile, cgroup, debug, ..ChildIo::default() };
+    let cleanup_pipes = helper.as_ref().map(CleanupHelper::pipes).unwrap_or_default();
+    let (log_dir, pidfile, cgroup) = (destination.dir(), pidfile.as_ref(), resources.cgroup.as_ref());
+    let io = ChildIo { output, error: output, log_dir, cleanup_pipes, pidfile, cgroup, debug, ..ChildIo::default() };
     let error = apply_and_exec(&program, &io).error(&program);
     if let Some(helper) = helper {
         helper.run(&error);

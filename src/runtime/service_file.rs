@@ -31,7 +31,7 @@ pub fn resolve(control: ControlRequest) -> Result<ControlRequest> {
     let mut head = [0; 2];
     // The service file is read from the descriptor that was checked. A pidfile is opened again later, without following
     // links.
-    let file = walk_file::open(&mut Walk::begin(), path);
+    let file = walk_file::open(&mut Walk::new(), path);
     let file = file.and_then(|file| dir::pread_start(file.as_fd(), &mut head).map(|_| file));
     let Ok(file) = file else { return Ok(control) };
     if head != *b"#!" {
@@ -47,10 +47,11 @@ pub fn resolve(control: ControlRequest) -> Result<ControlRequest> {
     let words = Args::default().split_at_file(path, 0, 0).insert_lines(&contents)?;
     let mut options = Options::none();
     let runs = matches!(parse::parse(&words, &mut options, &mut None)?, Request::Run | Request::Rc(_));
-    let Some(pidfile) = options.control_file().filter(|_| runs) else {
+    let Some(pidfile) = options.control_pidfile().filter(|_| runs) else {
         return Err(Error::of(Problem::NamesNoPidfile, path.to_bytes()));
     };
     // The manager was started with the options of the service file, so they determine how long a stop may take.
-    let (timeout, delay) = (control.timeout.or(options.stop_timeout), control.delay.max(options.stop_overhead()));
-    Ok(ControlRequest { pidfile, timeout, delay, ..control })
+    let (stop_timeout, stop_overhead) =
+        (control.stop_timeout.or(options.stop_timeout), control.stop_overhead.max(options.stop_overhead()));
+    Ok(ControlRequest { pidfile, stop_timeout, stop_overhead, ..control })
 }

@@ -41,6 +41,6 @@ pub fn is_noexec(path: &CStr) -> bool {
 }
 
 /// True if the file at a path is a symbolic link.
-pub fn is_link(path: &CStr) -> bool {
+pub fn is_symlink(path: &CStr) -> bool {
     super::file_contents::read_link(CWD, path, &mut [0]).is_ok()
 }

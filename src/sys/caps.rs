@@ -8,7 +8,7 @@ use super::{Result, cvt, cvt_long, ensure, last_errno};
 
 /// The effective, permitted and inheritable set, one bit for each capability: three words for the capabilities below
 /// 32, then three for the others.
-type Sets = [u32; 6];
+type CapabilitySets = [u32; 6];
 
 /// The kernel's `struct __user_cap_header_struct`: `_LINUX_CAPABILITY_VERSION_3`, and 0 for this thread.
 const CAPABILITY_HEADER: [u32; 2] = [0x2008_0522, 0];
@@ -47,14 +47,14 @@ pub fn is_permitted(number: u32) -> bool {
     capget().is_ok_and(|[_, permitted, ..]| permitted >> number & 1 == 1)
 }
 
-fn capget() -> Result<Sets> {
+fn capget() -> Result<CapabilitySets> {
     let (mut header, mut sets) = (CAPABILITY_HEADER, [u32::MAX; 6]);
     // SAFETY: header and sets have the layout of version 3, and the kernel writes only to them.
     cvt_long(unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) })?;
     Ok(sets)
 }
 
-fn capset(sets: &Sets) -> Result<()> {
+fn capset(sets: &CapabilitySets) -> Result<()> {
     let mut header = CAPABILITY_HEADER;
     // SAFETY: header and sets have the layout of version 3; the kernel only reads the sets.
     cvt_long(unsafe { libc::syscall(libc::SYS_capset, header.as_mut_ptr(), sets.as_ptr()) })?;

@@ -19,7 +19,7 @@ pub fn is_group(dir: &Dir) -> bool {
 ///
 /// # Errors
 /// The errors of mkdir(2) except EEXIST.
-pub fn make(parent: &Dir, name: &CStr) -> Result<bool> {
+pub fn create_if_missing(parent: &Dir, name: &CStr) -> Result<bool> {
     match mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
         Ok(()) => Ok(true),
         Err(Errno::EXIST) => Ok(false),

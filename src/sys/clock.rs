@@ -39,18 +39,18 @@ fn read_clock(clock: libc::clockid_t) -> Timespec64 {
 }
 
 /// The monotonic clock, in milliseconds. Setting the wall clock does not change it.
-pub fn monotonic() -> u64 {
+pub fn monotonic_millis() -> u64 {
     in_millis(&read_clock(libc::CLOCK_MONOTONIC))
 }
 
 /// The time since the boot in milliseconds, including the time that the machine was suspended. The kernel uses this
 /// clock for the start times of processes.
-pub fn time_since_boot() -> u64 {
+pub fn millis_since_boot() -> u64 {
     in_millis(&read_clock(libc::CLOCK_BOOTTIME))
 }
 
 fn in_millis(spec: &Timespec64) -> u64 {
-    u64::try_from(spec.seconds).unwrap_or(0).saturating_mul(1000) + u64::from(millis(spec))
+    u64::try_from(spec.seconds).unwrap_or(0).saturating_mul(1000) + u64::from(subsec_millis(spec))
 }
 
 /// The monotonic clock, in microseconds, rounded up.
@@ -60,12 +60,12 @@ pub fn monotonic_micros() -> u64 {
 }
 
 /// The wall clock: the seconds since 1970 (UTC), and the milliseconds within the second.
-pub fn wall_time() -> (i64, u16) {
+pub fn wall_secs_and_millis() -> (i64, u16) {
     let now = read_clock(libc::CLOCK_REALTIME);
-    (now.seconds, millis(&now))
+    (now.seconds, subsec_millis(&now))
 }
 
-fn millis(spec: &Timespec64) -> u16 {
+fn subsec_millis(spec: &Timespec64) -> u16 {
     u16::try_from(spec.nanos / 1_000_000).unwrap_or(0)
 }
 

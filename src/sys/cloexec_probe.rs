@@ -13,7 +13,7 @@ use super::{Errno, Result, ensure, fd};
 ///
 /// # Errors
 /// The errors of dup2(2); those of pipe2(2) if `/dev/null` cannot be opened.
-pub fn install_null() -> Result<OwnedFd> {
+pub fn redirect_stdin_to_null() -> Result<OwnedFd> {
     let opened = open(c"/dev/null", OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).or_else(|_| fd::open_null())?;
     fd::dup_onto(opened.as_fd(), 0)?;
     Ok(opened)
@@ -23,7 +23,7 @@ pub fn install_null() -> Result<OwnedFd> {
 ///
 /// # Errors
 /// The errors of dup2(2).
-pub fn install(input: BorrowedFd<'_>) -> Result<OwnedFd> {
+pub fn redirect_stdin(input: BorrowedFd<'_>) -> Result<OwnedFd> {
     fd::dup_onto(input, 0)?;
     rustix::io::dup(input)
 }
@@ -32,7 +32,7 @@ pub fn install(input: BorrowedFd<'_>) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// EPERM when the probe is still open.
-pub fn verify(probe: OwnedFd) -> Result<()> {
+pub fn verify_probe_closed(probe: OwnedFd) -> Result<()> {
     let found = fcntl_getfd(&probe);
     core::mem::forget(probe);
     ensure(found == Err(Errno::BADF))
@@ -43,7 +43,7 @@ pub fn verify(probe: OwnedFd) -> Result<()> {
 ///
 /// # Errors
 /// EPERM when the probe would survive the exec.
-pub fn verify_cloexec(probe: OwnedFd) -> Result<()> {
+pub fn verify_probe_cloexec(probe: OwnedFd) -> Result<()> {
     let flags = fcntl_getfd(&probe)?;
     core::mem::forget(probe);
     ensure(flags.contains(FdFlags::CLOEXEC))

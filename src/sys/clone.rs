@@ -38,7 +38,7 @@ pub enum Memory {
 ///
 /// # Errors
 /// EAGAIN and ENOMEM when the kernel cannot create a process.
-pub fn start<F: Fn()>(memory: Memory, child: &F) -> Result<Option<Pid>> {
+pub fn start_with_timeout<F: Fn()>(memory: Memory, child: &F) -> Result<Option<Pid>> {
     extern "C" fn enter<F: Fn()>(with: *mut c_void) -> c_int {
         // SAFETY: the pointer was made from a reference below. Either the parent sleeps, or this is a copy of its
         // memory.
@@ -49,12 +49,12 @@ pub fn start<F: Fn()>(memory: Memory, child: &F) -> Result<Option<Pid>> {
         child();
         0
     }
-    /// The distance from the variables of `start` to the stack of the child, in bytes. The call of clone(2) and the
-    /// rest of the stack frame (the caller's frame if `start` is inlined) need a few hundred bytes.
+    /// The distance from the variables of `start_with_timeout` to the stack of the child, in bytes. The call of clone(2) and the
+    /// rest of the stack frame (the caller's frame if `start_with_timeout` is inlined) need a few hundred bytes.
     const STACK_GAP: usize = 1024;
     let with = (memory, child);
     let stack = (&raw const with).cast::<c_void>().wrapping_byte_sub(STACK_GAP).cast_mut();
-    let begin = clock::monotonic();
+    let begin = clock::monotonic_millis();
     // SAFETY: the stack grows down, so the child gets an unused part of it, as large as any call of ours would have; it
     // never returns from `enter`. The program has one thread, which sleeps while the child runs in the same memory, so
     // the two never access it at the same time.
@@ -90,7 +90,7 @@ fn limit_time_until_exec() {
 /// True if the timer has killed the child, which was started at the monotonic time `begin`, in milliseconds. A program
 /// that dies of SIGALRM earlier has not exceeded the limit.
 fn exceeded_limit(child: Pid, begin: u64) -> bool {
-    if clock::monotonic() < begin + VFORK_LIMIT_MS {
+    if clock::monotonic_millis() < begin + VFORK_LIMIT_MS {
         return false;
     }
     // The parent continues as soon as the dying child has released the shared memory, but waitid(2) reports the exit

@@ -47,18 +47,18 @@ pub fn close_except(spared: &[Range<RawFd>]) -> Result<()> {
             }
         })?;
     }
-    are_closed(&is_spared)
+    verify_closed(&is_spared)
 }
 
 /// The number of descriptors whose closing is verified. A manager's descriptors have low numbers.
-const CHECKED_COUNT: usize = 64;
+const CHECKED_FD_COUNT: usize = 64;
 
-/// Verifies with one poll(2) that the first [`CHECKED_COUNT`] descriptors above 2 are closed, except those for which
+/// Verifies with one poll(2) that the first [`CHECKED_FD_COUNT`] descriptors above 2 are closed, except those for which
 /// `is_spared` returns true. poll(2) reports open and closed descriptors differently, so a skipped call is detected.
 #[inline(never)]
-fn are_closed(is_spared: &dyn Fn(RawFd) -> bool) -> Result<()> {
+fn verify_closed(is_spared: &dyn Fn(RawFd) -> bool) -> Result<()> {
     let mut number = FIRST_AFTER_STDIO;
-    let mut fds: [PollFd<'_>; CHECKED_COUNT] = core::array::from_fn(|_| {
+    let mut fds: [PollFd<'_>; CHECKED_FD_COUNT] = core::array::from_fn(|_| {
         number += 1;
         PollFd::from_borrowed_fd(borrow(number - 1), PollFlags::empty())
     });
@@ -89,7 +89,7 @@ pub fn close(fd: BorrowedFd<'_>) -> Result<()> {
 ///
 /// # Errors
 /// EISDIR when one is.
-pub fn verify_no_directory(count: u16) -> Result<()> {
+pub fn verify_no_directory_fd(count: u16) -> Result<()> {
     let is_directory = |number| dir::fstat(borrow(number)).is_ok_and(|about| about.directory);
     if (0..FIRST_AFTER_STDIO + RawFd::from(count)).any(is_directory) { Err(Errno::ISDIR) } else { Ok(()) }
 }

@@ -39,7 +39,7 @@ pub fn change_root(dir: BorrowedFd<'_>) -> Result<()> {
 }
 
 /// Changes the working directory to `/`, and ignores errors.
-pub fn leave_dir() {
+pub fn chdir_to_root() {
     let _ = rustix::process::chdir(c"/");
 }
 
@@ -177,7 +177,7 @@ pub fn verify(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
 
 /// The supplementary groups of this process. None if its real, effective and saved ids differ, or it is in more than 64
 /// groups.
-pub fn groups() -> Option<Vec<u32>> {
+pub fn groups_if_ids_equal() -> Option<Vec<u32>> {
     let ids = |ask: unsafe extern "C" fn(*mut u32, *mut u32, *mut u32) -> i32| {
         let [mut real, mut effective, mut saved] = [0, 1, 2];
         // SAFETY: three places for three numbers.

@@ -11,7 +11,7 @@ use super::{Errno, Result, cvt};
 /// The first bytes of a struct sockaddr_un, see unix(7): the address family.
 const FAMILY_UNIX: [u8; 2] = AddressFamily::UNIX.as_raw().to_ne_bytes();
 /// The longest path or abstract name of a socket, with its NUL, in bytes.
-const MAX_ADDRESS: usize = 108;
+const SUN_PATH_SIZE: usize = 108;
 
 fn socket() -> Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -32,7 +32,7 @@ impl DatagramSender {
     /// # Errors
     /// When the path is too long, or no socket is available.
     pub fn new(address: &[u8]) -> Result<Self> {
-        if address.len() >= MAX_ADDRESS {
+        if address.len() >= SUN_PATH_SIZE {
             return Err(Errno::NAMETOOLONG);
         }
         let address = match address {
@@ -89,7 +89,7 @@ pub struct Datagram<'a> {
 /// rustix cannot read it, because its type for a pid has no 0, which the kernel writes for a sender outside our pid
 /// namespace.
 #[repr(C)]
-struct Control {
+struct ControlMessage {
     header: libc::cmsghdr,
     credentials: libc::ucred,
 }
@@ -104,7 +104,7 @@ impl NotifySocket {
         sockopt::set_socket_passcred(&socket, true)?;
         // SAFETY: the address is as long as it says.
         cvt(unsafe { libc::bind(socket.as_raw_fd(), FAMILY_UNIX.as_ptr().cast(), length(&FAMILY_UNIX)) })?;
-        let mut name = [0u8; FAMILY_UNIX.len() + MAX_ADDRESS];
+        let mut name = [0u8; FAMILY_UNIX.len() + SUN_PATH_SIZE];
         let mut size = length(&name);
         // SAFETY: the room for the address is as long as it says.
         cvt(unsafe { libc::getsockname(socket.as_raw_fd(), name.as_mut_ptr().cast(), &raw mut size) })?;
@@ -118,11 +118,11 @@ impl NotifySocket {
     /// So nothing is closed, and no sender can make this call block.
     pub fn peek<'a>(&self, buffer: &'a mut [u8]) -> Option<Datagram<'a>> {
         // SAFETY: all zero is valid for both structures.
-        let (mut control, mut message): (Control, libc::msghdr) = unsafe { core::mem::zeroed() };
+        let (mut control, mut message): (ControlMessage, libc::msghdr) = unsafe { core::mem::zeroed() };
         let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
         (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
         message.msg_control = (&raw mut control).cast();
-        message.msg_controllen = size_of::<Control>().try_into().unwrap_or(0);
+        message.msg_controllen = size_of::<ControlMessage>().try_into().unwrap_or(0);
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
         // SAFETY: the buffers for text and control message have the stated sizes.
         let count = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &raw mut message, flags) };
@@ -131,7 +131,7 @@ impl NotifySocket {
             let end = text.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
             text = text.get(..end)?;
         }
-        let Control { header, credentials } = control;
+        let ControlMessage { header, credentials } = control;
         let named = header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_CREDENTIALS;
         // A message without credentials gets the highest uid, which no user has: setresuid(2) takes it as "unchanged".
         let sender = Sender { pid: credentials.pid, uid: if named { credentials.uid } else { u32::MAX } };

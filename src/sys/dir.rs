@@ -59,11 +59,11 @@ impl FileStat {
 #[derive(Clone, Copy)]
 pub enum OpenMode {
     /// For reading and writing; the file must exist.
-    Existing,
+    ReadWrite,
     /// For reading; the file must exist.
     ReadOnly,
     /// For reading and writing; the file is created and must not exist before.
-    New,
+    NewReadWrite,
     /// For writing at the end; the file is created and must not exist before.
     NewAppend,
     /// For writing at the end; the file must exist.
@@ -84,7 +84,7 @@ impl Dir {
     ///
     /// # Errors
     /// The errors of open(2).
-    pub fn open_path(path: &CStr) -> Result<Self> {
+    pub fn open_for_lookup(path: &CStr) -> Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
     }
@@ -104,9 +104,9 @@ impl Dir {
     /// The errors of open(2); ELOOP for a symbolic link.
     pub fn open_file(&self, name: &CStr, how: OpenMode, mode: u32) -> Result<OwnedFd> {
         let how = match how {
-            OpenMode::Existing => OFlags::RDWR | OFlags::NONBLOCK,
+            OpenMode::ReadWrite => OFlags::RDWR | OFlags::NONBLOCK,
             OpenMode::ReadOnly => OFlags::RDONLY | OFlags::NONBLOCK,
-            OpenMode::New => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+            OpenMode::NewReadWrite => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
             OpenMode::Append => OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK,
             OpenMode::NewAppend => OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL,
         };
@@ -134,8 +134,8 @@ impl Dir {
     ///
     /// # Errors
     /// EEXIST when the new name exists.
-    pub fn rename(&self, old: &CStr, new: &CStr) -> Result<()> {
-        crate::sys::dir::move_file(self.as_fd(), old, self, new)
+    pub fn rename_noreplace(&self, old: &CStr, new: &CStr) -> Result<()> {
+        crate::sys::dir::move_noreplace(self.as_fd(), old, self, new)
     }
 
     /// Removes a name, and its file if it has no other name.
@@ -197,7 +197,7 @@ pub fn fchmod(file: BorrowedFd<'_>, mode: u32) -> Result<()> {
 ///
 /// # Errors
 /// The errors of write(2); ENOSPC if fewer bytes were written.
-pub fn overwrite(file: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
+pub fn replace_contents(file: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
     if rustix::io::pwrite(file, bytes, 0)? < bytes.len() {
         return Err(Errno::NOSPC);
     }
@@ -249,7 +249,7 @@ pub fn open_readonly(path: &CStr) -> Result<OwnedFd> {
     rustix::fs::open(path, flags, Mode::empty())
 }
 
-pub fn move_file(from: BorrowedFd<'_>, old: &CStr, to: &Dir, new: &CStr) -> Result<()> {
+pub fn move_noreplace(from: BorrowedFd<'_>, old: &CStr, to: &Dir, new: &CStr) -> Result<()> {
     match renameat_with(from, old, &to.0, new, RenameFlags::NOREPLACE) {
         // renameat2(2) is missing before Linux 3.15, and RENAME_NOREPLACE on some file systems; a seccomp filter that
         // does not know the call refuses it with EPERM. link(2) never replaces a file either.

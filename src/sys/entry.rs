@@ -45,7 +45,7 @@ unsafe fn strings(mut list: *const *const c_char, most: usize) -> Vec<&'static C
 /// True if the program was started with more rights than its caller has: by set-user-id, set-group-id or file
 /// capabilities. AT_SECURE of getauxval(3) alone does not show that, because it is also set when a security module
 /// (SELinux) has changed the security domain.
-pub fn is_secure_mode() -> bool {
+pub fn gained_rights_at_exec() -> bool {
     // SAFETY: getauxval only reads the auxiliary vector.
     let about = |what| unsafe { libc::getauxval(what) };
     let ids_differ = about(libc::AT_UID) != about(libc::AT_EUID) || about(libc::AT_GID) != about(libc::AT_EGID);

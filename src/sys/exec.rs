@@ -2,7 +2,7 @@
 
 use crate::sys::Errno;
 use crate::sys::last_errno;
-use crate::sys::shared::SharedMapping;
+use crate::sys::shared_mapping::SharedMapping;
 use core::cell::Cell;
 use core::ffi::CStr;
 use core::ffi::c_char;
@@ -15,7 +15,7 @@ pub struct ExecArray {
     pub(super) slots: Vec<Vec<Cell<u8>>>,
     pub(super) pointers: Vec<*const c_char>,
     /// The strings that a child has written in place of the fixed ones, if there are any.
-    pub(super) replaced: Option<SharedMapping>,
+    pub(super) replacement: Option<SharedMapping>,
 }
 
 impl ExecArray {
@@ -23,7 +23,7 @@ impl ExecArray {
     pub fn new(fixed: Vec<&'static CStr>, slots: usize, size: usize) -> Self {
         let slots = (0..slots).map(|_| vec![Cell::new(0); size + 1]).collect::<Vec<_>>();
         let pointers = Vec::with_capacity(fixed.len() + slots.len() + 1);
-        let mut words = Self { fixed, slots, pointers, replaced: None };
+        let mut words = Self { fixed, slots, pointers, replacement: None };
         words.build_table();
         words
     }
@@ -46,7 +46,7 @@ impl ExecArray {
     pub(super) fn build_table(&mut self) {
         let filled = self.slots.iter().filter(|word| word.first().is_some_and(|byte| byte.get() != 0));
         let filled = filled.map(|word| word.as_ptr().cast());
-        if let Some(shared) = &self.replaced {
+        if let Some(shared) = &self.replacement {
             return shared.append_pointers(filled);
         }
         self.pointers.clear();
@@ -57,8 +57,8 @@ impl ExecArray {
 }
 
 /// Executes another program, without the first `skipped` strings of the environment. Returns only on an error.
-pub fn exec(path: &CStr, argv: &ExecArray, env: &ExecArray, skipped: usize) -> Errno {
-    let env = env.table().wrapping_add(skipped.min(env.fixed.len()));
+pub fn exec(path: &CStr, argv: &ExecArray, env: &ExecArray, skipped_env: usize) -> Errno {
+    let env = env.table().wrapping_add(skipped_env.min(env.fixed.len()));
     // SAFETY: both lists end with a null pointer, and point to C strings that the `ExecArray` owns and has not moved.
     unsafe { libc::execve(path.as_ptr(), argv.table(), env) };
     last_errno()
@@ -67,14 +67,14 @@ pub fn exec(path: &CStr, argv: &ExecArray, env: &ExecArray, skipped: usize) -> E
 impl ExecArray {
     /// Replaces the fixed strings by those that a child has written, and releases the memory of an earlier replacement.
     /// Allocates nothing.
-    pub fn replace(&mut self, shared: SharedMapping) {
-        self.replaced = Some(shared);
+    pub fn replace_fixed(&mut self, shared: SharedMapping) {
+        self.replacement = Some(shared);
         self.build_table();
     }
 
     /// The table of pointers for execve(2).
     pub(super) fn table(&self) -> *const *const c_char {
-        self.replaced.as_ref().map_or(self.pointers.as_ptr(), |shared| shared.table().cast_const())
+        self.replacement.as_ref().map_or(self.pointers.as_ptr(), |shared| shared.table().cast_const())
     }
 
     /// The fixed strings with which the array was made.

@@ -105,7 +105,7 @@ pub fn set_cloexec(number: RawFd) -> Result<()> {
 ///
 /// # Errors
 /// EBADF when one of them is not open.
-pub fn clear_cloexec_first(count: u16) -> Result<()> {
+pub fn clear_cloexec_above_stdio(count: u16) -> Result<()> {
     (FIRST_AFTER_STDIO..FIRST_AFTER_STDIO + RawFd::from(count)).try_for_each(|number| clear_cloexec(borrow(number)))
 }
 

@@ -67,7 +67,7 @@ impl FileContents {
             *self = Self { small: vec![0; BUFFER_SIZE], ..Self::default() };
         }
         self.length = read_full(file, self.small.get_mut(..room).unwrap_or_default())?;
-        while self.length == self.room() && self.length != known {
+        while self.length == self.capacity() && self.length != known {
             self.grow()?;
             let (start, size) = self.large.unwrap_or((core::ptr::null_mut(), 0));
             // SAFETY: the mapping is ours, that long, zeroed by the kernel and not borrowed elsewhere.
@@ -77,7 +77,7 @@ impl FileContents {
         Ok(())
     }
 
-    fn room(&self) -> usize {
+    fn capacity(&self) -> usize {
         self.large.map_or(self.small.len(), |(_, size)| size)
     }
 
@@ -86,7 +86,7 @@ impl FileContents {
         /// The largest file that is read, in bytes. No list of users and no file of arguments is longer, but a device
         /// may be endless.
         const MAX_SIZE: usize = 64 << 20;
-        let size = self.room() * 8;
+        let size = self.capacity() * 8;
         if size > MAX_SIZE {
             return Err(Errno::FBIG);
         }

@@ -36,7 +36,7 @@ unsafe extern "C" {
 pub struct Heap {
     /// The free ranges, each with its start and end. The first ones are the remainders of pages that are written to
     /// anyway, so that an idle manager needs no other page.
-    free: [Cell<(usize, usize)>; 4],
+    free_ranges: [Cell<(usize, usize)>; 4],
 }
 
 // SAFETY: the program has one thread: `main.rs` makes the only one, and nothing starts another.
@@ -51,13 +51,13 @@ impl Default for Heap {
 impl Heap {
     /// Makes a heap with nothing allocated.
     pub const fn new() -> Self {
-        Self { free: [const { Cell::new((0, 0)) }; 4] }
+        Self { free_ranges: [const { Cell::new((0, 0)) }; 4] }
     }
 
     /// Adds free ranges: at the first call those of the static memory, later a new mapping with room for `size` bytes.
     /// Returns false if there is no memory.
     fn refill(&self, size: usize) -> bool {
-        let [after_data, tail, head, most] = &self.free;
+        let [after_data, tail, head, most] = &self.free_ranges;
         if most.get().1 == 0 {
             let (start, all) = (FIRST_MEMORY.0.get() as usize, &raw const _end as usize);
             let (first, end) = (start.next_multiple_of(MIN_PAGE_SIZE), start + STATIC_SIZE);
@@ -77,7 +77,7 @@ impl Heap {
 
     /// Allocates a block with this size and alignment. Returns its address; None if no free range has room for it.
     fn allocate(&self, layout: Layout) -> Option<usize> {
-        self.free.iter().find_map(|free| {
+        self.free_ranges.iter().find_map(|free| {
             let (start, end) = free.get();
             let block = start.next_multiple_of(layout.align());
             let after = block.checked_add(layout.size()).filter(|after| *after <= end)?;
@@ -117,7 +117,7 @@ unsafe impl GlobalAlloc for Heap {
         // The last block of a range grows in place. A block never shrinks, because its rest could be allocated again
         // without being zero.
         let (start, after) = (old as usize, (old as usize).saturating_add(size));
-        for free in &self.free {
+        for free in &self.free_ranges {
             let (next, end) = free.get();
             if next == start + layout.size() && after <= end {
                 free.set((after, end));

@@ -51,7 +51,7 @@ pub fn allow_path(ruleset: BorrowedFd<'_>, path: &CStr, rights: u64) -> Result<(
     #[repr(C, packed)]
     struct Attributes {
         rights: u64,
-        parent: c_int,
+        parent_fd: c_int,
     }
     const PATH_BENEATH: c_int = 1;
     let file = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
@@ -62,7 +62,7 @@ pub fn allow_path(ruleset: BorrowedFd<'_>, path: &CStr, rights: u64) -> Result<(
         // rights.
         return Ok(());
     }
-    let attributes = Attributes { rights, parent: file.as_raw_fd() };
+    let attributes = Attributes { rights, parent_fd: file.as_raw_fd() };
     // SAFETY: the kernel reads this structure.
     let result = unsafe {
         libc::syscall(libc::SYS_landlock_add_rule, ruleset.as_raw_fd(), PATH_BENEATH, &raw const attributes, 0)

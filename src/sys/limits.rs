@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{Mode, OFlags, openat};
 
-use super::{Errno, Result, cvt_long, ensure, walk};
+use super::{Errno, Result, cvt_long, ensure, path_walk};
 
 /// Sets the nice value.
 ///
@@ -48,11 +48,11 @@ pub fn hard_limit(resource: u8) -> u64 {
 /// # Errors
 /// ENOENT without /proc; ENODEV if another file system is mounted there; EACCES for a value that the process may not
 /// set.
-pub fn set_oom_score(value: &[u8]) -> Result<()> {
+pub fn set_oom_score_adj(value: &[u8]) -> Result<()> {
     // In a root directory whose contents another user has created, /proc may be a plain directory, and oom_score_adj a
     // link to any file.
-    let proc = walk::open_path_fd(None, c"/proc")?;
-    if !walk::is_procfs(proc.as_fd())? {
+    let proc = path_walk::open_path_fd(None, c"/proc")?;
+    if !path_walk::is_procfs(proc.as_fd())? {
         return Err(Errno::NODEV);
     }
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;

@@ -14,7 +14,7 @@ impl Dir {
     ///
     /// # Errors
     /// The errors of getdents(2).
-    pub fn for_each_name_until(&self, from: u64, act: &mut dyn FnMut(&CStr) -> bool) -> Result<Option<u64>> {
+    pub fn for_each_name_while(&self, from: u64, act: &mut dyn FnMut(&CStr) -> bool) -> Result<Option<u64>> {
         rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Start(from))?;
         let mut buffer = [MaybeUninit::uninit(); 2048];
         let mut entries = RawDir::new(&self.0, &mut buffer);
@@ -32,14 +32,14 @@ impl Dir {
     /// # Errors
     /// The errors of getdents(2).
     pub fn for_each_name(&self, act: &mut dyn FnMut(&CStr)) -> Result<()> {
-        self.for_each_name_until(0, &mut |name| {
+        self.for_each_name_while(0, &mut |name| {
             act(name);
             true
         })
         .map(drop)
     }
 
-    /// Makes [`Self::next_blocks`] start with the first name again.
+    /// Makes [`Self::list_next_names`] start with the first name again.
     ///
     /// # Errors
     /// The errors of lseek(2).
@@ -52,7 +52,7 @@ impl Dir {
     ///
     /// # Errors
     /// The errors of getdents(2).
-    pub fn next_blocks(&self, mut blocks: usize, act: &mut dyn FnMut(&CStr)) -> Result<bool> {
+    pub fn list_next_names(&self, mut blocks: usize, act: &mut dyn FnMut(&CStr)) -> Result<bool> {
         let mut buffer = [MaybeUninit::uninit(); 2048];
         let mut entries = RawDir::new(&self.0, &mut buffer);
         while let Some(entry) = entries.next() {

@@ -28,22 +28,22 @@ pub enum LockKind {
 pub enum LockPart {
     /// The whole file.
     Whole,
-    /// The bytes before [`UPPER_START`], where a pid is written.
-    Lower,
-    /// Everything from [`UPPER_START`] on, where nothing is ever written. A lock there conflicts with a lock of the
+    /// The bytes before [`MEBIBYTE`], where a pid is written.
+    FirstMebibyte,
+    /// Everything from [`MEBIBYTE`] on, where nothing is ever written. A lock there conflicts with a lock of the
     /// whole file.
-    Upper,
+    AfterFirstMebibyte,
 }
 
 /// The first byte of the upper part of a file, at 1 MiB.
-const UPPER_START: libc::off_t = 1 << 20;
+const MEBIBYTE: libc::off_t = 1 << 20;
 
 /// Locks a part of the file, without waiting. If this open file has a lock already, changes its kind.
 ///
 /// # Errors
 /// EAGAIN or EACCES when another process holds a lock; EINVAL before Linux 3.15; ENOLCK if the file system has no
 /// locks.
-pub fn lock(file: BorrowedFd<'_>, part: LockPart, kind: LockKind) -> Result<()> {
+pub fn try_lock(file: BorrowedFd<'_>, part: LockPart, kind: LockKind) -> Result<()> {
     set(
         file,
         part,
@@ -87,9 +87,9 @@ pub fn lock_of_others(file: BorrowedFd<'_>, part: LockPart) -> Result<Option<Loc
     })
 }
 
-/// The number of bytes in the range of each token, see [`answer`].
+/// The number of bytes in the range of each token, see [`set_answer`].
 const ANSWER_RANGE_SIZE: i64 = 1 << 16;
-/// The first byte of the range of token 0, see [`answer`]. It is far beyond the end of a pidfile, so that no other lock
+/// The first byte of the range of token 0, see [`set_answer`]. It is far beyond the end of a pidfile, so that no other lock
 /// of the file is there.
 const ANSWER_RANGES_START: i64 = 1 << 40;
 
@@ -99,9 +99,9 @@ pub enum LockAnswer {
     /// The file is not locked: the owner of the lock has exited.
     Unlocked,
     /// The request has no answer yet.
-    None,
+    Pending,
     /// The query of the lock has failed.
-    Hidden,
+    QueryFailed,
     /// The manager has answered the request with this number: it has unlocked the byte with this index in the range of
     /// the request.
     Number(u16),
@@ -114,7 +114,7 @@ pub enum LockAnswer {
 /// Every process that may read the file can see the answer; only we can change it. The answer needs no memory, no
 /// socket and no /proc, and works across namespaces. The rest of the lock, which keeps other instances out, is not
 /// changed.
-pub fn answer(file: BorrowedFd<'_>, token: u32, number: Option<u16>) {
+pub fn set_answer(file: BorrowedFd<'_>, token: u32, number: Option<u16>) {
     let start = ANSWER_RANGES_START + i64::from(token) * ANSWER_RANGE_SIZE;
     let _ = set_range(file, answer_range(libc::F_WRLCK, start, ANSWER_RANGE_SIZE));
     if let Some(number) = number {
@@ -131,10 +131,10 @@ pub fn read_answer(file: BorrowedFd<'_>, token: u32) -> LockAnswer {
     // F_OFD_GETLK returns the first lock in the range, which ends just before the unlocked byte.
     let gap = if found.l_start > start { 0 } else { found.l_start + found.l_len - start };
     match u16::try_from(gap) {
-        _ if result.is_err() => LockAnswer::Hidden,
+        _ if result.is_err() => LockAnswer::QueryFailed,
         _ if i32::from(found.l_type) == libc::F_UNLCK => LockAnswer::Unlocked,
         Ok(number) if found.l_start > start || found.l_len > 0 => LockAnswer::Number(number),
-        Ok(_) | Err(_) => LockAnswer::None,
+        Ok(_) | Err(_) => LockAnswer::Pending,
     }
 }
 
@@ -150,9 +150,9 @@ fn range(part: LockPart, kind: i32) -> libc::flock {
     range.l_type = kind.try_into().unwrap_or_default();
     match part {
         LockPart::Whole => {}
-        LockPart::Lower => range.l_len = UPPER_START,
+        LockPart::FirstMebibyte => range.l_len = MEBIBYTE,
         // A lock with the length 0 extends to the end of the file, wherever that will be.
-        LockPart::Upper => range.l_start = UPPER_START,
+        LockPart::AfterFirstMebibyte => range.l_start = MEBIBYTE,
     }
     range
 }

@@ -10,7 +10,7 @@ pub struct Flags {
     /// True if programs on the file system cannot be executed.
     pub noexec: bool,
     /// True if device files on the file system can be opened.
-    pub devices: bool,
+    pub allow_devices: bool,
 }
 
 /// Mounts a file system of the type `kind` on `target`, with its own options in `data`.
@@ -19,7 +19,7 @@ pub struct Flags {
 /// The errors of mount(2).
 pub fn mount(kind: &CStr, target: &CStr, flags: Flags, data: &CStr) -> Result<()> {
     let noexec = if flags.noexec { libc::MS_NOEXEC } else { 0 };
-    let nodev = if flags.devices { 0 } else { libc::MS_NODEV };
+    let nodev = if flags.allow_devices { 0 } else { libc::MS_NODEV };
     let flags = libc::MS_NOSUID | noexec | nodev;
     // SAFETY: all are C strings that live through the call.
     let result = unsafe { libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast()) };
@@ -41,7 +41,7 @@ pub fn make_read_only(target: &CStr) -> Result<()> {
 /// True if a file system is mounted on a directory: it is on another device than its parent.
 pub fn is_mounted(target: &CStr) -> bool {
     let device = |path: &CStr| dir::stat_path(path).map(|about| about.id.0);
-    let parent = dir::Dir::open_path(target).and_then(|inner| inner.stat_target(c".."));
+    let parent = dir::Dir::open_for_lookup(target).and_then(|inner| inner.stat_target(c".."));
     matches!((device(target), parent), (Ok(own), Ok(parent)) if own != parent.id.0)
 }
 
@@ -49,6 +49,6 @@ pub fn is_mounted(target: &CStr) -> bool {
 ///
 /// # Errors
 /// The errors of symlink(2).
-pub fn link(to: &CStr, path: &CStr) -> Result<()> {
+pub fn symlink(to: &CStr, path: &CStr) -> Result<()> {
     rustix::fs::symlink(to, path)
 }

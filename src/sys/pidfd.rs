@@ -11,13 +11,13 @@ use super::{Errno, Result, cvt, cvt_long};
 
 /// The si_code of a signal that `Process::queue` has sent (SI_QUEUE). The kernel refuses that call if the sender has no
 /// permission to signal the process.
-pub const QUEUED: i32 = -1;
+pub const SI_QUEUE: i32 = -1;
 
 /// A descriptor of a process. It is open until `close` is called or our own process exits.
 #[derive(Clone, Copy)]
 pub struct Process {
     /// The pid of the process.
-    pub number: i32,
+    pub pid: i32,
     fd: RawFd,
     /// True if the descriptor is a directory in /proc, and not a pidfd.
     is_proc_dir: bool,
@@ -29,14 +29,14 @@ impl Process {
     ///
     /// # Errors
     /// ESRCH if there is no such process, or EINVAL if it is a thread; ENOENT without pidfd and /proc.
-    pub fn open(number: i32, proc_dir: &CStr) -> Result<Self> {
-        let pid = Pid::from_raw(number.max(0)).ok_or(Errno::SRCH)?;
-        let mut fd = pidfd_open(pid, PidfdFlags::empty());
+    pub fn open(pid: i32, proc_dir: &CStr) -> Result<Self> {
+        let target = Pid::from_raw(pid.max(0)).ok_or(Errno::SRCH)?;
+        let mut fd = pidfd_open(target, PidfdFlags::empty());
         let is_proc_dir = matches!(fd, Err(Errno::NOSYS | Errno::PERM));
         if is_proc_dir {
             fd = open(proc_dir, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         }
-        Ok(Self { number, fd: fd?.into_raw_fd(), is_proc_dir })
+        Ok(Self { pid, fd: fd?.into_raw_fd(), is_proc_dir })
     }
 
     /// Opens a pidfd of a child of ours. It becomes readable when the child has exited, even if a tracer prevents the
@@ -57,7 +57,7 @@ impl Process {
         if self.is_proc_dir {
             statat(self.fd(), c"stat", AtFlags::empty()).map_err(|_| Errno::SRCH)?;
             // SAFETY: a positive number, so one process.
-            return cvt(unsafe { libc::kill(self.number, signal) }).map(drop);
+            return cvt(unsafe { libc::kill(self.pid, signal) }).map(drop);
         }
         // SAFETY: the descriptor is open, and without a siginfo_t this is kill(2).
         cvt_long(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.fd, signal, 0, 0) }).map(drop)
@@ -73,7 +73,7 @@ impl Process {
         // of the sender, and the value.
         let mut info = [0u32; 32];
         let fields = if cfg!(target_pointer_width = "64") { 4 } else { 3 };
-        let words = [(0, signal.into()), (2, QUEUED.cast_unsigned()), (fields + 2, value)];
+        let words = [(0, signal.into()), (2, SI_QUEUE.cast_unsigned()), (fields + 2, value)];
         for (at, word) in words {
             if let Some(place) = info.get_mut(at) {
                 *place = word;
@@ -83,7 +83,7 @@ impl Process {
         if self.is_proc_dir {
             statat(self.fd(), c"stat", AtFlags::empty()).map_err(|_| Errno::SRCH)?;
             // SAFETY: a positive number, so one process; the structure has the size of a siginfo_t.
-            return cvt_long(unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, self.number, signal, info) }).map(drop);
+            return cvt_long(unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, self.pid, signal, info) }).map(drop);
         }
         // SAFETY: the descriptor is open, and the structure has the size of a siginfo_t.
         cvt_long(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.fd, signal, info, 0) }).map(drop)

@@ -25,7 +25,7 @@ pub fn create_large() -> Result<(OwnedFd, OwnedFd)> {
 ///
 /// # Errors
 /// The errors of pipe2(2) and fcntl(2).
-pub fn from_child() -> Result<(OwnedFd, OwnedFd)> {
+pub fn create_nonblocking_read() -> Result<(OwnedFd, OwnedFd)> {
     let (read, write) = pipe()?;
     rustix::fs::fcntl_setfl(&read, rustix::fs::OFlags::NONBLOCK)?;
     Ok((read, write))

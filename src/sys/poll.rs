@@ -89,7 +89,7 @@ pub struct SignalInfo {
     /// The number of the signal.
     pub signal: u8,
     /// The sender's pid; 0 for the kernel and for senders outside of our pid namespace.
-    pub sender: u32,
+    pub sender_pid: u32,
     /// The value that came with the signal, if `pidfd::Process::queue` has sent it.
     pub value: Option<u32>,
 }
@@ -127,8 +127,8 @@ impl Signals {
         let signal = u8::try_from(taken.ok()?).ok()?;
         let fields = if cfg!(target_pointer_width = "64") { 4 } else { 3 };
         let word = |at: usize| info.get(at).copied();
-        let value = word(fields + 2).filter(|_| word(2) == Some(super::pidfd::QUEUED.cast_unsigned()));
-        Some(SignalInfo { signal, sender: word(fields)?, value })
+        let value = word(fields + 2).filter(|_| word(2) == Some(super::pidfd::SI_QUEUE.cast_unsigned()));
+        Some(SignalInfo { signal, sender_pid: word(fields)?, value })
     }
 }
 
@@ -144,7 +144,7 @@ const MAX_FDS: usize = 12;
 /// Sleeps until one of the descriptors is readable or its other end is closed, or until `millis` milliseconds have
 /// passed. Returns the set of these descriptors, the lowest bit for the first one. At least one must be given. For the
 /// last descriptor, only the closing of the other end counts: readable bytes do not end the sleep.
-pub fn wait(fds: &[Option<BorrowedFd<'_>>], millis: Option<u64>) -> u32 {
+pub fn wait_last_hangup_only(fds: &[Option<BorrowedFd<'_>>], millis: Option<u64>) -> u32 {
     PollSet::new(fds, 1 << (fds.len() - 1)).wait(millis)
 }
 
@@ -206,7 +206,7 @@ impl PollSet {
 /// Sleeps until the other end of a pipe is closed, even if bytes are written before, or until `millis` milliseconds
 /// have passed. Returns true if the other end is closed.
 pub fn wait_for_close(pipe: BorrowedFd<'_>, millis: u64) -> bool {
-    wait(&[Some(pipe)], Some(millis)) != 0
+    wait_last_hangup_only(&[Some(pipe)], Some(millis)) != 0
 }
 
 /// Sleeps for `millis` milliseconds, to wait for something that no descriptor reports.
@@ -229,7 +229,7 @@ pub fn is_hangup_ignored() -> bool {
 
 /// The set of blocked signals and the set of ignored ones, the lowest bit for signal 1. Before the first change, they
 /// are what vsrun has inherited.
-pub fn inherited_signals() -> (u64, u64) {
+pub fn blocked_and_ignored_signals() -> (u64, u64) {
     let mut blocked = 0;
     let none = core::ptr::null::<u64>();
     // SAFETY: without a new set nothing is changed, and the kernel writes as many bytes as its last argument says.

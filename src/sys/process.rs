@@ -107,14 +107,14 @@ pub fn set_parent_death_signal(signal: u8) {
 }
 
 /// Stops this process with SIGSTOP, until it gets SIGCONT. The kernel does not stop PID 1.
-pub fn suspend() {
+pub fn stop_self() {
     // SAFETY: a signal to this process alone.
     unsafe { libc::kill(own_pid().0, libc::SIGSTOP) };
 }
 
 /// The recipient of a signal.
 #[derive(Clone, Copy)]
-pub enum Target {
+pub enum SignalTarget {
     /// One process.
     Process(Pid),
     /// The process group whose leader has this pid, or the leader alone if the group cannot be signalled.
@@ -125,13 +125,13 @@ pub enum Target {
 ///
 /// # Errors
 /// EPERM when it belongs to another user; ESRCH when no process of the group is left.
-pub fn send(signal: u8, target: Target) -> Result<()> {
-    let (Target::Process(pid) | Target::Group(pid)) = target;
+pub fn send(signal: u8, target: SignalTarget) -> Result<()> {
+    let (SignalTarget::Process(pid) | SignalTarget::Group(pid)) = target;
     // Never signal PID 1, our own group (0), or every process (-1).
     if pid.0 <= 1 {
         return Err(Errno::SRCH);
     }
-    if let Target::Group(_) = target {
+    if let SignalTarget::Group(_) = target {
         // SAFETY: the group of a child of ours that was not reaped.
         if cvt(unsafe { libc::kill(-pid.0, c_int::from(signal)) }).is_ok() {
             return Ok(());
@@ -151,7 +151,7 @@ pub fn is_pid1() -> bool {
 /// As PID 1, sends a signal to every other process that may be signalled. The signal 0 only checks whether another
 /// process exists. Returns true if there was another process, even if it may not be signalled: to all processes,
 /// kill(2) does not fail with EPERM. If this process is not PID 1, does nothing and returns false.
-pub fn signal_all_processes(signal: u8) -> bool {
+pub fn signal_all_as_pid1(signal: u8) -> bool {
     // SAFETY: as PID 1 the machine or container is ours, and the caller is shutting it down.
     is_pid1() && cvt(unsafe { libc::kill(-1, c_int::from(signal)) }).is_ok()
 }
@@ -177,8 +177,8 @@ pub fn has_live_child(group: Option<Pid>) -> bool {
 }
 
 /// Sends SIGCONT to a child and its group if the terminal's suspend key has stopped it.
-pub fn continue_stopped(child: Pid) {
-    if has_status(child, libc::WSTOPPED, (libc::CLD_STOPPED, libc::SIGTSTP)) {
+pub fn continue_if_tstp_stopped(child: Pid) {
+    if has_code_and_signal(child, libc::WSTOPPED, (libc::CLD_STOPPED, libc::SIGTSTP)) {
         // SAFETY: the group of a child of ours that was not reaped.
         unsafe { libc::kill(-child.0, libc::SIGCONT) };
     }
@@ -248,11 +248,11 @@ pub fn has_exited(child: Pid) -> bool {
 
 /// True if this child of ours was killed by this signal. Does not reap it.
 pub fn was_killed_by(signal: c_int, child: Pid) -> bool {
-    has_status(child, libc::WEXITED, (libc::CLD_KILLED, signal))
+    has_code_and_signal(child, libc::WEXITED, (libc::CLD_KILLED, signal))
 }
 
 /// True if waitid(2) reports an event of this kind for a child of ours, with this si_code and si_status.
-fn has_status(child: Pid, events: c_int, this: (c_int, c_int)) -> bool {
+fn has_code_and_signal(child: Pid, events: c_int, this: (c_int, c_int)) -> bool {
     // SAFETY: waitid has set the fields for a child, or left all zero.
     waitid(libc::P_PID, child.0, events | libc::WNOWAIT)
         .is_ok_and(|info| (info.si_code, unsafe { info.si_status() }) == this)

@@ -50,7 +50,7 @@ pub fn bind(address: &[u8], kind: SocketKind) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// The errors of socket(2).
-pub fn unix() -> Result<OwnedFd> {
+pub fn create_unix_stream() -> Result<OwnedFd> {
     socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
 }
 
@@ -76,7 +76,7 @@ pub fn listen(socket: BorrowedFd<'_>) -> Result<()> {
 ///
 /// # Errors
 /// EAFNOSUPPORT and EADDRNOTAVAIL; ENOPROTOOPT before Linux 4.2, where this cannot be checked.
-pub fn check_address(address: &[u8]) -> Result<()> {
+pub fn verify_local_address(address: &[u8]) -> Result<()> {
     let socket = socket_with(family(address), SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     let (yes, mut address) = (1i32, address.to_vec());
     if let Some(port) = address.get_mut(2..4) {
@@ -101,7 +101,7 @@ pub fn check_address(address: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// ECONNREFUSED when no process listens; EAGAIN when its queue of connections is full.
-pub fn try_connect(address: &[u8]) -> Result<i32> {
+pub fn listener_pid(address: &[u8]) -> Result<i32> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family(address), SocketType::STREAM, flags, None)?;
     connect(socket.as_fd(), address)?;
@@ -132,7 +132,7 @@ pub enum Disconnect {
 /// ESHUTDOWN for a Unix or UDP socket that was shut down, which cannot be undone; EADDRINUSE if another process listens
 /// at the address by now; EINVAL for a connection, and EOPNOTSUPP for another kind of socket that never listens;
 /// ENOTSOCK if the descriptor is no socket.
-pub fn restore_socket(number: RawFd, disconnect: Disconnect) -> Result<()> {
+pub fn restore_receiving(number: RawFd, disconnect: Disconnect) -> Result<()> {
     // SAFETY: only passed to system calls, which fail with EBADF for a closed number; the number stays ours.
     let socket = unsafe { BorrowedFd::borrow_raw(number.max(0)) };
     let domain = sockopt::socket_domain(socket);
@@ -206,7 +206,7 @@ pub fn connect_within(address: &[u8], millis: u64) -> Result<OwnedFd> {
     }
     // If the kernel has chosen the port of the address as our own port, and no process listens there, the socket has
     // connected to itself (RFC 9293, section 3.5: simultaneous open).
-    if is_own_peer(&socket) {
+    if is_connected_to_itself(&socket) {
         return Err(Errno::CONNREFUSED);
     }
     Ok(socket)
@@ -214,7 +214,7 @@ pub fn connect_within(address: &[u8], millis: u64) -> Result<OwnedFd> {
 
 /// True if both ends of a connection have the same address of an Internet family.
 #[inline(never)]
-fn is_own_peer(socket: &OwnedFd) -> bool {
+fn is_connected_to_itself(socket: &OwnedFd) -> bool {
     // Each buffer has room for a struct sockaddr_in6. Their first words differ until the kernel has overwritten them,
     // so that a call that fails does not make the addresses equal.
     let (mut own, mut peer, mut size) = ([1, 0, 0, 0, 0, 0, 0u32], [0u32; 7], 28);

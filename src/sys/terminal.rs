@@ -56,21 +56,21 @@ pub fn reopen_write_only(number: RawFd) -> bool {
 /// Opens a terminal again, for writing that never blocks; the flags of `fd`, which other processes share, do not
 /// change. None if it is no terminal or cannot be opened, because its file belongs to another user and it is not the
 /// controlling terminal.
-pub fn reopen(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
+pub fn reopen_nonblocking(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
     /// The paths under which a terminal can be opened again. Every user can open the controlling terminal as /dev/tty.
     /// Without /proc, the console has its own path.
     const TERMINAL_PATHS: &[&CStr] = &[c"/proc/self/fd/2", c"/dev/tty", c"/dev/console"];
-    let device = device(fd)?;
+    let device = device_number(fd)?;
     TERMINAL_PATHS.iter().find_map(|path| {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         let opened = open(*path, flags, Mode::empty()).ok()?;
         // The path may lead to another terminal than that of `fd`.
-        (self::device(opened.as_fd()) == Some(device)).then_some(opened)
+        (self::device_number(opened.as_fd()) == Some(device)).then_some(opened)
     })
 }
 
 /// The device number of a terminal. stat(2) of /dev/tty and /dev/console would return the numbers of these two instead.
-fn device(fd: BorrowedFd<'_>) -> Option<u32> {
+fn device_number(fd: BorrowedFd<'_>) -> Option<u32> {
     let mut number = 0u32;
     // SAFETY: the request writes one unsigned int.
     cvt(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGDEV as _, &raw mut number) }).ok()?;
@@ -82,7 +82,7 @@ fn device(fd: BorrowedFd<'_>) -> Option<u32> {
 ///
 /// # Errors
 /// The errors of setpgid(2) and tcsetpgrp(3).
-pub fn take_foreground() -> Result<()> {
+pub fn new_foreground_group() -> Result<()> {
     rustix::process::setpgid(None, None)?;
     rustix::termios::tcsetpgrp(standard(0), getpid())
 }
@@ -96,14 +96,14 @@ pub fn reclaim_foreground() {
 }
 
 /// Drops the controlling terminal on descriptor 0, so that another session can have it.
-pub fn drop_controlling() {
+pub fn drop_stdin_terminal() {
     // SAFETY: the request has no argument, and fails if descriptor 0 is not the controlling terminal.
     with_hangup_ignored(|| unsafe { libc::ioctl(0, libc::TIOCNOTTY) });
 }
 
 /// Makes the terminal on descriptor 0 the controlling terminal of our session, which has none yet. Does nothing if
 /// descriptor 0 is no terminal, or another session has it.
-pub fn make_controlling() {
+pub fn make_stdin_controlling() {
     // SAFETY: the argument 0 takes the terminal from no other session.
     unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) };
 }
@@ -116,7 +116,7 @@ pub fn make_controlling() {
 /// # Errors
 /// The errors of ioctl(2) if the terminal cannot be dropped; EPERM when the call was skipped.
 #[inline(never)]
-pub fn detach() -> Result<()> {
+pub fn drop_controlling_terminal() -> Result<()> {
     // SAFETY: the request has no argument.
     let leave = |fd: RawFd| cvt(unsafe { libc::ioctl(fd, libc::TIOCNOTTY) });
     // A second TIOCNOTTY must fail. If it succeeds, the first one was skipped.

@@ -16,7 +16,7 @@ const FUNCTION_LIMIT: usize = 69;
 const SETS_LIMIT: usize = 10;
 /// Functions that may be longer: file, name, their own limit, and why.
 const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] =
-    &[("runtime/start/spawn.rs", "apply_step", 75, "one match with an arm for each step, in the order of a start")];
+    &[("runtime/start/spawn.rs", "apply_step", 76, "one match with an arm for each step, in the order of a start")];
 
 /// Functions that may have a bool parameter: file, name, and why.
 const BOOL_PARAMETERS: &[(&str, &str, &str)] =

@@ -8,7 +8,7 @@ const DOCUMENTS: [&str; 2] = ["ARCHITECTURE.md", "CONTRIBUTING.md"];
 /// The folders whose paths are recognized without a backquote too, in the pictures.
 const FOLDERS: [&str; 6] = ["src/", "tests/", "tools/", "build/", "docs/", ".ci/"];
 /// The diamonds in the picture of the states: functions, not phases.
-const CHOICES: [&str; 3] = ["after_clearing", "restart", "finish"];
+const CHOICES: [&str; 3] = ["after_run", "restart", "finish"];
 
 fn top() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -6,7 +6,7 @@ use super::packed::Phrase;
 
 /// The errnos that have a text, in the order of `ErrnoText` in `errno_text.rs`. They have the same numbers on every
 /// machine that vsrun is built for (asm-generic/errno.h).
-const ERRNO_NUMBERS: &[u8] = &[
+const ERRNOS_WITH_TEXT: &[u8] = &[
     1, 2, 3, 5, 6, 7, 8, 9, 11, 12, 13, 16, 17, 19, 20, 21, 22, 23, 24, 26, 27, 28, 30, 32, 36, 37, 38, 40, 90, 95, 97,
     98, 99, 105, 108, 111, 116, 122,
 ];
@@ -23,7 +23,7 @@ impl Errno {
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(number) = self;
-        match ERRNO_NUMBERS.iter().zip(0u8..).find(|(known, _)| i32::from(**known) == *number) {
+        match ERRNOS_WITH_TEXT.iter().zip(0u8..).find(|(known, _)| i32::from(**known) == *number) {
             Some((_, index)) => Phrase { table: include_bytes!(concat!(env!("OUT_DIR"), "/errno.txt")), index }.fmt(f),
             None => write!(f, "error {number}"),
         }
@@ -46,6 +46,6 @@ mod tests {
         ] {
             assert_eq!(Errno(number).to_string(), words);
         }
-        assert_eq!(ERRNO_NUMBERS.len(), super::super::errno_text::ErrnoText::ALL.len());
+        assert_eq!(ERRNOS_WITH_TEXT.len(), super::super::errno_text::ErrnoText::ALL.len());
     }
 }

@@ -29,16 +29,16 @@ pub struct ErrorInner {
     /// What has failed.
     pub problem: Problem,
     /// The values for the `%` places in the problem's text, in their order. The array is filled up with `None`.
-    pub objects: [Object<'static>; 4],
+    pub message_args: [MessageArg<'static>; 4],
     /// The prefix of the text, such as `FILE:LINE: `: where the wrong argument comes from. Empty if the text needs
     /// none.
-    pub place: &'static str,
+    pub location: &'static str,
 }
 
 /// A value that a message contains in place of a `%` of its text.
 #[derive(Debug)]
 #[cfg_attr(test, derive(PartialEq, Eq))]
-pub enum Object<'a> {
+pub enum MessageArg<'a> {
     /// No value: nothing is written in place of the `%`.
     None,
     /// A path, an option or a word of the command line. It is escaped in the text.
@@ -57,7 +57,7 @@ pub enum Object<'a> {
     Cause(Error),
     /// The reason for which a path is not trusted, in parentheses after the errno of the step that refused it.
     Distrust(Error),
-    /// A signal.
+    /// A signal, written by its name, such as `SIGTERM`.
     Signal(Signal),
     /// How a process ended.
     Exit(Exit),
@@ -84,8 +84,8 @@ impl DerefMut for Error {
 impl Error {
     /// Makes an error with no values in its text. The exit status follows from the problem.
     pub fn new(problem: Problem) -> Self {
-        let objects = [Object::None, Object::None, Object::None, Object::None];
-        Self(Box::leak(Box::new(ErrorInner { exit_status: problem.status(), problem, objects, place: "" })))
+        let message_args = [MessageArg::None, MessageArg::None, MessageArg::None, MessageArg::None];
+        Self(Box::leak(Box::new(ErrorInner { exit_status: problem.status(), problem, message_args, location: "" })))
     }
 
     /// Makes an error about this path, option or word.
@@ -94,8 +94,8 @@ impl Error {
     }
 
     /// Adds a value, for the next `%` in the text.
-    pub fn with(self, object: Object<'static>) -> Self {
-        if let Some(place) = self.0.objects.iter_mut().find(|place| matches!(place, Object::None)) {
+    pub fn with(self, object: MessageArg<'static>) -> Self {
+        if let Some(place) = self.0.message_args.iter_mut().find(|place| matches!(place, MessageArg::None)) {
             *place = object;
         }
         self
@@ -103,22 +103,22 @@ impl Error {
 
     /// Adds a path, an option or a word of the command line.
     pub fn name(self, name: &[u8]) -> Self {
-        self.with(Object::Name(name.to_vec().leak()))
+        self.with(MessageArg::Name(name.to_vec().leak()))
     }
 
     /// Adds a text that is written as it is, without escaping.
     pub fn raw(self, text: &str) -> Self {
-        self.with(Object::Raw(String::from(text).leak()))
+        self.with(MessageArg::Raw(String::from(text).leak()))
     }
 
     /// Adds a number.
     pub fn number(self, number: i64) -> Self {
-        self.with(Object::Number(number))
+        self.with(MessageArg::Number(number))
     }
 
     /// Adds a reason.
     pub fn reason(self, reason: Reason) -> Self {
-        self.with(Object::Reason(reason))
+        self.with(MessageArg::Reason(reason))
     }
 
     /// The error as text, as its [`Display`](fmt::Display) writes it.
@@ -133,8 +133,8 @@ impl Error {
     }
 
     /// If the error is a failed start, replaces the exit status by the one that this set has for failed starts.
-    pub fn with_statuses(self, statuses: StatusSet) -> Self {
-        if statuses == StatusSet::Script && self.exit_status >= exit::SETUP {
+    pub fn with_status_from(self, statuses: StatusSet) -> Self {
+        if statuses == StatusSet::InitScript && self.exit_status >= exit::SETUP {
             self.status(exit::RC_FAILED)
         } else {
             self
@@ -142,9 +142,9 @@ impl Error {
     }
 
     /// Puts the place of the mistake, such as a file name and a line number, before the text.
-    pub fn at(mut self, place: &str) -> Self {
+    pub fn with_location(mut self, place: &str) -> Self {
         if !place.is_empty() {
-            self.place = String::from(place).leak();
+            self.location = String::from(place).leak();
         }
         self
     }
@@ -153,13 +153,13 @@ impl Error {
 /// One line that says what vsrun was doing, to what, and why it failed. It has no `vsrun:` before it and no full stop.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.place)?;
-        FilledPhrase(self.problem.phrase(), &self.objects).fmt(f)
+        f.write_str(self.location)?;
+        FilledPhrase(self.problem.phrase(), &self.message_args).fmt(f)
     }
 }
 
 /// Displays a phrase with a value in place of each `%`.
-pub struct FilledPhrase<'a>(pub Phrase, pub &'a [Object<'a>]);
+pub struct FilledPhrase<'a>(pub Phrase, pub &'a [MessageArg<'a>]);
 
 impl fmt::Display for FilledPhrase<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -168,7 +168,7 @@ impl fmt::Display for FilledPhrase<'_> {
     }
 }
 
-impl fmt::Display for Object<'_> {
+impl fmt::Display for MessageArg<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => Ok(()),
@@ -192,24 +192,24 @@ pub type Result<T> = core::result::Result<T, Error>;
 
 /// The exit statuses of ranges of problems. A range begins with the problem named in its entry, and ends before the one
 /// in the next entry, in the order of the enum.
-const STATUSES: [(Problem, u8); 6] = [
+const STATUS_RANGES: [(Problem, u8); 6] = [
     (Problem::UnknownOption, exit::USAGE),
-    (Problem::ToolSignal, exit::TOOL_FAILED),
+    (Problem::ToolSignal, exit::EMULATION_FAILED),
     (Problem::BlockSignals, exit::SETUP),
     (Problem::Restarting, exit::OK),
     (Problem::NotRunning, exit::NOT_RUNNING),
-    (Problem::Unknown, exit::UNKNOWN),
+    (Problem::Unknown, exit::STATE_UNKNOWN),
 ];
 
 impl Problem {
     /// vsrun's exit status for this problem.
     pub fn status(self) -> u8 {
-        let groups = STATUSES.iter().take_while(|(first, _)| *first as u8 <= self as u8);
+        let groups = STATUS_RANGES.iter().take_while(|(first, _)| *first as u8 <= self as u8);
         groups.last().map_or(exit::SETUP, |(_, status)| *status)
     }
 
     /// True if a start has failed because another process has locked a pidfile.
-    pub fn is_lock_of_another(self) -> bool {
+    pub fn is_pidfile_locked(self) -> bool {
         use Problem::{LockedBy, LockedByOther, LockedNotBy, LockedUnreadable, LockedWithoutPid};
         matches!(self, LockedBy | LockedByOther | LockedNotBy | LockedUnreadable | LockedWithoutPid)
     }
@@ -223,7 +223,7 @@ mod tests {
     fn the_text_of_every_problem_is_that_of_its_row() {
         for (problem, text) in Problem::ALL.iter().zip(Problem::TEXTS.lines()) {
             assert_eq!(Error::new(*problem).to_string(), text.replace('%', ""), "{problem:?}");
-            assert!(text.matches('%').count() <= Error::new(*problem).objects.len(), "{problem:?}");
+            assert!(text.matches('%').count() <= Error::new(*problem).message_args.len(), "{problem:?}");
         }
         for (reason, text) in Reason::ALL.iter().zip(Reason::TEXTS.lines()) {
             assert_eq!(reason.to_string(), text, "{reason:?}");
@@ -233,12 +233,15 @@ mod tests {
     #[test]
     fn objects_take_the_places_in_order_and_only_names_are_escaped() {
         let error = Error::of(Problem::LockedByOther, b"/a\n").number(7).number(8);
-        assert_eq!(error.objects, [Object::Name(b"/a\n"), Object::Number(7), Object::Number(8), Object::None]);
+        assert_eq!(
+            error.message_args,
+            [MessageArg::Name(b"/a\n"), MessageArg::Number(7), MessageArg::Number(8), MessageArg::None]
+        );
         let text = "already running: /a\\x0a is locked by pid 7, not by pid 8, which it names";
         assert_eq!(error.to_string(), text);
-        let outer = Error::of(Problem::LogChildFailed, b"logger").with(Object::Cause(error)).at("f:3: ");
+        let outer = Error::of(Problem::LogChildFailed, b"logger").with(MessageArg::Cause(error)).with_location("f:3: ");
         assert_eq!(outer.to_string(), format!("f:3: logger: {text}"));
-        let stopped = Error::new(Problem::StoppedBy).with(Object::Signal(Signal::TERM)).raw("a\\b");
+        let stopped = Error::new(Problem::StoppedBy).with(MessageArg::Signal(Signal::TERM)).raw("a\\b");
         assert_eq!(stopped.to_string(), "stopped by SIGTERM: a\\b");
     }
 
@@ -246,8 +249,8 @@ mod tests {
     fn the_exit_status_is_that_of_the_group() {
         for (problem, status) in [
             (Problem::UnknownOption, exit::USAGE),
-            (Problem::AmbiguousOption, exit::TOOL_FAILED),
-            (Problem::ToolSignal, exit::TOOL_FAILED),
+            (Problem::AmbiguousOption, exit::EMULATION_FAILED),
+            (Problem::ToolSignal, exit::EMULATION_FAILED),
             (Problem::NamesNoPidfile, exit::USAGE),
             (Problem::Dead, exit::DEAD),
             (Problem::ProbeFailed, exit::UNHEALTHY),
@@ -256,11 +259,11 @@ mod tests {
             (Problem::Restarting, exit::OK),
             (Problem::PortUnchecked, exit::OK),
             (Problem::NotRunning, exit::NOT_RUNNING),
-            (Problem::Unknown, exit::UNKNOWN),
+            (Problem::Unknown, exit::STATE_UNKNOWN),
         ] {
             assert_eq!(Error::new(problem).exit_status, status, "{problem:?}");
             let script = if status == exit::SETUP { exit::RC_FAILED } else { status };
-            assert_eq!(Error::new(problem).with_statuses(StatusSet::Script).exit_status, script, "{problem:?}");
+            assert_eq!(Error::new(problem).with_status_from(StatusSet::InitScript).exit_status, script, "{problem:?}");
         }
     }
 }

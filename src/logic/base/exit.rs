@@ -19,9 +19,9 @@ pub const RC_FAILED: u8 = 1;
 /// `--rc reload`: the server is not running.
 pub const RC_NOT_RUNNING: u8 = 7;
 /// vsrun was called by another tool's name, and the usage is wrong or the server could not be set up.
-pub const TOOL_FAILED: u8 = 1;
+pub const EMULATION_FAILED: u8 = 1;
 /// `--status`, `--stop`, `--signal`: the state of the server cannot be determined.
-pub const UNKNOWN: u8 = 4;
+pub const STATE_UNKNOWN: u8 = 4;
 /// vsrun could not set up the server.
 pub const SETUP: u8 = 125;
 /// The command exists, but could not be executed.
@@ -35,7 +35,7 @@ pub enum StatusSet {
     /// vsrun's own statuses for a failed start: [`SETUP`], [`NOT_EXECUTABLE`] and [`NOT_FOUND`].
     Own,
     /// The statuses of an LSB init script (`--rc`): every failed start has the status 1.
-    Script,
+    InitScript,
 }
 
 /// How a process ended.
@@ -145,7 +145,7 @@ impl SuccessExits {
     }
 
     /// Adds an exit status. A status from 129 on is also how a shell reports a signal: then the signal is added too.
-    pub fn add_status(&mut self, status: u8) {
+    pub fn add_shell_status(&mut self, status: u8) {
         self.add(status);
         self.signals |= Signal::new(u64::from(status).saturating_sub(128)).map_or(0, Signal::bit);
     }
@@ -194,7 +194,7 @@ mod tests {
         for exit in [Exit::Code(1), Exit::Code(131), Exit::Code(72), signal("KILL")] {
             assert!(!success.contains(exit), "{exit}");
         }
-        success.add_status(137);
+        success.add_shell_status(137);
         assert!(success.contains(Exit::Code(137)) && success.contains(KILLED));
         for text in ["", "3,", "256", "-1", "FOO", "3;4"] {
             assert!(SuccessExits::parse(text.as_bytes()).is_none(), "{text}");

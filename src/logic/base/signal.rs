@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::text::{Escaped, index_in_word_list, split_byte};
+use super::text::{Escaped, index_in_comma_list, split_byte};
 use super::time::parse_number;
 
 /// A signal number, 1 to 64.
@@ -97,7 +97,7 @@ impl Signal {
         if let Some(rest) = name.strip_prefix(b"RTMAX") {
             return Self::new_realtime(u64::from(RTMAX).checked_sub(parse_offset(rest, b"-")?)?);
         }
-        if let Some(index) = index_in_word_list(NAME_ALIASES, name) {
+        if let Some(index) = index_in_comma_list(NAME_ALIASES, name) {
             return ALIAS_NUMBERS.get(index).copied().map(Self);
         }
         Self::named(name)
@@ -105,7 +105,7 @@ impl Signal {
 
     /// The signal from 1 to 31 with this name, which is in capital letters and has no `SIG`. None if there is none.
     pub fn named(name: &[u8]) -> Option<Self> {
-        Self::new(index_in_word_list(NAMES, name)? as u64 + 1)
+        Self::new(index_in_comma_list(NAMES, name)? as u64 + 1)
     }
 
     fn new_realtime(number: u64) -> Option<Self> {

@@ -94,7 +94,7 @@ impl<'a> Iterator for SplitByte<'a> {
 }
 
 /// The index of a word in a comma-separated list; None if the list does not contain it.
-pub fn index_in_word_list(words: &[u8], wanted: &[u8]) -> Option<usize> {
+pub fn index_in_comma_list(words: &[u8], wanted: &[u8]) -> Option<usize> {
     split_byte(words, b',').position(|word| word == wanted)
 }
 
@@ -107,18 +107,18 @@ impl fmt::Display for Escaped<'_> {
         for chunk in self.0.utf8_chunks() {
             for char in chunk.valid().chars() {
                 if char.is_control() || char == '\\' {
-                    escape(f, char.encode_utf8(&mut [0; 4]).as_bytes())?;
+                    write_hex_escapes(f, char.encode_utf8(&mut [0; 4]).as_bytes())?;
                 } else {
                     f.write_char(char)?;
                 }
             }
-            escape(f, chunk.invalid())?;
+            write_hex_escapes(f, chunk.invalid())?;
         }
         Ok(())
     }
 }
 
-fn escape(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+fn write_hex_escapes(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     for byte in bytes {
         write!(f, "\\x{byte:02x}")?;
     }

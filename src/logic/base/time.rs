@@ -65,7 +65,7 @@ impl Span {
 
     /// Parses KEEP of `--logdir`: an integer with one of the units `h`, `d`, `w` and `m` (30 days); without a unit it
     /// means days.
-    pub fn parse_keep(text: &[u8]) -> Option<Self> {
+    pub fn parse_retention(text: &[u8]) -> Option<Self> {
         let (count, unit) = split_number(text)?;
         let hours: u64 = match unit {
             b"h" => 1,
@@ -179,10 +179,10 @@ mod tests {
         for (text, millis) in
             [("7", 7 * day), ("7d", 7 * day), ("12h", day / 2), ("1w", 7 * day), ("2m", 60 * day), ("0", 0)]
         {
-            assert_eq!(Span::parse_keep(text.as_bytes()), Some(Span(millis)), "{text}");
+            assert_eq!(Span::parse_retention(text.as_bytes()), Some(Span(millis)), "{text}");
         }
         for text in ["1y", "-1", "", "d", "5s", "99999999999999999999", "18446744073709551615m"] {
-            assert_eq!(Span::parse_keep(text.as_bytes()), None, "{text}");
+            assert_eq!(Span::parse_retention(text.as_bytes()), None, "{text}");
         }
     }
 

@@ -28,7 +28,7 @@ struct InsertedFile {
     /// The line number of each argument of the file.
     lines: Vec<i64>,
     /// The number of arguments after those of the file.
-    after: usize,
+    count_after: usize,
 }
 
 /// A command line with `--args FILE`, whose FILE has not been read yet.
@@ -74,7 +74,7 @@ impl Args {
 impl Args {
     /// The number of arguments after those of the file; None if no file has been inserted.
     pub fn count_after_file(&self) -> Option<usize> {
-        self.file.as_ref().map(|file| file.after)
+        self.file.as_ref().map(|file| file.count_after)
     }
 }
 
@@ -105,7 +105,7 @@ impl PendingArgsFile {
             lines.push(number);
         }
         words.list.extend_from_slice(&self.after);
-        words.file = Some(InsertedFile { name: self.file, first, lines, after: self.after.len() });
+        words.file = Some(InsertedFile { name: self.file, first, lines, count_after: self.after.len() });
         Ok(words)
     }
 }

@@ -3,12 +3,12 @@
 use super::flags::Id;
 use super::lookup::{self, FlagSet};
 use super::options::Options;
-use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::error::{Error, MessageArg, Result};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::plan::expand;
 use crate::logic::supervisor::policy::Restart;
-use crate::logic::supervisor::readiness::Ready;
+use crate::logic::supervisor::readiness::ReadyCondition;
 use crate::logic::supervisor::replacement::candidate_timeout;
 use crate::logic::supervisor::signal_action::SignalAction;
 
@@ -54,7 +54,7 @@ const REQUIREMENTS: &[(FlagSet, FlagSet, Reason)] = &[
 /// Wrong usage, in one line that names both options.
 pub fn reject_conflicts(options: &Options) -> Result<()> {
     let given = options.given;
-    let waits = !matches!(options.ready, None | Some(Ready::Exec));
+    let waits = !matches!(options.ready, None | Some(ReadyCondition::Exec));
     for id in lookup::ids().filter(|id| given.contains(*id)) {
         for (whose, needs, words) in REQUIREMENTS {
             // With `--background` and `--ready`, vsrun itself stops a server that is not ready in time. Then
@@ -76,7 +76,7 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
     if options.at_exit.is_some() && options.background {
         return Err(Error::new(Problem::AtExitInBackground));
     }
-    if options.ends_machine() && options.background {
+    if options.has_shutdown_signal() && options.background {
         return Err(Error::new(Problem::PoweroffInBackground));
     }
     reject_signal_conflicts(options)?;
@@ -86,10 +86,10 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
     if given.contains(Id::ReadyTimeout) && !waits && options.before.is_empty() {
         return Err(Error::new(Problem::ReadyTimeoutNeeds));
     }
-    if options.ready == Some(Ready::Notify) && options.confine.hides_abstract() {
+    if options.ready == Some(ReadyCondition::Notify) && options.confine.hides_abstract_sockets() {
         return Err(Error::new(Problem::ScopeWithNotify));
     }
-    if given.contains(Id::Watchdog) && options.ready != Some(Ready::Notify) {
+    if given.contains(Id::Watchdog) && options.ready != Some(ReadyCondition::Notify) {
         return Err(Error::new(Problem::WatchdogNeeds));
     }
     if given.contains(Id::Syslog) && given.contains(Id::Logdir) {
@@ -101,7 +101,7 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
         return Err(Error::new(Problem::BindNeeds));
     }
     if given.contains(Id::Expand) {
-        expand::check(&options.command)?;
+        expand::check_syntax(&options.command)?;
     }
     if given.contains(Id::HandlerTimeout) && !has_handler {
         return Err(Error::new(Problem::HandlerTimeoutNeeds));
@@ -117,7 +117,7 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
 fn reject_signal_conflicts(options: &Options) -> Result<()> {
     for (at, (signal, _)) in options.on_signal.iter().enumerate() {
         if options.on_signal.iter().take(at).any(|(other, _)| other == signal) {
-            return Err(Error::new(Problem::SignalGivenTwice).with(Object::Signal(*signal)));
+            return Err(Error::new(Problem::SignalGivenTwice).with(MessageArg::Signal(*signal)));
         }
     }
     let replaces = options.on_signal.iter().any(|(_, action)| *action == SignalAction::Replace);

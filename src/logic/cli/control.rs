@@ -14,10 +14,10 @@ pub struct ControlRequest {
     /// The path of the pidfile.
     pub pidfile: StaticCStr,
     /// The value of `--stop-timeout`; None if it was not given, which means the default.
-    pub timeout: Option<Span>,
+    pub stop_timeout: Option<Span>,
     /// How much longer than the timeout the stop of a manager may take: the value of `--stop-delay`, or more (see
     /// `Options::stop_overhead`).
-    pub delay: Span,
+    pub stop_overhead: Span,
 }
 
 impl ControlRequest {
@@ -34,10 +34,10 @@ impl ControlRequest {
         };
         let given = [options.stop_timeout, options.stop_delay].iter().flatten().count();
         let timed = if command == ControlCommand::Stop { given } else { 0 };
-        if options.count > 1 + timed || !options.command.is_empty() {
+        if options.given_count > 1 + timed || !options.command.is_empty() {
             return Err(Error::new(Problem::ControlAlone));
         }
-        let (timeout, delay) = (options.stop_timeout, options.stop_delay.unwrap_or_default());
-        Ok(Some(Self { command, pidfile, timeout, delay }))
+        let (stop_timeout, stop_overhead) = (options.stop_timeout, options.stop_delay.unwrap_or_default());
+        Ok(Some(Self { command, pidfile, stop_timeout, stop_overhead }))
     }
 }

@@ -105,7 +105,7 @@ pub struct Flag {
     /// whose error lists the choices.
     pub rejection: &'static str,
     /// The line of the help text that says what the option does.
-    pub line: &'static str,
+    pub help_line: &'static str,
 }
 
 /// Examples of an option's values, for the tests. Each example has as many values as the option takes.
@@ -159,13 +159,13 @@ macro_rules! table {
             values: &[$($(Value { name: $name, kind: $kind }),+)?],
             repeatable: !concat!($($(stringify!($repeatable))?)?).is_empty(),
             rejection: concat!($($($not)?)?),
-            line: $line,
+            help_line: $line,
         },)+)+];
 
         // Only build.rs and the tests use the paragraphs and the examples, so the program does not contain them.
 
         /// The man page's paragraph for each option, in the order of the table.
-        pub const PARAGRAPHS: &[&str] = &[$($(concat!($($text),+),)+)+];
+        pub const MANUAL_PARAGRAPHS: &[&str] = &[$($(concat!($($text),+),)+)+];
 
         /// The examples for each option, in the order of the table.
         #[allow(dead_code)]

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::flags::{FLAGS, Id};
-use super::lookup::{COUNT, FlagSet, rows, unpack};
+use super::lookup::{FlagSet, OPTION_COUNT, rows, unpack};
 use crate::logic::base::text::split_byte;
 
 /// Declares a static for each part of the help texts. build/pack.rs has compressed the parts.
@@ -28,7 +28,7 @@ pub struct ToolText {
     /// The text to print.
     pub bytes: Vec<u8>,
     /// The descriptor to print it to: 1 or 2.
-    pub to: i32,
+    pub descriptor: i32,
     /// vsrun's exit status after it has printed the text.
     pub status: u8,
 }
@@ -52,18 +52,18 @@ const COMMON_OPTIONS: FlagSet = FlagSet::of(&[
     Id::Ready,
 ]);
 
-/// The bit that is set in [`ROW_BITS`] for the options in [`COMMON_OPTIONS`].
-const IS_COMMON: u8 = 1 << 7;
+/// The bit that is set in [`CHAPTER_AND_COMMON_BIT`] for the options in [`COMMON_OPTIONS`].
+const COMMON_BIT: u8 = 1 << 7;
 
-/// For each option, in the order of the table, the index of its chapter, and the bit [`IS_COMMON`].
+/// For each option, in the order of the table, the index of its chapter, and the bit [`COMMON_BIT`].
 #[allow(clippy::indexing_slicing, reason = "at compile time, where it would be seen")]
-static ROW_BITS: [u8; COUNT] = {
-    let mut bits = [0; COUNT];
+static CHAPTER_AND_COMMON_BIT: [u8; OPTION_COUNT] = {
+    let mut bits = [0; OPTION_COUNT];
     let mut at = 0;
-    while at < COUNT {
+    while at < OPTION_COUNT {
         bits[at] = FLAGS[at].chapter as u8;
         if COMMON_OPTIONS.contains(FLAGS[at].id) {
-            bits[at] |= IS_COMMON;
+            bits[at] |= COMMON_BIT;
         }
         at += 1;
     }
@@ -90,7 +90,7 @@ pub fn help(which: Help) -> Vec<u8> {
         for (chapter, heading) in (0..).zip(split_byte(HEADINGS, b'\n')) {
             text.push(b'\n');
             unpack(heading, &mut text);
-            append_rows(&mut text, !IS_COMMON, chapter);
+            append_rows(&mut text, !COMMON_BIT, chapter);
         }
         unpack(STATUS, &mut text);
     }
@@ -98,7 +98,7 @@ pub fn help(which: Help) -> Vec<u8> {
         unpack(EXAMPLES, &mut text);
     }
     if which == Help::Short {
-        append_rows(&mut text, IS_COMMON, IS_COMMON);
+        append_rows(&mut text, COMMON_BIT, COMMON_BIT);
     }
     if which != Help::All {
         unpack(MORE, &mut text);
@@ -106,10 +106,10 @@ pub fn help(which: Help) -> Vec<u8> {
     text
 }
 
-/// Appends a newline, and the lines of all options whose [`ROW_BITS`], masked with `mask`, are `wanted`.
+/// Appends a newline, and the lines of all options whose [`CHAPTER_AND_COMMON_BIT`], masked with `mask`, are `wanted`.
 fn append_rows(text: &mut Vec<u8>, mask: u8, wanted: u8) {
     text.push(b'\n');
-    for (line, bits) in rows().zip(ROW_BITS.iter()) {
+    for (line, bits) in rows().zip(CHAPTER_AND_COMMON_BIT.iter()) {
         if bits & mask == wanted {
             append_row(line, text);
         }

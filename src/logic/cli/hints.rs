@@ -6,30 +6,30 @@ use super::flags::Id;
 use super::lookup::{FlagRow, long_names, unpack};
 use super::suggestions::nearest;
 use super::value::{RESOURCE_NAMES, parse_limit, parse_limit_value};
-use crate::logic::base::error::{Error, Object};
+use crate::logic::base::error::{Error, MessageArg};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::{NAMES, Signal};
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::{parse_number, split_number};
-use crate::logic::plan::limits::{CAPABILITIES, index_of_name};
-use crate::logic::supervisor::signal_action::ACTIONS;
+use crate::logic::plan::limits::{CAPABILITY_NAMES, index_of_name};
+use crate::logic::supervisor::signal_action::ACTION_NAMES;
 
 /// Names of options of other programs, each with the name of vsrun's option for the same purpose.
-const FOREIGN_NAMES: &[u8] =
+const FOREIGN_OPTIONS: &[u8] =
     b"chuid=user,setuid=user,uid=user,gid=user,chroot=root,chdir=work-dir,cwd=work-dir,pid=pidfile,\
 make-pidfile=pidfile,environment=env,daemon=background,daemonize=background,detach=background,nodaemon=foreground,\
 config=args,dry-run=check,test=check,ulimit=limit,cap-add=caps,kill=stop,retry=stop-timeout,respawn=restart,\
 exec= COMMAND,start= COMMAND,startas= COMMAND";
 
 /// The last part of an error: that the value of this option with the index `at` is missing.
-pub fn missing_value(row: &FlagRow, at: usize) -> Object<'static> {
-    let mut names = split_byte(row.values(), b' ');
+pub fn missing_value(row: &FlagRow, at: usize) -> MessageArg<'static> {
+    let mut names = split_byte(row.value_names(), b' ');
     let (first, Some(second)) = (names.next().unwrap_or_default(), names.rest) else {
-        return Object::Reason(Reason::ValueMissing);
+        return MessageArg::Reason(Reason::ValueMissing);
     };
     let problem = if row.id == Id::Manager { Problem::TakesTwoOrDash } else { Problem::TakesTwo };
-    Object::Cause(Error::of(problem, first).name(second).name(if at == 0 { first } else { second }))
+    MessageArg::Cause(Error::of(problem, first).name(second).name(if at == 0 { first } else { second }))
 }
 
 /// The error for an unknown option, such as `unknown option --pidfil: did you mean --pidfile?`
@@ -45,7 +45,7 @@ pub fn unknown_option(name: &[u8]) -> Error {
             Error::of(Problem::JoinedValue, name).name(first).name(rest)
         };
     }
-    let other = split_byte(FOREIGN_NAMES, b',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="));
+    let other = split_byte(FOREIGN_OPTIONS, b',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="));
     let mut known = Vec::new();
     for (name, _) in long_names() {
         known.extend_from_slice(name);
@@ -79,18 +79,18 @@ pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Error {
                 .is_none()
                 .then(|| unknown_name(Problem::UnknownLimit, name, RESOURCE_NAMES, RESOURCE_NAMES))
         }
-        Id::Caps => {
-            words.find(|word| parse_number(word).is_none() && index_of_name(CAPABILITIES, word).is_none()).map(|word| {
-                unknown_name(Problem::UnknownCapability, word, CAPABILITIES, b"none,or names of capabilities(7)")
-            })
-        }
+        Id::Caps => words
+            .find(|word| parse_number(word).is_none() && index_of_name(CAPABILITY_NAMES, word).is_none())
+            .map(|word| {
+                unknown_name(Problem::UnknownCapability, word, CAPABILITY_NAMES, b"none,or names of capabilities(7)")
+            }),
         _ => None,
     };
     found.unwrap_or_else(|| {
         let mut not = Vec::new();
-        unpack(row.rejection(), &mut not);
+        unpack(row.packed_rejection(), &mut not);
         match rejection_reason(row, value) {
-            Object::None => Error::of(Problem::RejectedValue, value).name(&not),
+            MessageArg::None => Error::of(Problem::RejectedValue, value).name(&not),
             reason => Error::of(Problem::RejectedBecause, value).name(&not).with(reason),
         }
     })
@@ -108,7 +108,7 @@ pub fn unknown_name(problem: Problem, word: &[u8], names: &[u8], all: &[u8]) -> 
     }
     let error = Error::of(problem, word);
     match meant {
-        Some(_) => error.with(Object::Cause(Error::of(Problem::DidYouMean, &list))),
+        Some(_) => error.with(MessageArg::Cause(Error::of(Problem::DidYouMean, &list))),
         None => error.name(&list),
     }
 }
@@ -129,31 +129,31 @@ fn unknown_signal(word: &[u8]) -> Option<Error> {
 }
 
 /// What is wrong in a malformed `SIGNAL=ACTION` of `--on-signal`; None if only the general text of the option fits.
-fn malformed_action(value: &[u8]) -> Option<Object<'static>> {
+fn malformed_action(value: &[u8]) -> Option<MessageArg<'static>> {
     let mut halves = split_byte(value, b'=');
     let signal = unknown_signal(halves.next()?);
     if signal.is_some() {
-        return signal.map(Object::Cause);
+        return signal.map(MessageArg::Cause);
     }
-    let Some(action) = halves.rest else { return Some(Object::Reason(Reason::ActionMissing)) };
+    let Some(action) = halves.rest else { return Some(MessageArg::Reason(Reason::ActionMissing)) };
     match action.strip_prefix(b"forward:") {
         Some(other) => unknown_signal(other),
-        None if index_of_name(ACTIONS, action).is_some() => None,
+        None if index_of_name(ACTION_NAMES, action).is_some() => None,
         None => {
-            let error = unknown_name(Problem::UnknownAction, action, ACTIONS, ACTIONS);
+            let error = unknown_name(Problem::UnknownAction, action, ACTION_NAMES, ACTION_NAMES);
             // If no action has a similar name, the error lists all actions. `forward:SIGNAL` is missing in that list.
-            let lists = matches!(error.objects, [_, Object::Name(_), ..]);
+            let lists = matches!(error.message_args, [_, MessageArg::Name(_), ..]);
             Some(if lists { error.reason(Reason::OrForward) } else { error })
         }
     }
-    .map(Object::Cause)
+    .map(MessageArg::Cause)
 }
 
-/// The reason why a value is malformed, for the end of the error; `Object::None` if the option's `rejection` says
+/// The reason why a value is malformed, for the end of the error; `MessageArg::None` if the option's `rejection` says
 /// enough.
 #[inline(never)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "the text of most options says enough")]
-fn rejection_reason(row: &FlagRow, value: &[u8]) -> Object<'static> {
+fn rejection_reason(row: &FlagRow, value: &[u8]) -> MessageArg<'static> {
     let reason = match row.id {
         Id::Port | Id::Bind | Id::Listen => address_reason(row.id, value),
         Id::User => match split_byte(value, b':').find(|name| name.first().is_some_and(u8::is_ascii_digit)) {
@@ -168,28 +168,28 @@ fn rejection_reason(row: &FlagRow, value: &[u8]) -> Object<'static> {
             }
             Some(_) => Some(Reason::NumberOrUnlimited),
         },
-        _ if row.values() == b"DURATION" => return suggested_unit(value),
+        _ if row.value_names() == b"DURATION" => return suggested_unit(value),
         _ => None,
     };
-    reason.map_or(Object::None, Object::Reason)
+    reason.map_or(MessageArg::None, MessageArg::Reason)
 }
 
-/// Suggests a duration in place of one with an unknown unit: `5min` for `5m`. `Object::None` if none is similar.
-fn suggested_unit(value: &[u8]) -> Object<'static> {
-    let Some((_, unit)) = split_number(value) else { return Object::None };
+/// Suggests a duration in place of one with an unknown unit: `5min` for `5m`. `MessageArg::None` if none is similar.
+fn suggested_unit(value: &[u8]) -> MessageArg<'static> {
+    let Some((_, unit)) = split_number(value) else { return MessageArg::None };
     let meant: &[u8] = match unit.to_ascii_lowercase().as_slice() {
         b"m" | [b'm', b'i', ..] => b"min",
         [b's', ..] => b"s",
         [b'h', ..] => b"h",
         [b'd', ..] => b"d",
-        _ => return Object::None,
+        _ => return MessageArg::None,
     };
     if unit == meant {
         // The unit of the duration is right, so its number is too large, or zero.
-        return Object::None;
+        return MessageArg::None;
     }
     let number = value.strip_suffix(unit).unwrap_or(value);
-    Object::Cause(Error::of(Problem::DidYouMean, number).name(meant))
+    MessageArg::Cause(Error::of(Problem::DidYouMean, number).name(meant))
 }
 
 /// The reason why an address or a port is malformed; None if no particular mistake is recognized.

@@ -3,7 +3,7 @@
 use lexopt::Arg;
 
 use super::flags::{FLAGS, Id};
-use crate::logic::base::error::{Error, Object};
+use crate::logic::base::error::{Error, MessageArg};
 use crate::logic::base::packed;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::split_byte;
@@ -13,14 +13,14 @@ use crate::logic::base::text::split_byte;
 /// malformed value. The last two fields are compressed.
 const OPTION_TABLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/options.txt"));
 /// The number of options.
-pub const COUNT: usize = FLAGS.len();
+pub const OPTION_COUNT: usize = FLAGS.len();
 
 /// The identifiers of the options, in the order of the lines of [`OPTION_TABLE`].
 #[allow(clippy::indexing_slicing, reason = "at compile time, where it would be seen")]
-static IDS: [Id; COUNT] = {
-    let mut ids = [FLAGS[0].id; COUNT];
+static IDS: [Id; OPTION_COUNT] = {
+    let mut ids = [FLAGS[0].id; OPTION_COUNT];
     let mut at = 0;
-    while at < COUNT {
+    while at < OPTION_COUNT {
         ids[at] = FLAGS[at].id;
         at += 1;
     }
@@ -54,7 +54,7 @@ impl FlagSet {
     }
 
     /// Adds an option to the set. Returns true if it was already in the set.
-    pub fn insert(&mut self, id: Id) -> bool {
+    pub fn test_and_set(&mut self, id: Id) -> bool {
         let there = self.contains(id);
         self.0 |= 1 << id as u64;
         there
@@ -64,9 +64,9 @@ impl FlagSet {
 /// The options that may be given more than once.
 #[allow(clippy::indexing_slicing, reason = "at compile time, where it would be seen")]
 const REPEATABLE: FlagSet = {
-    assert!(COUNT < 128, "a bit for each option");
+    assert!(OPTION_COUNT < 128, "a bit for each option");
     let (mut set, mut at) = (0, 0);
-    while at < COUNT {
+    while at < OPTION_COUNT {
         if FLAGS[at].repeatable || FLAGS[at].values.is_empty() {
             set |= 1 << at;
         }
@@ -89,7 +89,7 @@ pub fn unpack(packed: &[u8], text: &mut Vec<u8>) {
 }
 
 /// The output of `--help-completion`: a line for each option, then a line for COMMAND.
-pub fn completion() -> Vec<u8> {
+pub fn completion_list() -> Vec<u8> {
     let mut text = Vec::new();
     for line in rows().chain([&b"command 1 none"[..]]) {
         text.extend(split_byte(line, b'\t').next().unwrap_or_default());
@@ -107,12 +107,12 @@ pub struct FlagRow {
     pub name: &'static [u8],
     /// The kinds of the option's values, separated by blanks; `none` if it takes no value.
     pub kinds: &'static [u8],
-    line: &'static [u8],
+    table_line: &'static [u8],
 }
 
 /// The long name and the identifier of each option, in the order of the table.
 pub fn long_names() -> impl Iterator<Item = (&'static [u8], Id)> {
-    rows().filter_map(split_row).map(|(_, name, _)| name).zip(IDS.iter().copied())
+    rows().filter_map(split_names_and_kinds).map(|(_, name, _)| name).zip(IDS.iter().copied())
 }
 
 /// The identifiers of all options, in the order of the table.
@@ -128,7 +128,7 @@ pub fn long_name(wanted: Id) -> &'static [u8] {
 
 /// Splits the first field of a line of the table into the letter of the short name (None if there is none), the long
 /// name, and the kinds of the values.
-fn split_row(line: &'static [u8]) -> Option<(Option<char>, &'static [u8], &'static [u8])> {
+fn split_names_and_kinds(line: &'static [u8]) -> Option<(Option<char>, &'static [u8], &'static [u8])> {
     let mut halves = split_byte(split_byte(line, b'\t').next()?, b' ');
     Some(match halves.next()? {
         [b'-', letter, b',', b'-', b'-', name @ ..] => (Some(char::from(*letter)), name, halves.rest?),
@@ -139,32 +139,32 @@ fn split_row(line: &'static [u8]) -> Option<(Option<char>, &'static [u8], &'stat
 impl FlagRow {
     /// Finds the option with this short or long name.
     pub fn find(arg: &Arg<'_>) -> Option<Self> {
-        for (line, id) in rows().zip(IDS.iter().copied()) {
-            let (short, name, kinds) = split_row(line)?;
+        for (table_line, id) in rows().zip(IDS.iter().copied()) {
+            let (short, name, kinds) = split_names_and_kinds(table_line)?;
             let found = match arg {
                 Arg::Short(letter) => short == Some(*letter),
                 Arg::Long(long) => name == long.as_bytes(),
                 Arg::Value(_) => false,
             };
             if found {
-                return Some(Self { id, name, kinds, line });
+                return Some(Self { id, name, kinds, table_line });
             }
         }
         None
     }
 
     /// The names of the option's values in the help text, separated by blanks.
-    pub fn values(&self) -> &'static [u8] {
+    pub fn value_names(&self) -> &'static [u8] {
         self.field(1)
     }
 
     /// What the error says about a malformed value (`is not ...`), as a compressed text.
-    pub fn rejection(&self) -> &'static [u8] {
+    pub fn packed_rejection(&self) -> &'static [u8] {
         self.field(3)
     }
 
     fn field(&self, at: usize) -> &'static [u8] {
-        split_byte(self.line, b'\t').nth(at).unwrap_or_default()
+        split_byte(self.table_line, b'\t').nth(at).unwrap_or_default()
     }
 
     /// True if the option may be given more than once.
@@ -178,18 +178,18 @@ impl FlagRow {
     }
 
     /// The index of a value among the option's `choices=`; None if it is not one of them.
-    fn choice(&self, value: &[u8]) -> Option<usize> {
+    fn choice_index(&self, value: &[u8]) -> Option<usize> {
         split_byte(self.choices(), b',').position(|choice| choice == value)
     }
 
     /// The element of `of` that belongs to this value. `of` has an element for each of the option's `choices=`, in the
     /// same order.
-    pub fn choose<T: Copy>(&self, value: &[u8], of: &[T]) -> Option<T> {
-        of.get(self.choice(value)?).copied()
+    pub fn parse_choice<T: Copy>(&self, value: &[u8], of: &[T]) -> Option<T> {
+        of.get(self.choice_index(value)?).copied()
     }
 
     /// Makes a usage error about the option.
-    pub fn usage_error(&self, cause: Object<'static>) -> Error {
+    pub fn usage_error(&self, cause: MessageArg<'static>) -> Error {
         Error::of(Problem::WrongOption, self.name).with(cause)
     }
 

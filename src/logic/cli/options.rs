@@ -9,8 +9,8 @@ use crate::logic::base::exit::SuccessExits;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Span;
 use crate::logic::formats::cgroup::CgroupSetting;
-use crate::logic::formats::mounts::Mounts;
-use crate::logic::plan::account::Login;
+use crate::logic::formats::pid1_mounts::MountSet;
+use crate::logic::plan::account::UserAndGroup;
 use crate::logic::plan::env::EnvFiles;
 use crate::logic::plan::landlock::Confinement;
 use crate::logic::plan::limits::Capabilities;
@@ -18,7 +18,7 @@ use crate::logic::plan::personality::Personality;
 use crate::logic::plan::socket_address;
 use crate::logic::plan::step::Step;
 use crate::logic::supervisor::policy::{AtExit, Restart, RestartLimit};
-use crate::logic::supervisor::readiness::Ready;
+use crate::logic::supervisor::readiness::ReadyCondition;
 use crate::logic::supervisor::signal_action::SignalAction;
 
 /// The longest time that an exiting manager waits for its logger or rotator to write the rest of the output.
@@ -47,7 +47,7 @@ pub struct Options {
     /// The values of `--manager`.
     pub manager: Option<ManagerFiles>,
     /// The value of `--user`.
-    pub user: Option<Login>,
+    pub user: Option<UserAndGroup>,
     /// The value of `--syslog`.
     pub syslog: Option<StaticCStr>,
     /// COMMAND and its arguments.
@@ -87,7 +87,7 @@ pub struct Options {
     /// The value of `--umask`.
     pub umask: Option<u32>,
     /// The steps of `--nice`, `--oom-score-adj` and each `--limit`, in the order given.
-    pub attributes: Vec<Step>,
+    pub attribute_steps: Vec<Step>,
     /// The value of `--caps`.
     pub caps: Option<Capabilities>,
     /// The values of the Landlock options: `--ro`, `--rox`, `--rw`, `--rwx`, `--bind-tcp`, `--connect-tcp` and
@@ -106,9 +106,9 @@ pub struct Options {
     /// The value of `--linger`.
     pub linger: Option<Span>,
     /// The value of `--mount`.
-    pub mounts: Option<Mounts>,
+    pub mounts: Option<MountSet>,
     /// The value of `--ready`.
-    pub ready: Option<Ready>,
+    pub ready: Option<ReadyCondition>,
     /// The value of `--ready-timeout`.
     pub ready_timeout: Option<Span>,
     /// The value of `--watchdog`, which is not zero.
@@ -140,7 +140,7 @@ pub struct Options {
     /// The value of `--probe-timeout`.
     pub probe_timeout: Option<Span>,
     /// The number of options that were given; an option that is given twice counts twice.
-    pub count: usize,
+    pub given_count: usize,
 }
 
 /// Whether vsrun's own records go to syslog.
@@ -179,8 +179,9 @@ impl Options {
 
     /// The files whose variables are added to the server's environment; None if no option names one.
     pub fn env_sources(&self) -> Option<EnvFiles> {
-        let sources = EnvFiles { files: self.env_files.clone(), dir: self.env_dir, names: self.file_env.clone() };
-        let is_none = sources.files.is_empty() && sources.dir.is_none() && sources.names.is_empty();
+        let sources =
+            EnvFiles { files: self.env_files.clone(), dir: self.env_dir, file_env_names: self.file_env.clone() };
+        let is_none = sources.files.is_empty() && sources.dir.is_none() && sources.file_env_names.is_empty();
         (!is_none).then_some(sources)
     }
 
@@ -190,8 +191,8 @@ impl Options {
     }
 
     /// True if `--on-signal` makes a signal shut the machine down: power off, reboot or halt.
-    pub fn ends_machine(&self) -> bool {
-        self.on_signal.iter().any(|(_, action)| matches!(action, SignalAction::End(_)))
+    pub fn has_shutdown_signal(&self) -> bool {
+        self.on_signal.iter().any(|(_, action)| matches!(action, SignalAction::EndMachine(_)))
     }
 
     /// True if only warnings and errors are recorded. This is the default of `--init` without options about records.
@@ -203,7 +204,7 @@ impl Options {
 
     /// The pidfile through which the server is controlled. The pidfile of the manager is preferred, because it leads to
     /// the manager and to the server.
-    pub fn control_file(&self) -> Option<StaticCStr> {
+    pub fn control_pidfile(&self) -> Option<StaticCStr> {
         self.manager.and_then(|managed| managed.pidfile).or(self.pidfile)
     }
 
@@ -217,14 +218,14 @@ impl Options {
     /// True if the server inherits the descriptors above 2 that vsrun has inherited. This is so only under another
     /// tool's name, and only without `--root`, because a descriptor could lead out of the new root, and without sockets
     /// and `--ready fd:N`, which need these numbers.
-    pub fn keeps_descriptors(&self) -> bool {
-        let needs_numbers = !self.listen.is_empty() || matches!(self.ready, Some(Ready::Newline(_)));
+    pub fn passes_inherited_fds(&self) -> bool {
+        let needs_numbers = !self.listen.is_empty() || matches!(self.ready, Some(ReadyCondition::Newline(_)));
         self.personality.inherits_callers_state && self.root.is_none() && !needs_numbers
     }
 
     /// True if vsrun, and not the server, sends messages to the service manager that started vsrun.
     pub fn reports_to_service_manager(&self) -> bool {
-        self.is_supervised() && (!self.personality.inherits_callers_state || self.ready == Some(Ready::Notify))
+        self.is_supervised() && (!self.personality.inherits_callers_state || self.ready == Some(ReadyCondition::Notify))
     }
 
     /// True if vsrun supervises the server, instead of being replaced by it.

@@ -19,9 +19,9 @@ use super::options::Options;
 use super::probe_request::ProbeRequest;
 use super::probe_rules;
 use super::rc::{self, Action};
-use super::value::text;
+use super::value::leak_copy;
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::error::{Error, MessageArg, Result};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::supervisor::policy::AtExit;
@@ -63,15 +63,15 @@ pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) 
     // The first `--` ends the options: no option accepts `--` as its value, and everything after it belongs to COMMAND.
     let end = words.list.iter().position(|word| *word == c"--");
     let ours = words.list.get(..end.unwrap_or(words.list.len())).unwrap_or_default();
-    let (request, done) = read_all(ours, options, at_exit);
-    let there = |error: Error| error.at(&words.location(done.saturating_sub(1)));
-    let all = |error: Error| error.at(&words.location(words.list.len()));
+    let (request, done) = read_options_counting(ours, options, at_exit);
+    let there = |error: Error| error.with_location(&words.location(done.saturating_sub(1)));
+    let all = |error: Error| error.with_location(&words.location(words.list.len()));
     match request.map_err(there)? {
         Some(DecidingOption::Request(request)) => return Ok(request),
         Some(DecidingOption::File(_)) if words.has_file() => {
             return Err(there(Error::new(Problem::NestedArgs)));
         }
-        Some(DecidingOption::File(_)) if options.has(Id::Rc) => return Err(rc::misplaced_option()),
+        Some(DecidingOption::File(_)) if options.has(Id::Rc) => return Err(rc::misplaced_rc_error()),
         Some(DecidingOption::File(file)) => {
             return Ok(Request::ArgsFile(words.split_at_file(file, args_option_index(ours, done), done)));
         }
@@ -79,12 +79,12 @@ pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) 
     }
     let command = end.map_or(&[][..], |end| words.list.get(end + 1..).unwrap_or_default());
     options.command = command.to_vec();
-    request_from(options, end, words.count_after_file()).map_err(all)
+    decide_request(options, end, words.count_after_file()).map_err(all)
 }
 
 /// Reads options until one of them decides the request, or is wrong. Also returns the number of arguments that have
 /// been read, including one of which only a part has been read.
-pub(super) fn read_all(
+pub(super) fn read_options_counting(
     words: &[StaticCStr],
     options: &mut Options,
     at_exit: &mut Option<AtExit>,
@@ -100,20 +100,20 @@ pub(super) fn read_all(
 
 /// Decides what these options request. `end` is the index of `--`, and `after` the number of arguments after the file
 /// of `--args`.
-fn request_from(options: &mut Options, end: Option<usize>, after: Option<usize>) -> Result<Request> {
+fn decide_request(options: &mut Options, end: Option<usize>, after: Option<usize>) -> Result<Request> {
     if let Some(control) = ControlRequest::from_options(options)? {
         return Ok(Request::Control(control));
     }
     if let Some(request) = ProbeRequest::from_options(options)? {
         return Ok(Request::Probe(request));
     }
-    let action = if options.has(Id::Rc) { Some(rc::take_action(options, after)?) } else { None };
+    let action = if options.has(Id::Rc) { Some(rc::extract_action(options, after)?) } else { None };
     if options.command.is_empty() {
         return Err(Error::new(if end.is_some() { Problem::NoCommand } else { Problem::NoCommandPart }));
     }
     options.insert_port_socket();
     conflicts::reject_conflicts(options)?;
-    probe_rules::reject_meaningless_probes(options)?;
+    probe_rules::reject_infallible_probes(options)?;
     Ok(action.map_or(Request::Run, Request::Rc))
 }
 
@@ -136,7 +136,7 @@ pub(super) enum DecidingOption {
 /// Reads the options up to the first one that decides the request. None if no option does.
 fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<DecidingOption>> {
     while let Some(arg) = parser.next().map_err(usage_error)? {
-        options.count += 1;
+        options.given_count += 1;
         if let Value(word) = arg {
             let why = if options.control.is_empty() { Reason::CommandAfterDashes } else { Reason::OnePidfile };
             return Err(Error::of(Problem::UnexpectedArgument, word.as_bytes()).reason(why));
@@ -148,10 +148,10 @@ fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Op
             let Ok(given) = parser.value() else { return Err(row.usage_error(hints::missing_value(&row, at))) };
             *value = given.into_vec();
             if value.is_empty() && row.id != Id::Argv0 {
-                return Err(row.usage_error(Object::Reason(Reason::EmptyValue)));
+                return Err(row.usage_error(MessageArg::Reason(Reason::EmptyValue)));
             }
         }
-        if options.given.insert(row.id) && !row.is_repeatable() {
+        if options.given.test_and_set(row.id) && !row.is_repeatable() {
             return Err(Error::of(Problem::GivenTwice, row.name));
         }
         let [value, second] = &values;
@@ -161,7 +161,7 @@ fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Op
                 None => hints::malformed_value(&row, malformed),
                 Some(why) => Error::of(Problem::RefusedValue, malformed).reason(why),
             };
-            return Err(row.usage_error(Object::Cause(cause)));
+            return Err(row.usage_error(MessageArg::Cause(cause)));
         }
         if let Some(request) = deciding_option(row.id, help, value) {
             return Ok(Some(request));
@@ -174,7 +174,7 @@ fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Op
 /// `--help`.
 fn deciding_option(id: Id, help: Help, value: &[u8]) -> Option<DecidingOption> {
     if id == Id::Args {
-        return Some(DecidingOption::File(text(value)));
+        return Some(DecidingOption::File(leak_copy(value)));
     }
     if id == Id::Help {
         return Some(DecidingOption::Request(Request::Help(help)));

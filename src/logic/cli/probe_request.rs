@@ -28,7 +28,7 @@ impl ProbeRequest {
             };
         };
         let timed = usize::from(options.probe_timeout.is_some());
-        if options.count > 1 + timed || !options.command.is_empty() {
+        if options.given_count > 1 + timed || !options.command.is_empty() {
             return Err(Error::new(Problem::ProbeAlone));
         }
         Ok(Some(Self { text, timeout: options.probe_timeout.unwrap_or(Span::secs(1)) }))

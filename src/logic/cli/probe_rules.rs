@@ -6,17 +6,17 @@ use crate::logic::base::error::{Error, Result};
 use crate::logic::base::problem::Problem;
 use crate::logic::plan::socket_address::{Listener, Transport};
 use crate::logic::supervisor::probe::Probe;
-use crate::logic::supervisor::readiness::Ready;
+use crate::logic::supervisor::readiness::ReadyCondition;
 
 /// Refuses probes that would succeed whatever the server does.
 ///
 /// # Errors
 /// Wrong usage, in one line that names the option.
 #[inline(never)]
-pub fn reject_meaningless_probes(options: &Options) -> Result<()> {
-    let ready = if let Some(Ready::Probe(text)) = options.ready { Some(text) } else { None };
+pub fn reject_infallible_probes(options: &Options) -> Result<()> {
+    let ready = if let Some(ReadyCondition::Probe(text)) = options.ready { Some(text) } else { None };
     for (problem, text) in [(Problem::ReadyNeedsPath, ready), (Problem::HealthNeedsPath, options.health)] {
-        if let Some(text) = text.filter(|text| is_answered_by_kernel(text, options)) {
+        if let Some(text) = text.filter(|text| connects_to_own_socket(text, options)) {
             return Err(Error::of(problem, text.to_bytes()));
         }
     }
@@ -25,15 +25,15 @@ pub fn reject_meaningless_probes(options: &Options) -> Result<()> {
 
 /// True if the probe only connects to a socket that vsrun itself opens. The kernel accepts such a connection whatever
 /// the server does.
-fn is_answered_by_kernel(text: &StaticCStr, options: &Options) -> bool {
+fn connects_to_own_socket(text: &StaticCStr, options: &Options) -> bool {
     let Some(Probe::Connect { addresses, request: None }) = Probe::parse(text.to_bytes()) else { return false };
     let listeners = options.listen.iter().filter_map(|text| Listener::parse(text.to_bytes()));
     let mut streams = listeners.filter(|listener| listener.transport == Transport::Stream);
-    streams.any(|Listener { address: own, .. }| addresses.iter().any(|address| accepts(&own, address)))
+    streams.any(|Listener { address: own, .. }| addresses.iter().any(|address| socket_accepts_address(&own, address)))
 }
 
 /// True if a socket bound to `own` accepts connections to `address`.
-fn accepts(own: &[u8], address: &[u8]) -> bool {
+fn socket_accepts_address(own: &[u8], address: &[u8]) -> bool {
     let (head, rest) = own.split_at_checked(4).unwrap_or_default();
     // The first 4 bytes of a socket address are its family and its port. If all further bytes are zero, the socket is
     // bound to every address.
@@ -66,10 +66,10 @@ mod tests {
         ] {
             let listen = vec![leak_cstr(listen.into())];
             let text = leak_cstr(probe.into());
-            let ready = Options { ready: Some(Ready::Probe(text)), listen: listen.clone(), ..Options::none() };
+            let ready = Options { ready: Some(ReadyCondition::Probe(text)), listen: listen.clone(), ..Options::none() };
             let health = Options { health: Some(text), listen, ..Options::none() };
             assert_eq!(
-                [&ready, &health].map(|options| reject_meaningless_probes(options).is_err()),
+                [&ready, &health].map(|options| reject_infallible_probes(options).is_err()),
                 [refused; 2],
                 "{probe}"
             );

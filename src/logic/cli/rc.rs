@@ -3,7 +3,7 @@
 use super::flags::Id;
 use super::hints;
 use super::options::Options;
-use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::error::{Error, MessageArg, Result};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::split_byte;
 
@@ -38,7 +38,7 @@ const ACTIONS: [Action; 7] = [
 ];
 
 /// Makes the error for an `--rc` that is on the command line itself, instead of in a file of `--args`.
-pub fn misplaced_option() -> Error {
+pub fn misplaced_rc_error() -> Error {
     Error::new(Problem::MisplacedRc)
 }
 
@@ -48,8 +48,8 @@ pub fn misplaced_option() -> Error {
 /// # Errors
 /// Wrong usage, in one line: there is no file, the action is unknown, a further argument follows, or no pidfile shows
 /// whether the server is running.
-pub fn take_action(options: &mut Options, after: Option<usize>) -> Result<Action> {
-    let Some(after) = after else { return Err(misplaced_option()) };
+pub fn extract_action(options: &mut Options, after: Option<usize>) -> Result<Action> {
+    let Some(after) = after else { return Err(misplaced_rc_error()) };
     let Some(own) = options.command.len().checked_sub(after) else {
         return Err(Error::new(Problem::RcNoCommand));
     };
@@ -60,14 +60,14 @@ pub fn take_action(options: &mut Options, after: Option<usize>) -> Result<Action
             Some((_, action)) => action,
             None => {
                 let cause = hints::unknown_name(Problem::UnknownAction, word.to_bytes(), ACTION_NAMES, ACTION_NAMES);
-                return Err(Error::of(Problem::WrongOption, b"rc").with(Object::Cause(cause)));
+                return Err(Error::of(Problem::WrongOption, b"rc").with(MessageArg::Cause(cause)));
             }
         },
         [_, word, ..] => {
             return Err(Error::of(Problem::RcArgument, word.to_bytes()));
         }
     };
-    if options.control_file().is_none() {
+    if options.control_pidfile().is_none() {
         return Err(Error::new(Problem::RcNeeds));
     }
     Ok(if options.has(Id::Check) { Action::Check } else { action })

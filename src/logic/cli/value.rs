@@ -13,29 +13,29 @@ use crate::logic::base::text::split_byte;
 use crate::logic::base::time::{Span, split_number};
 
 /// Copies the value as a C string, which ends at the first NUL. Any value is valid.
-pub fn text(value: &[u8]) -> StaticCStr {
+pub fn leak_copy(value: &[u8]) -> StaticCStr {
     leak_cstr(value.to_vec())
 }
 
 /// Parses a path. None for `-`, which stands for no path.
-pub fn path_or_dash(value: &[u8]) -> Option<StaticCStr> {
-    (value != b"-").then(|| text(value))
+pub fn none_if_dash(value: &[u8]) -> Option<StaticCStr> {
+    (value != b"-").then(|| leak_copy(value))
 }
 
 /// Splits a text at blanks into words; at least one word is required.
 pub fn split_words(value: &[u8]) -> Option<Vec<StaticCStr>> {
     let words = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let words: Vec<StaticCStr> = words.map(text).collect();
+    let words: Vec<StaticCStr> = words.map(leak_copy).collect();
     (!words.is_empty()).then_some(words)
 }
 
 /// Parses `NAME=VALUE` with a NAME that is not empty.
 pub fn parse_assignment(value: &[u8]) -> Option<StaticCStr> {
-    value.iter().position(|byte| *byte == b'=').filter(|at| *at > 0).map(|_| text(value))
+    value.iter().position(|byte| *byte == b'=').filter(|at| *at > 0).map(|_| leak_copy(value))
 }
 
 /// True if the bytes can be the name of an environment variable.
-pub fn is_name(value: &[u8]) -> bool {
+pub fn is_variable_name(value: &[u8]) -> bool {
     !value.is_empty() && !value.contains(&b'=')
 }
 
@@ -63,7 +63,7 @@ pub fn parse_size(value: &[u8]) -> Option<u64> {
 
 /// Parses `MIN[:MAX]`, two durations. The default of MAX is 0 if MIN is 0; otherwise it is 30 s, or MIN if that is
 /// longer.
-pub fn parse_delays(value: &[u8]) -> Option<(Span, Span)> {
+pub fn parse_delay_range(value: &[u8]) -> Option<(Span, Span)> {
     let mut halves = split_byte(value, b':');
     let min = Span::parse(halves.next()?)?;
     let max = match halves.rest {
@@ -90,7 +90,7 @@ pub fn parse_limit(value: &[u8]) -> Option<Step> {
     let mut limits = split_byte(halves.rest?, b':');
     let soft = parse_limit_value(limits.next()?)?;
     let hard = limits.rest.map_or(Some(soft), parse_limit_value)?;
-    (soft <= hard).then(|| Step::Limit(ResourceLimit { resource, soft, hard, text: text(value) }))
+    (soft <= hard).then(|| Step::Limit(ResourceLimit { resource, soft, hard, text: leak_copy(value) }))
 }
 
 /// Parses a limit: a number, or `unlimited`, which is `u64::MAX`.
@@ -109,19 +109,19 @@ pub fn parse_oom_score_adj(value: &[u8]) -> Option<Step> {
     parse_integer(value, 1000, 1000).map(|value| Step::OomScore(leak_cstr(format!("{value}").into_bytes())))
 }
 
-/// Parses an integer from -`most_negative` to `most`.
-pub fn parse_integer(value: &[u8], most_negative: i32, most: i32) -> Option<i32> {
+/// Parses an integer from -`max_abs_negative` to `most`.
+pub fn parse_integer(value: &[u8], max_abs_negative: i32, most: i32) -> Option<i32> {
     let digits = value.strip_prefix(b"-");
     let count = i32::try_from(parse_number(digits.unwrap_or(value))?).ok()?;
     match digits {
-        Some(_) if count <= most_negative => Some(-count),
+        Some(_) if count <= max_abs_negative => Some(-count),
         None if count <= most => Some(count),
         Some(_) | None => None,
     }
 }
 
 /// True if two steps set the same attribute, such as the same resource limit.
-pub fn set_same_attribute(one: &Step, other: &Step) -> bool {
+pub fn is_same_attribute(one: &Step, other: &Step) -> bool {
     match (one, other) {
         (Step::Limit(one), Step::Limit(other)) => one.resource == other.resource,
         (one, other) => discriminant(one) == discriminant(other),
@@ -185,7 +185,7 @@ mod tests {
     fn rivals() {
         let [one, same, other, nice] =
             [parse_limit(b"as=1"), parse_limit(b"AS=2"), parse_limit(b"core=1"), parse_nice(b"1")].map(Option::unwrap);
-        assert!(set_same_attribute(&one, &same) && set_same_attribute(&nice, &Step::Nice(5)));
-        assert!(!set_same_attribute(&one, &other) && !set_same_attribute(&one, &nice));
+        assert!(is_same_attribute(&one, &same) && is_same_attribute(&nice, &Step::Nice(5)));
+        assert!(!is_same_attribute(&one, &other) && !is_same_attribute(&one, &nice));
     }
 }

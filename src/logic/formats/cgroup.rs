@@ -50,7 +50,7 @@ pub fn controller(file: &[u8]) -> Option<&[u8]> {
 }
 
 /// The line that a group's file `cgroup.events` contains if processes are in the group or its subgroups.
-pub const POPULATED: &[u8] = b"populated 1";
+pub const POPULATED_LINE: &[u8] = b"populated 1";
 
 /// True if one of the parts of a text, split at `separator`, equals `part`.
 pub fn has_equal_part(text: &[u8], separator: u8, part: &[u8]) -> bool {
@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(controller(b"memory.max"), Some(&b"memory"[..]));
         assert_eq!(controller(b"cgroup.freeze"), None);
         let lists = |text: &[u8], controller| has_equal_part(text, b' ', controller);
-        let is_populated = |text: &[u8]| has_equal_part(text, b'\n', POPULATED);
+        let is_populated = |text: &[u8]| has_equal_part(text, b'\n', POPULATED_LINE);
         assert!(lists(b"cpu memory\n", b"memory") && lists(b"cpu\n", b"cpu"));
         assert!(!lists(b"cpuset memory\n", b"cpu") && !lists(b"\n", b"cpu"));
         assert!(is_populated(b"populated 1\nfrozen 0\n") && is_populated(b"frozen 1\npopulated 1\n"));

@@ -9,7 +9,7 @@ use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::text::split_byte;
 use crate::logic::plan::env::entry_name;
-use crate::logic::plan::server_env::add_entry;
+use crate::logic::plan::file_env::add_entry;
 
 /// Parses a file of `--env-file`, and adds its variables to `entries`. A NAME without `=` passes on vsrun's own value,
 /// if it has one. Blanks before a name, empty lines and lines that begin with `#` are skipped. A `\r` before the end of

@@ -3,7 +3,7 @@
 use core::fmt;
 
 pub use super::exec_failure::ExecFailure;
-use crate::logic::base::error::{FilledPhrase, Object};
+use crate::logic::base::error::{FilledPhrase, MessageArg};
 use crate::logic::base::packed::Phrase;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::text::{Escaped, split_byte};
@@ -63,7 +63,7 @@ pub fn classify(head: &[u8], here: Machine) -> Executable<'_> {
     if !head.starts_with(b"\x7fELF") {
         return Executable::Unknown;
     }
-    let elf = Elf { head, wide: head.get(4) == Some(&2), big: head.get(5) == Some(&2) };
+    let elf = Elf { head, is_64_bit: head.get(4) == Some(&2), is_big_endian: head.get(5) == Some(&2) };
     match (head.get(4), elf.number(18, 2)) {
         // The ELF type (e_type) is 2 or 3 for programs, in either byte order. Object files, core dumps and files that
         // are too short have another.
@@ -83,8 +83,8 @@ pub fn classify(head: &[u8], here: Machine) -> Executable<'_> {
 /// The first bytes of an ELF file, with its class and byte order; see elf(5).
 struct Elf<'a> {
     head: &'a [u8],
-    wide: bool,
-    big: bool,
+    is_64_bit: bool,
+    is_big_endian: bool,
 }
 
 impl<'a> Elf<'a> {
@@ -92,12 +92,12 @@ impl<'a> Elf<'a> {
         let at = usize::try_from(at).ok()?;
         let bytes = self.head.get(at..at.checked_add(usize::try_from(size).ok()?)?)?;
         let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
-        Some(if self.big { bytes.iter().fold(0, add) } else { bytes.iter().rev().fold(0, add) })
+        Some(if self.is_big_endian { bytes.iter().fold(0, add) } else { bytes.iter().rev().fold(0, add) })
     }
 
     /// The path of the loader, in the PT_INTERP program header.
     fn loader(&self) -> Option<&'a [u8]> {
-        let (offset, entry, count, size) = if self.wide { (32, 54, 56, 8) } else { (28, 42, 44, 4) };
+        let (offset, entry, count, size) = if self.is_64_bit { (32, 54, 56, 8) } else { (28, 42, 44, 4) };
         let (table, entry, count) = (self.number(offset, size)?, self.number(entry, 2)?, self.number(count, 2)?);
         for index in 0..count {
             let header = table.checked_add(index.checked_mul(entry)?)?;
@@ -105,7 +105,7 @@ impl<'a> Elf<'a> {
             if self.number(header, 4)? != PT_INTERP {
                 continue;
             }
-            let (offset, length) = if self.wide { (8, 32) } else { (4, 16) };
+            let (offset, length) = if self.is_64_bit { (8, 32) } else { (4, 16) };
             let start = usize::try_from(self.number(header.checked_add(offset)?, size)?).ok()?;
             let length = usize::try_from(self.number(header.checked_add(length)?, size)?).ok()?;
             let path = self.head.get(start..start.checked_add(length)?)?;
@@ -134,16 +134,16 @@ pub struct CauseDisplay<'a> {
     /// The path as the failed process saw it, from inside its root directory.
     pub path: &'a [u8],
     /// The same path outside of that root directory, on the host; empty if it is no other path.
-    pub host: &'a [u8],
+    pub path_on_host: &'a [u8],
 }
 
 impl fmt::Display for CauseDisplay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hint = if self.path.ends_with(b"\r") { Object::Reason(Reason::CrLf) } else { Object::None };
+        let hint = if self.path.ends_with(b"\r") { MessageArg::Reason(Reason::CrLf) } else { MessageArg::None };
         let table = include_bytes!(concat!(env!("OUT_DIR"), "/exec_failure.txt"));
-        FilledPhrase(Phrase { table, index: self.cause.number() }, &[Object::Name(self.path), hint]).fmt(f)?;
-        if !self.host.is_empty() {
-            write!(f, " (on the host '{}')", Escaped(self.host))?;
+        FilledPhrase(Phrase { table, index: self.cause.number() }, &[MessageArg::Name(self.path), hint]).fmt(f)?;
+        if !self.path_on_host.is_empty() {
+            write!(f, " (on the host '{}')", Escaped(self.path_on_host))?;
         }
         Ok(())
     }
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn words_name_the_path_inside_and_outside() {
         let words = |cause, path: &str, host: &str| {
-            CauseDisplay { cause, path: path.as_bytes(), host: host.as_bytes() }.to_string()
+            CauseDisplay { cause, path: path.as_bytes(), path_on_host: host.as_bytes() }.to_string()
         };
         assert_eq!(words(ExecFailure::Plain, "/x", ""), "");
         assert_eq!(words(ExecFailure::Plain, "/x", "/jail/x"), " (on the host '/jail/x')");

@@ -6,7 +6,7 @@ use crate::logic::base::text::ArrayText;
 use crate::logic::base::time::{Span, split_number};
 
 /// The name of the log file with vsrun's own records.
-pub const RECORDS_FILE: StaticCStr = c"vsrun.log";
+pub const VSRUN_LOG_FILE: StaticCStr = c"vsrun.log";
 /// The name of the log file with the server's output.
 pub const OUTPUT_FILE: StaticCStr = c"logfile";
 
@@ -14,13 +14,13 @@ pub const OUTPUT_FILE: StaticCStr = c"logfile";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogPolicy {
     /// How long renamed files are kept.
-    pub keep: Span,
+    pub max_age: Span,
     /// The user and group that own the file of the server's output, and the logdir if vsrun creates it.
     pub owner: Option<(u32, u32)>,
     /// The maximum size of the file of the server's output, in bytes, if there is a rotator.
-    pub size: u64,
+    pub max_bytes: u64,
     /// The maximum number of renamed files of the server's output. If there are more, the oldest are deleted.
-    pub files: u64,
+    pub max_files: u64,
 }
 
 /// A file name, followed by a NUL.
@@ -28,7 +28,7 @@ pub type FileName = ArrayText<64>;
 
 /// The highest number that vsrun gives to a renamed file. A higher number in a name is a date, or another user planted
 /// it to use up the numbers.
-pub const MAX_NUMBER: u32 = 999_999;
+pub const MAX_ROTATION_NUMBER: u32 = 999_999;
 
 /// The number in the name of a renamed file: 7 in `logfile.7`, if `base` is `logfile`. None for any other name,
 /// including `logfile.07`, which vsrun never writes.
@@ -41,7 +41,7 @@ pub fn suffix_number(name: &[u8], base: StaticCStr) -> Option<u32> {
 
 /// The number that a renamed file cannot get, because the file `name` has it: 7 for `logfile.7` and for `logfile.7.gz`.
 /// None if `name` contains no such number.
-pub fn occupied_number(name: &[u8], base: StaticCStr) -> Option<u32> {
+pub fn number_ignoring_extension(name: &[u8], base: StaticCStr) -> Option<u32> {
     split_rotated_name(name, base)
         .filter(|(_, rest)| rest.is_empty() || rest.starts_with(b"."))
         .map(|(number, _)| number)
@@ -52,7 +52,7 @@ pub fn occupied_number(name: &[u8], base: StaticCStr) -> Option<u32> {
 fn split_rotated_name(name: &[u8], base: StaticCStr) -> Option<(u32, &[u8])> {
     let rest = name.strip_prefix(base.to_bytes())?.strip_prefix(b".")?;
     let (number, after) = split_number(rest)?;
-    let is_ours = rest.first() != Some(&b'0') && number <= MAX_NUMBER.into();
+    let is_ours = rest.first() != Some(&b'0') && number <= MAX_ROTATION_NUMBER.into();
     Some((u32::try_from(number).ok().filter(|_| is_ours)?, after))
 }
 
@@ -78,7 +78,7 @@ impl LowestNumbers {
     }
 
     /// Removes and returns the lowest number. None if the set is empty.
-    pub fn pop(&mut self) -> Option<u32> {
+    pub fn pop_lowest(&mut self) -> Option<u32> {
         let lowest = self.0.iter_mut().min()?;
         Some(core::mem::replace(lowest, u32::MAX)).filter(|number| *number < u32::MAX)
     }
@@ -112,7 +112,7 @@ pub enum LongLine {
 
 /// The number of these bytes that go into a log file with `rest` bytes of room: up to the last newline that fits. None
 /// if the file must be rotated first. `long` is for a line of which no newline fits.
-pub fn bytes_for_file(bytes: &[u8], rest: u64, long: LongLine) -> Option<usize> {
+pub fn bytes_that_fit(bytes: &[u8], rest: u64, long: LongLine) -> Option<usize> {
     let room = usize::try_from(rest).unwrap_or(usize::MAX).min(bytes.len());
     let head = bytes.get(..room).unwrap_or_default();
     let is_end = |byte: &u8| *byte == b'\n';
@@ -145,14 +145,14 @@ mod tests {
             ("no end", 3, LongLine::Rotate, None),
             ("no end", u64::MAX, LongLine::Finish, Some(6)),
         ] {
-            assert_eq!(bytes_for_file(bytes.as_bytes(), rest, long), portion_, "{bytes:?} {rest} {long:?}");
+            assert_eq!(bytes_that_fit(bytes.as_bytes(), rest, long), portion_, "{bytes:?} {rest} {long:?}");
         }
     }
 
     #[test]
     fn only_our_names_have_a_number() {
         for (name, of, number) in
-            [("logfile.1", OUTPUT_FILE, 1), ("logfile.120", OUTPUT_FILE, 120), ("vsrun.log.3", RECORDS_FILE, 3)]
+            [("logfile.1", OUTPUT_FILE, 1), ("logfile.120", OUTPUT_FILE, 120), ("vsrun.log.3", VSRUN_LOG_FILE, 3)]
         {
             assert_eq!(suffix_number(name.as_bytes(), of), Some(number));
             assert_eq!(&rotated_name(of, number).as_bytes()[..name.len() + 1], [name.as_bytes(), b"\0"].concat());
@@ -173,7 +173,7 @@ mod tests {
         ] {
             assert_eq!(suffix_number(name.as_bytes(), OUTPUT_FILE), None, "{name}");
         }
-        assert_eq!(rotated_name(RECORDS_FILE, MAX_NUMBER).as_bytes(), b"vsrun.log.999999\0");
+        assert_eq!(rotated_name(VSRUN_LOG_FILE, MAX_ROTATION_NUMBER).as_bytes(), b"vsrun.log.999999\0");
     }
 
     #[test]
@@ -188,7 +188,7 @@ mod tests {
             ("logfile.gz", None),
             ("logfile", None),
         ] {
-            assert_eq!(occupied_number(name.as_bytes(), OUTPUT_FILE), number, "{name}");
+            assert_eq!(number_ignoring_extension(name.as_bytes(), OUTPUT_FILE), number, "{name}");
         }
     }
 
@@ -196,13 +196,13 @@ mod tests {
     fn the_lowest_numbers_come_first() {
         let mut lowest = LowestNumbers::default();
         (1..=100).rev().for_each(|number| lowest.insert(number));
-        let found: Vec<u32> = core::iter::from_fn(|| lowest.pop()).collect();
+        let found: Vec<u32> = core::iter::from_fn(|| lowest.pop_lowest()).collect();
         assert_eq!(found, (1..=32).collect::<Vec<_>>());
     }
 
     #[test]
     fn age_is_counted_and_the_future_is_young() {
-        let day = Span::parse_keep(b"1").unwrap();
+        let day = Span::parse_retention(b"1").unwrap();
         assert!(expired(0, 86_401, day));
         assert!(!expired(0, 86_400, day));
         assert!(!expired(1_000_000, 0, day));

@@ -2,12 +2,12 @@
 
 use alloc::vec::Vec;
 
-use crate::logic::base::text::{index_in_word_list, split_byte};
+use crate::logic::base::text::{index_in_comma_list, split_byte};
 
 /// The paths of the files that may contain the count, each with a NUL at its end, from the contents of
 /// /proc/self/cgroup: the files of cgroup versions 1 and 2, each at the group's path and at the root of the mount. In a
 /// container without a cgroup namespace, the root is the container's own group.
-pub fn event_files(cgroup: &[u8]) -> Vec<Vec<u8>> {
+pub fn oom_count_paths(cgroup: &[u8]) -> Vec<Vec<u8>> {
     let mut files = Vec::new();
     for line in split_byte(cgroup, b'\n') {
         let mut fields = split_byte(line, b':');
@@ -15,7 +15,7 @@ pub fn event_files(cgroup: &[u8]) -> Vec<Vec<u8>> {
         let (Some(controllers), Some(path)) = (fields.next(), fields.rest) else { continue };
         let (mount, name) = if controllers.is_empty() {
             (&b"/sys/fs/cgroup"[..], &b"/memory.events\0"[..])
-        } else if index_in_word_list(controllers, b"memory").is_some() {
+        } else if index_in_comma_list(controllers, b"memory").is_some() {
             (&b"/sys/fs/cgroup/memory"[..], &b"/memory.oom_control\0"[..])
         } else {
             continue;
@@ -27,8 +27,8 @@ pub fn event_files(cgroup: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// The number of processes that the kernel has killed because memory ran out, from the contents of a file that
-/// [`event_files`] names. None if the file has no count, as before Linux 4.13.
-pub fn kill_count(file: &[u8]) -> Option<u64> {
+/// [`oom_count_paths`] names. None if the file has no count, as before Linux 4.13.
+pub fn oom_kill_count(file: &[u8]) -> Option<u64> {
     let line = split_byte(file, b'\n').find_map(|line| line.strip_prefix(b"oom_kill "));
     crate::logic::base::time::parse_number(line?)
 }
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn both_versions_are_found() {
         let found = |text: &str| {
-            let files = event_files(text.as_bytes());
+            let files = oom_count_paths(text.as_bytes());
             files.iter().map(|file| String::from_utf8(file.clone()).unwrap()).collect::<Vec<_>>().join(" ")
         };
         let two = "/sys/fs/cgroup/a/b:c/memory.events\0 /sys/fs/cgroup/memory.events\0";
@@ -61,7 +61,7 @@ mod tests {
             ("oom_kill x\n", None),
             ("", None),
         ] {
-            assert_eq!(kill_count(text.as_bytes()), count, "{text}");
+            assert_eq!(oom_kill_count(text.as_bytes()), count, "{text}");
         }
     }
 }

@@ -7,7 +7,7 @@ mod exec_failure;
 pub mod executable;
 pub mod log_name;
 pub(crate) mod memory_events;
-pub(crate) mod mounts;
 pub mod net_table;
+pub(crate) mod pid1_mounts;
 pub(crate) mod proc;
 pub(crate) mod process_tree;

@@ -14,22 +14,22 @@ pub struct Socket<'a> {
 
 /// The sockets of a /proc/net table that [`find`] considers.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Search {
+pub enum TcpStates {
     /// Listening TCP sockets, and all UDP sockets: they certainly keep their address from being bound.
-    Certain,
+    Listening,
     /// TCP connections too. vsrun sets SO_REUSEADDR, and the kernel ignores a connection only if its socket has that
     /// option too, which the table does not show.
-    Connections,
+    All,
 }
 
 /// Finds the socket in a table of /proc/net that keeps `listener` from binding its address. None if the table has none.
-pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>, search: Search) -> Option<Socket<'a>> {
+pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>, search: TcpStates) -> Option<Socket<'a>> {
     for line in split_byte(table, b'\n') {
         let mut words = split_byte(line, b' ').filter(|word| !word.is_empty());
         let mut after = |skipped| words.nth(skipped).unwrap_or_default();
         let (local, state, uid, inode) = (after(1), after(1), after(3), after(1));
         // In the state column of /proc/net/tcp, 0A is TCP_LISTEN.
-        let counts = search == Search::Connections || listener.transport == Transport::Datagram || state == b"0A";
+        let counts = search == TcpStates::All || listener.transport == Transport::Datagram || state == b"0A";
         if counts && conflicts(local, &listener.address) == Some(true) {
             return Some(Socket { inode, uid });
         }
@@ -47,10 +47,10 @@ const V4_MAPPED_PREFIX: u128 = (u32::from_ne_bytes([0, 0, 0xff, 0xff]) as u128) 
 /// for both families.
 fn conflicts(local: &[u8], address: &[u8]) -> Option<bool> {
     let mut halves = split_byte(local, b':');
-    let theirs = parse_address(halves.next()?, 8, parse_hex)?;
+    let theirs = parse_as_ipv6(halves.next()?, 8, parse_hex)?;
     let [_, _, port_high, port_low] = parse_hex(halves.rest?)?.to_be_bytes();
     let bytes = address.get(if address.len() > 16 { 8..24 } else { 4..8 })?;
-    let ours = parse_address(bytes, 4, |word| word.first_chunk().copied().map(u32::from_ne_bytes))?;
+    let ours = parse_as_ipv6(bytes, 4, |word| word.first_chunk().copied().map(u32::from_ne_bytes))?;
     let are_v4 = [ours, theirs].iter().all(|address| address >> 32 == V4_MAPPED_PREFIX >> 32);
     let means_all = |address| address == 0 || are_v4 && address == V4_MAPPED_PREFIX;
     let covers = ours == theirs || means_all(ours) || means_all(theirs);
@@ -59,7 +59,7 @@ fn conflicts(local: &[u8], address: &[u8]) -> Option<bool> {
 
 /// Parses an address that consists of four 32-bit numbers (IPv6) or one (IPv4, which becomes its IPv6 form). Each
 /// number is `width` bytes long, and `read` parses it.
-fn parse_address(text: &[u8], width: usize, read: fn(&[u8]) -> Option<u32>) -> Option<u128> {
+fn parse_as_ipv6(text: &[u8], width: usize, read: fn(&[u8]) -> Option<u32>) -> Option<u128> {
     let mut address = if text.len() == width { V4_MAPPED_PREFIX >> 32 } else { 0 };
     for word in text.chunks(width) {
         address = address << 32 | u128::from(read(word)?);
@@ -87,7 +87,7 @@ mod tests {
     fn the_kernels_lists_are_read() {
         let on = |table, ip: &str, port: u16| {
             let text = if ip.is_empty() { format!("{port}") } else { format!("{ip}:{port}") };
-            find(table, &Listener::parse(text.as_bytes()).unwrap(), Search::Certain)
+            find(table, &Listener::parse(text.as_bytes()).unwrap(), TcpStates::Listening)
                 .map(|found| core::str::from_utf8(found.inode).unwrap())
         };
         for (table, ip, port, inode) in [
@@ -109,8 +109,8 @@ mod tests {
             assert_eq!(on(table, ip, port), inode, "{ip} {port}");
         }
         let ssh = Listener::parse(b"22").unwrap();
-        assert_eq!(find(TCP, &ssh, Search::Certain), Some(Socket { inode: b"100", uid: b"0" }));
+        assert_eq!(find(TCP, &ssh, TcpStates::Listening), Some(Socket { inode: b"100", uid: b"0" }));
         let closed = Listener::parse(b"8081").unwrap();
-        assert_eq!(find(TCP, &closed, Search::Connections), Some(Socket { inode: b"0", uid: b"0" }));
+        assert_eq!(find(TCP, &closed, TcpStates::All), Some(Socket { inode: b"0", uid: b"0" }));
     }
 }

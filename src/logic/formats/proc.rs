@@ -14,32 +14,32 @@ pub fn parent_pid(stat: &[u8]) -> Option<i32> {
 
 /// What the mounted /proc shows about locks, according to vsrun's own `status` file in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProcVisibility {
+pub enum ProcLockInfo {
     /// /proc shows which descriptors have a lock.
-    Locks,
+    Available,
     /// /proc shows which files are open, but not which are locked, as before Linux 4.1.
-    Open,
+    Missing,
     /// /proc is that of another pid namespace, so a pid in it means another process than in vsrun's own namespace.
-    Foreign,
+    OtherPidNamespace,
 }
 
-impl ProcVisibility {
+impl ProcLockInfo {
     /// Parses vsrun's own `status` file. Its line `NSpid` has more than one pid if /proc belongs to another pid
     /// namespace, and is missing before Linux 4.1.
     pub fn parse(status: &[u8]) -> Self {
-        let Some(own) = value_after(status, b"\nNSpid:\t") else { return Self::Open };
+        let Some(own) = text_after(status, b"\nNSpid:\t") else { return Self::Missing };
         let end = own.iter().find(|byte| !byte.is_ascii_digit());
-        if end == Some(&b'\n') { Self::Locks } else { Self::Foreign }
+        if end == Some(&b'\n') { Self::Available } else { Self::OtherPidNamespace }
     }
 }
 
 /// True if a descriptor has a lock, from its file in /proc/PID/fdinfo.
-pub fn has_lock(info: &[u8]) -> bool {
-    value_after(info, b"\nlock:").is_some()
+pub fn fdinfo_has_lock(info: &[u8]) -> bool {
+    text_after(info, b"\nlock:").is_some()
 }
 
 /// The text after the first occurrence of `words`. None if they do not occur.
-pub fn value_after<'a>(text: &'a [u8], words: &[u8]) -> Option<&'a [u8]> {
+pub fn text_after<'a>(text: &'a [u8], words: &[u8]) -> Option<&'a [u8]> {
     let at = text.windows(words.len()).position(|window| window == words)?;
     text.get(at + words.len()..)
 }
@@ -65,14 +65,14 @@ mod tests {
     #[test]
     fn proc_of_another_namespace_is_known() {
         for (status, sight) in [
-            ("Name:\tx\nNStgid:\t7\nNSpid:\t7\nNSpgid:\t7\n", ProcVisibility::Locks),
-            ("Name:\tx\nNStgid:\t70\t7\nNSpid:\t70\t7\nNSpgid:\t70\t7\n", ProcVisibility::Foreign),
-            ("Name:\tx\nPid:\t7\n", ProcVisibility::Open),
-            ("", ProcVisibility::Open),
+            ("Name:\tx\nNStgid:\t7\nNSpid:\t7\nNSpgid:\t7\n", ProcLockInfo::Available),
+            ("Name:\tx\nNStgid:\t70\t7\nNSpid:\t70\t7\nNSpgid:\t70\t7\n", ProcLockInfo::OtherPidNamespace),
+            ("Name:\tx\nPid:\t7\n", ProcLockInfo::Missing),
+            ("", ProcLockInfo::Missing),
         ] {
-            assert_eq!(ProcVisibility::parse(status.as_bytes()), sight, "{status:?}");
+            assert_eq!(ProcLockInfo::parse(status.as_bytes()), sight, "{status:?}");
         }
-        assert!(has_lock(b"pos:\t0\nflags:\t02100000\nlock:\t1: OFDLCK ADVISORY  READ -1 08:01:5 0 EOF\n"));
-        assert!(!has_lock(b"pos:\t0\nflags:\t0100000\nmnt_id:\t25\nino:\t5\n"));
+        assert!(fdinfo_has_lock(b"pos:\t0\nflags:\t02100000\nlock:\t1: OFDLCK ADVISORY  READ -1 08:01:5 0 EOF\n"));
+        assert!(!fdinfo_has_lock(b"pos:\t0\nflags:\t0100000\nmnt_id:\t25\nino:\t5\n"));
     }
 }

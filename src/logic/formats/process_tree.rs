@@ -5,17 +5,17 @@ use crate::logic::base::time::parse_number;
 
 /// A process: its pid, its parent's pid, and its mark, in this order. A list of processes is sorted by pid, as in
 /// /proc.
-pub type ProcessRow = [i32; 3];
+pub type PidParentMark = [i32; 3];
 
 /// The mark of a process that has not been visited.
 const UNMARKED: i32 = 0;
 /// The mark of a process that descends from the supervisor.
 pub const DESCENDANT: i32 = 1;
 /// The mark of a process that descends from a helper of vsrun, such as the rotator.
-const OF_HELPER: i32 = 2;
+const HELPER_DESCENDANT: i32 = 2;
 /// The mark of a process that entered our pid namespace from outside: it, or an ancestor, has a parent that has no pid
 /// in this namespace.
-pub const ENTERED: i32 = 3;
+pub const FROM_OUTSIDE_NAMESPACE: i32 = 3;
 /// The mark of a process with an ancestor that exited while the list was read. In the next list, the children of that
 /// ancestor have a new parent.
 pub const UNKNOWN_ANCESTOR: i32 = 4;
@@ -25,9 +25,9 @@ const VISITED: i32 = 5;
 /// Marks every process of the list. `own` is the pid of the supervisor, and `helpers` are the pids of its helpers. Each
 /// process is visited twice at most, however long the chains of parents are. A separate search for each process would
 /// be quadratic, and a server could keep its manager busy with a long chain of children.
-pub fn mark(rows: &mut [ProcessRow], own: i32, helpers: &[i32]) {
+pub fn mark_descendants(rows: &mut [PidParentMark], own: i32, helpers: &[i32]) {
     for first in 0..rows.len() {
-        let verdict = find_marked_ancestor(rows, first, own, helpers);
+        let verdict = find_ancestor_mark(rows, first, own, helpers);
         let mut at = Some(first);
         while let Some([_, parent, mark]) = at.and_then(|at| rows.get_mut(at))
             && *mark == VISITED
@@ -41,7 +41,7 @@ pub fn mark(rows: &mut [ProcessRow], own: i32, helpers: &[i32]) {
 
 /// Searches upward from the process with the index `first`, and returns the mark of its nearest marked ancestor. Marks
 /// the processes on the way as visited.
-fn find_marked_ancestor(rows: &mut [ProcessRow], first: usize, own: i32, helpers: &[i32]) -> i32 {
+fn find_ancestor_mark(rows: &mut [PidParentMark], first: usize, own: i32, helpers: &[i32]) -> i32 {
     let mut at = Some(first);
     while let Some([pid, parent, mark]) = at.and_then(|at| rows.get_mut(at)) {
         match *mark {
@@ -51,10 +51,10 @@ fn find_marked_ancestor(rows: &mut [ProcessRow], first: usize, own: i32, helpers
             mark => return mark,
         }
         if helpers.contains(pid) {
-            return OF_HELPER;
+            return HELPER_DESCENDANT;
         }
         match *parent {
-            0 => return ENTERED,
+            0 => return FROM_OUTSIDE_NAMESPACE,
             parent if parent == own => return DESCENDANT,
             parent => at = find_row(rows, parent),
         }
@@ -62,13 +62,13 @@ fn find_marked_ancestor(rows: &mut [ProcessRow], first: usize, own: i32, helpers
     UNKNOWN_ANCESTOR
 }
 
-fn find_row(rows: &[ProcessRow], wanted: i32) -> Option<usize> {
+fn find_row(rows: &[PidParentMark], wanted: i32) -> Option<usize> {
     rows.binary_search_by_key(&wanted, |[pid, ..]| *pid).ok()
 }
 
 /// The pid of a running process's parent, from the `stat` file of the process in /proc; None for a zombie. A process
 /// whose first thread has exited is running as long as one of its other threads is.
-pub fn running_parent(stat: &[u8]) -> Option<i32> {
+pub fn parent_unless_zombie(stat: &[u8]) -> Option<i32> {
     // In a `stat` file, the state follows the process name, which may contain any bytes.
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let mut words = stat.get(end + 2..)?.split(|byte| *byte == b' ');
@@ -106,7 +106,7 @@ pub fn is_dying(stat: &[u8]) -> bool {
 
 /// The wait(2) status of a zombie: field 52 of its `stat` file in /proc. None for 0, which the kernel also shows to a
 /// process that may not trace the zombie.
-pub fn zombie_status(stat: &[u8]) -> Option<i32> {
+pub fn nonzero_wait_status(stat: &[u8]) -> Option<i32> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let word = stat.get(end + 2..)?.trim_ascii_end().split(|byte| *byte == b' ').nth(49)?;
     parse_number(word).and_then(|word| i32::try_from(word).ok()).filter(|word| *word != 0)
@@ -117,8 +117,8 @@ mod tests {
     use super::*;
 
     fn marks(rows: &[(i32, i32)], helper: Option<i32>) -> Vec<i32> {
-        let mut rows: Vec<ProcessRow> = rows.iter().map(|(pid, parent)| [*pid, *parent, UNMARKED]).collect();
-        mark(&mut rows, 10, helper.as_slice());
+        let mut rows: Vec<PidParentMark> = rows.iter().map(|(pid, parent)| [*pid, *parent, UNMARKED]).collect();
+        mark_descendants(&mut rows, 10, helper.as_slice());
         rows.iter().map(|[.., mark]| *mark).collect()
     }
 
@@ -146,15 +146,15 @@ mod tests {
     fn each_process_is_assigned_to_its_ancestor() {
         let rows = [(1, 0), (2, 1), (11, 10), (12, 11), (20, 10), (21, 20), (22, 12), (30, 0), (31, 30), (40, 39)];
         let expected = [
-            ENTERED,
-            ENTERED,
+            FROM_OUTSIDE_NAMESPACE,
+            FROM_OUTSIDE_NAMESPACE,
             DESCENDANT,
             DESCENDANT,
-            OF_HELPER,
-            OF_HELPER,
+            HELPER_DESCENDANT,
+            HELPER_DESCENDANT,
             DESCENDANT,
-            ENTERED,
-            ENTERED,
+            FROM_OUTSIDE_NAMESPACE,
+            FROM_OUTSIDE_NAMESPACE,
             UNKNOWN_ANCESTOR,
         ];
         assert_eq!(marks(&rows, Some(20)), expected);
@@ -186,9 +186,12 @@ mod tests {
         for (state, threads, parent) in
             [("S", 1, Some(34)), ("Z", 1, None), ("Z", 0, None), ("X", 1, None), ("Z", 3, Some(34)), ("T", 1, Some(34))]
         {
-            assert_eq!(running_parent(&stat(state, threads)), parent, "{state} {threads}");
+            assert_eq!(parent_unless_zombie(&stat(state, threads)), parent, "{state} {threads}");
         }
-        assert_eq!((running_parent(b""), running_parent(b"1 (x"), running_parent(b"1 (x) Z")), (None, None, None));
+        assert_eq!(
+            (parent_unless_zombie(b""), parent_unless_zombie(b"1 (x"), parent_unless_zombie(b"1 (x) Z")),
+            (None, None, None)
+        );
     }
 
     #[test]
@@ -203,7 +206,10 @@ mod tests {
     #[test]
     fn the_exit_word_is_the_last_one() {
         let stat = |word: &str| format!("12 (x) Z {} {word}\n", ["0"; 48].join(" ")).into_bytes();
-        assert_eq!(zombie_status(&stat("1792")), Some(1792));
-        assert_eq!((zombie_status(&stat("0")), zombie_status(b"12 (x) Z 1"), zombie_status(b"")), (None, None, None));
+        assert_eq!(nonzero_wait_status(&stat("1792")), Some(1792));
+        assert_eq!(
+            (nonzero_wait_status(&stat("0")), nonzero_wait_status(b"12 (x) Z 1"), nonzero_wait_status(b"")),
+            (None, None, None)
+        );
     }
 }

@@ -10,12 +10,12 @@ use crate::logic::base::error::{Error, Result};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::parse_number;
-use crate::logic::plan::personality::Accounts;
+use crate::logic::plan::personality::AccountRules;
 
 /// The file in which users are looked up.
-pub const PASSWD: &str = "/etc/passwd";
+pub const PASSWD_PATH: &str = "/etc/passwd";
 /// The file in which groups are looked up.
-pub const GROUP: &str = "/etc/group";
+pub const GROUP_PATH: &str = "/etc/group";
 
 /// A user or group, as the command line names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,12 +23,12 @@ pub enum NameOrId {
     /// An id, written as a decimal number.
     Id(u32),
     /// A name: any text that is not a number.
-    Text(Vec<u8>),
+    Name(Vec<u8>),
 }
 
 /// The value of `--user`: `USER[:GROUP]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Login {
+pub struct UserAndGroup {
     /// The USER in `USER[:GROUP]`.
     pub user: NameOrId,
     /// The GROUP in `USER[:GROUP]`, if it is given.
@@ -52,7 +52,7 @@ pub struct Identity {
     pub shell: Vec<u8>,
 }
 
-impl Login {
+impl UserAndGroup {
     /// Parses `USER[:GROUP]`.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let mut halves = split_byte(text, b':');
@@ -66,12 +66,12 @@ impl Login {
 
     /// Parses `USER[:GROUP]` as gosu and su-exec do: a missing USER means the user id `own`, GROUP may be empty, and
     /// any text that is not a number is a name.
-    pub fn parse_loosely(text: &[u8], own: u32) -> Option<Self> {
+    pub fn parse_like_gosu(text: &[u8], own: u32) -> Option<Self> {
         let mut halves = split_byte(text, b':');
         let user = halves.next()?;
         let name = |text: &[u8]| match parse_number(text) {
             Some(_) => parse_id(text).map(NameOrId::Id),
-            None => Some(NameOrId::Text(text.to_vec())),
+            None => Some(NameOrId::Name(text.to_vec())),
         };
         let user = if user.is_empty() { NameOrId::Id(own) } else { name(user)? };
         let group = match halves.rest {
@@ -88,7 +88,7 @@ impl NameOrId {
             b'-' | b'+' => None,
             b'0'..=b'9' => parse_id(text).map(Self::Id),
             _ if text.iter().any(|byte| matches!(byte, b':' | b'/' | 0..=b' ' | 0x7f)) => None,
-            _ => Some(Self::Text(text.to_vec())),
+            _ => Some(Self::Name(text.to_vec())),
         }
     }
 }
@@ -102,8 +102,8 @@ fn parse_id(text: &[u8]) -> Option<u32> {
 ///
 /// # Errors
 /// If the user or group is unknown, or its entry is malformed: as root, a guess would be dangerous.
-pub fn resolve(login: &Login, passwd: &[u8], group: &[u8]) -> Result<Identity> {
-    resolve_as(login, Accounts::Vsrun, passwd, group)
+pub fn resolve(login: &UserAndGroup, passwd: &[u8], group: &[u8]) -> Result<Identity> {
+    resolve_as(login, AccountRules::Vsrun, passwd, group)
 }
 
 /// Looks up a user and group in the contents of passwd(5) and group(5), by the rules of vsrun or of another tool.
@@ -111,7 +111,7 @@ pub fn resolve(login: &Login, passwd: &[u8], group: &[u8]) -> Result<Identity> {
 /// # Errors
 /// If the user or group is unknown, or its entry is malformed.
 #[inline(never)]
-pub fn resolve_as(login: &Login, accounts: Accounts, passwd: &[u8], group: &[u8]) -> Result<Identity> {
+pub fn resolve_as(login: &UserAndGroup, accounts: AccountRules, passwd: &[u8], group: &[u8]) -> Result<Identity> {
     let entry = find_user(&login.user, passwd)?;
     let known = entry.is_some();
     let mut identity = match (entry, &login.user) {
@@ -119,15 +119,15 @@ pub fn resolve_as(login: &Login, accounts: Accounts, passwd: &[u8], group: &[u8]
         (None, NameOrId::Id(uid)) => Identity {
             uid: *uid,
             gid: match accounts {
-                Accounts::Vsrun => *uid,
-                Accounts::Gosu(own) | Accounts::SuExec(own) => own,
+                AccountRules::Vsrun => *uid,
+                AccountRules::Gosu(own) | AccountRules::SuExec(own) => own,
             },
             groups: Vec::new(),
             name: format!("{uid}").into_bytes(),
             home: b"/".to_vec(),
             shell: b"/bin/sh".to_vec(),
         },
-        (None, NameOrId::Text(name)) => {
+        (None, NameOrId::Name(name)) => {
             return Err(Error::of(Problem::UnknownUser, name));
         }
     };
@@ -137,7 +137,7 @@ pub fn resolve_as(login: &Login, accounts: Accounts, passwd: &[u8], group: &[u8]
         // A uid without an entry in passwd has no name, and group(5) lists its members by their names.
         None => {}
     }
-    if let Accounts::Gosu(_) = accounts {
+    if let AccountRules::Gosu(_) = accounts {
         return Ok(identity);
     }
     let gid = identity.gid;
@@ -151,7 +151,7 @@ pub fn resolve_as(login: &Login, accounts: Accounts, passwd: &[u8], group: &[u8]
 fn find_user(wanted: &NameOrId, passwd: &[u8]) -> Result<Option<Identity>> {
     for [name, _, uid, gid, _, home, shell] in entries(passwd) {
         let found = match wanted {
-            NameOrId::Text(text) => text == name,
+            NameOrId::Name(text) => text == name,
             NameOrId::Id(number) => parse_id(uid) == Some(*number),
         };
         if !found {
@@ -172,7 +172,7 @@ fn find_user(wanted: &NameOrId, passwd: &[u8]) -> Result<Option<Identity>> {
 fn find_group(wanted: &NameOrId, group: &[u8]) -> Result<u32> {
     let wanted = match wanted {
         NameOrId::Id(gid) => return Ok(*gid),
-        NameOrId::Text(text) => text,
+        NameOrId::Name(text) => text,
     };
     for [name, _, gid, _] in entries(group) {
         if name == wanted {
@@ -234,11 +234,11 @@ mod tests {
         bad:x:4294967295:web\n# old:x:0:web\n+:::web\ndup:x:4:web\nlast:x:8:web\n0day:x:0:1000,77,web:0";
 
     fn login(text: &str) -> Identity {
-        resolve(&Login::parse(text.as_bytes()).unwrap(), USERS, GROUPS).unwrap()
+        resolve(&UserAndGroup::parse(text.as_bytes()).unwrap(), USERS, GROUPS).unwrap()
     }
 
     fn refused(text: &str) -> String {
-        resolve(&Login::parse(text.as_bytes()).unwrap(), USERS, GROUPS).unwrap_err().to_string()
+        resolve(&UserAndGroup::parse(text.as_bytes()).unwrap(), USERS, GROUPS).unwrap_err().to_string()
     }
 
     #[test]
@@ -278,18 +278,18 @@ mod tests {
             (":7", 1000, 7, &[], &[7]),
             ("", 1000, 100, &[], &[100]),
         ] {
-            let login = Login::parse_loosely(text.as_bytes(), 1000).unwrap();
-            for (accounts, groups) in [(Accounts::Gosu(100), gosu), (Accounts::SuExec(100), su_exec)] {
+            let login = UserAndGroup::parse_like_gosu(text.as_bytes(), 1000).unwrap();
+            for (accounts, groups) in [(AccountRules::Gosu(100), gosu), (AccountRules::SuExec(100), su_exec)] {
                 let found = resolve_as(&login, accounts, USERS, GROUPS).unwrap();
                 assert_eq!((found.uid, found.gid, &found.groups[..]), (uid, gid, groups), "{text} {accounts:?}");
             }
         }
         for text in ["0day", "bogus", "web:0day", "bad", "+5", "-1", "web:bogus"] {
-            let login = Login::parse_loosely(text.as_bytes(), 1000).unwrap();
-            assert!(resolve_as(&login, Accounts::Gosu(0), USERS, GROUPS).is_err(), "{text}");
+            let login = UserAndGroup::parse_like_gosu(text.as_bytes(), 1000).unwrap();
+            assert!(resolve_as(&login, AccountRules::Gosu(0), USERS, GROUPS).is_err(), "{text}");
         }
         for text in ["4294967295", "99999999999", "web:4294967295"] {
-            assert_eq!(Login::parse_loosely(text.as_bytes(), 0), None, "{text}");
+            assert_eq!(UserAndGroup::parse_like_gosu(text.as_bytes(), 0), None, "{text}");
         }
     }
 
@@ -337,9 +337,9 @@ mod tests {
             "web:x\ty",
             "a/b",
         ] {
-            assert_eq!(Login::parse(text.as_bytes()), None, "{text}");
+            assert_eq!(UserAndGroup::parse(text.as_bytes()), None, "{text}");
         }
-        assert_eq!(Login::parse(b"4294967294").unwrap().user, NameOrId::Id(u32::MAX - 1));
+        assert_eq!(UserAndGroup::parse(b"4294967294").unwrap().user, NameOrId::Id(u32::MAX - 1));
     }
 
     /// A numeric user or group never matches an entry that has the number as its name.
@@ -347,11 +347,12 @@ mod tests {
     fn a_number_is_in_no_list_of_names() {
         for (uid, text) in [(1000, "1000"), (77, "77"), (77, "0077"), (4_294_967_294, "4294967294")] {
             let groups = format!("root:x:0:{uid},{text}\nx:x:5:{text}");
-            let found = resolve(&Login::parse(text.as_bytes()).unwrap(), b"77:x:0:0::/:\n", groups.as_bytes()).unwrap();
+            let found =
+                resolve(&UserAndGroup::parse(text.as_bytes()).unwrap(), b"77:x:0:0::/:\n", groups.as_bytes()).unwrap();
             assert_eq!((found.uid, found.gid, found.groups), (uid, uid, vec![uid]), "{text}");
         }
         // The login name of a user in the file is a name, even if it is all digits.
-        let named = resolve(&Login::parse(b"9").unwrap(), b"1000:x:9:9::/:\n", b"x:x:5:1000\n").unwrap();
+        let named = resolve(&UserAndGroup::parse(b"9").unwrap(), b"1000:x:9:9::/:\n", b"x:x:5:1000\n").unwrap();
         assert_eq!((named.name, named.groups), (b"1000".to_vec(), vec![9, 5]));
     }
 
@@ -365,12 +366,14 @@ mod tests {
                 (format!("a:x:5:{id}::/:\n"), String::new(), "a"),
                 ("a:x:5:5::/:\n".to_owned(), format!("a:x:{id}:\n"), "a:a"),
             ] {
-                let found = resolve(&Login::parse(user.as_bytes()).unwrap(), passwd.as_bytes(), group.as_bytes());
+                let found =
+                    resolve(&UserAndGroup::parse(user.as_bytes()).unwrap(), passwd.as_bytes(), group.as_bytes());
                 let text = found.unwrap_err().to_string();
                 assert!(text.contains("'a' has no valid") && !text.contains(char::is_control), "{id:?}: {text}");
             }
             // As a supplementary group it is skipped, because it was not requested.
-            let found = resolve(&Login::parse(b"a").unwrap(), b"a:x:5:6::/:", format!("g:x:{id}:a\n").as_bytes());
+            let found =
+                resolve(&UserAndGroup::parse(b"a").unwrap(), b"a:x:5:6::/:", format!("g:x:{id}:a\n").as_bytes());
             assert_eq!(found.unwrap().groups, [6], "{id:?}");
         }
     }
@@ -404,7 +407,7 @@ mod tests {
             for end in [&b"\n"[..], b"\r\n", b"\n\n\n"] {
                 let passwd = [line, end, b"web:x:33:44::/w:/s", if end == b"\r\n" { b"\r" } else { b"" }].concat();
                 let group = [b"a:x:7:web", end, line, end, b"b:x:8:web"].concat();
-                let found = resolve(&Login::parse(b"web").unwrap(), &passwd, &group).unwrap();
+                let found = resolve(&UserAndGroup::parse(b"web").unwrap(), &passwd, &group).unwrap();
                 assert_eq!((found.uid, found.groups), (33, vec![44, 7, 8]));
                 assert_eq!((found.home, found.shell), (b"/w".to_vec(), b"/s".to_vec()));
             }
@@ -418,13 +421,16 @@ mod tests {
         let group: String = (1..=count).rev().map(|gid| format!("g{gid}:x:{gid}:a,web\n")).collect();
         let home = "/h".repeat(count as usize);
         let passwd = format!("x:{home}\nweb:{home}:33:1:{home}:{home}:/s");
-        let found = resolve(&Login::parse(b"web").unwrap(), passwd.as_bytes(), group.as_bytes()).unwrap();
+        let found = resolve(&UserAndGroup::parse(b"web").unwrap(), passwd.as_bytes(), group.as_bytes()).unwrap();
         assert_eq!(found.groups, (1..=count).collect::<Vec<u32>>());
         assert_eq!(found.home, home.as_bytes());
         let listed = format!("g:x:5:{}web", "w,".repeat(count as usize));
-        assert_eq!(resolve(&Login::parse(b"web:g").unwrap(), passwd.as_bytes(), listed.as_bytes()).unwrap().gid, 5);
         assert_eq!(
-            resolve(&Login::parse(b"web").unwrap(), passwd.as_bytes(), listed.as_bytes()).unwrap().groups,
+            resolve(&UserAndGroup::parse(b"web:g").unwrap(), passwd.as_bytes(), listed.as_bytes()).unwrap().gid,
+            5
+        );
+        assert_eq!(
+            resolve(&UserAndGroup::parse(b"web").unwrap(), passwd.as_bytes(), listed.as_bytes()).unwrap().groups,
             [1, 5]
         );
     }

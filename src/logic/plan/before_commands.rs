@@ -4,7 +4,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::command_path::search;
+use super::command_path::paths_to_try;
 use super::companion_programs;
 use super::env::Env;
 use super::personality::VSRUN;
@@ -14,7 +14,7 @@ use crate::logic::cli::value::split_words;
 
 /// A command of `--before`, which runs before the server.
 #[derive(Debug)]
-pub struct Before {
+pub struct BeforeCommand {
     /// The value of `--before`, for messages.
     pub text: StaticCStr,
     /// The steps and arguments of the command. Its environment is a part of the server's, see [`Env::move_to_front`].
@@ -22,15 +22,15 @@ pub struct Before {
 }
 
 /// Makes a command from each value of `--before`, with the steps that it shares with the server.
-pub fn commands(texts: &[StaticCStr], server: &Program) -> Vec<Before> {
-    texts.iter().map(|text| Before { text, program: program(text, server) }).collect()
+pub fn commands(texts: &[StaticCStr], server: &Program) -> Vec<BeforeCommand> {
+    texts.iter().map(|text| BeforeCommand { text, program: program(text, server) }).collect()
 }
 
 #[inline(never)]
 fn program(text: StaticCStr, server: &Program) -> Box<Program> {
     let argv = split_words(text.to_bytes()).unwrap_or_default();
     let command = argv.first().copied().unwrap_or_default();
-    let steps = companion_programs::shared_steps(server, command);
-    let paths = search(command, server.env.get(b"PATH"));
+    let steps = companion_programs::companion_steps(server, command);
+    let paths = paths_to_try(command, server.env.get(b"PATH"));
     Box::new(Program { steps, paths, argv, env: Env::default(), personality: &VSRUN })
 }

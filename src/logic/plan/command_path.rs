@@ -13,7 +13,7 @@ pub const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/
 
 /// The paths to try for a command. A command with a slash is a path itself; otherwise there is one path for each
 /// directory of PATH. An empty directory in PATH means the working directory, as in execvp(3).
-pub fn search(command: StaticCStr, path: Option<&[u8]>) -> Vec<StaticCStr> {
+pub fn paths_to_try(command: StaticCStr, path: Option<&[u8]>) -> Vec<StaticCStr> {
     if command.is_empty() || command.to_bytes().contains(&b'/') {
         return vec![command];
     }

@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::env::SERVER_PID;
-use super::program::{Program, push_last_steps};
+use super::env::SERVER_PID_VAR;
+use super::program::{Program, unblock_and_push_last};
 use super::socket_activation;
 use super::step::Step;
 use crate::logic::base::cstr::StaticCStr;
@@ -11,20 +11,22 @@ use crate::logic::supervisor::notify::is_service_manager_var;
 
 /// The steps of a program that runs before or beside the server. It has the server's user, root, limits and
 /// confinement, but no terminal. It has a session of its own, so that a signal to its group reaches its children too.
-pub(super) fn shared_steps(server: &Program, command: StaticCStr) -> Vec<Step> {
+pub(super) fn companion_steps(server: &Program, command: StaticCStr) -> Vec<Step> {
     let is_cgroup = |step: &&Step| matches!(step, Step::Cgroup(_));
     // A program before or beside the server also enters the server's control group before all other steps.
     let mut steps: Vec<Step> = server.steps.iter().filter(is_cgroup).copied().collect();
     steps.extend_from_slice(&[Step::UnblockSignals, Step::Setsid, Step::RedirectInput, Step::RedirectOutput]);
     steps.extend(server.steps.iter().filter(|step| is_shared(step)));
-    push_last_steps(&mut steps, Step::Exec(command));
+    unblock_and_push_last(&mut steps, Step::Exec(command));
     steps
 }
 
 /// True if only the server gets the variable with this name, and not the programs that run before or beside it. Such a
 /// variable announces the server's sockets, configures its messages to vsrun, or has the pid of another server.
-pub fn is_only_for_server(name: &[u8]) -> bool {
-    is_service_manager_var(name) || socket_activation::LISTEN_VARIABLES.contains(&name) || name == SERVER_PID.as_bytes()
+pub fn is_server_only_var(name: &[u8]) -> bool {
+    is_service_manager_var(name)
+        || socket_activation::LISTEN_VARIABLES.contains(&name)
+        || name == SERVER_PID_VAR.as_bytes()
 }
 
 /// True if a program that runs before or beside the server also takes this step of the server.
@@ -33,14 +35,14 @@ fn is_shared(step: &Step) -> bool {
         Step::Nice(_)
         | Step::OomScore(_)
         | Step::Limit(_)
-        | Step::LogDir(_)
+        | Step::EnterLogDir(_)
         | Step::ReturnToCallersDir(..)
         | Step::EnterReplacedDir(_)
         | Step::Chroot(_)
         | Step::Chdir(_)
         | Step::VerifyCwdInsideRoot(_)
         | Step::BlockSignals
-        | Step::Keyring
+        | Step::JoinNewKeyring
         | Step::Groups(_)
         | Step::Gid(_)
         | Step::Uid(..)
@@ -53,9 +55,9 @@ fn is_shared(step: &Step) -> bool {
         | Step::CloexecDescriptors
         | Step::CreateRuleset(_)
         | Step::AddLandlockRule(..)
-        | Step::RestrictSelf
+        | Step::LandlockRestrictSelf
         | Step::VerifyLandlockCwd(_) => true,
-        // The steps that `shared_steps` itself adds at the beginning or the end are not taken from the server.
+        // The steps that `companion_steps` itself adds at the beginning or the end are not taken from the server.
         Step::Cgroup(_)
         | Step::UnblockSignals
         | Step::Setsid

@@ -8,7 +8,7 @@ use crate::logic::base::text::split_byte;
 use crate::logic::supervisor::readiness::NOTIFY_SOCKET;
 
 /// The environment variable that names, for a probe, the pid of the server to test.
-pub const SERVER_PID: &str = "VSRUN_SERVER_PID";
+pub const SERVER_PID_VAR: &str = "VSRUN_SERVER_PID";
 
 /// An environment: `NAME=VALUE` entries.
 #[derive(Clone, Debug, Default)]
@@ -82,15 +82,17 @@ pub struct EnvFiles {
     /// The directory of `--env-dir`.
     pub dir: Option<StaticCStr>,
     /// The names of the variables that `--file-env` sets, each from the file whose path is in `NAME_FILE`.
-    pub names: Vec<StaticCStr>,
+    pub file_env_names: Vec<StaticCStr>,
 }
 
 impl EnvFiles {
     /// True if one of the paths may be relative. The files of `--file-env` are not known yet, so they count as
     /// relative.
-    pub fn are_relative(&self) -> bool {
+    pub fn may_be_relative(&self) -> bool {
         let is_relative = |path: &StaticCStr| !path.to_bytes().starts_with(b"/");
-        !self.names.is_empty() || self.files.iter().any(is_relative) || self.dir.as_ref().is_some_and(is_relative)
+        !self.file_env_names.is_empty()
+            || self.files.iter().any(is_relative)
+            || self.dir.as_ref().is_some_and(is_relative)
     }
 }
 
@@ -101,9 +103,9 @@ pub struct EnvRenewal {
     /// The environment without the entries of the files in `sources`: the inherited variables, and those of the user.
     pub base: Env,
     /// The entries that the files in `sources` had at the first start.
-    pub first: Vec<StaticCStr>,
+    pub first_entries: Vec<StaticCStr>,
     /// The entries of `--env`, which override those of the files in `sources`.
-    pub given: Vec<StaticCStr>,
+    pub option_entries: Vec<StaticCStr>,
     /// The directory in which vsrun was called, and its device and inode. None if the manager does not leave that
     /// directory, or if all paths in `sources` are absolute.
     pub callers_dir: Option<(StaticCStr, (u64, u64))>,
@@ -121,14 +123,14 @@ impl EnvRenewal {
             |list: &[StaticCStr], name: &[u8]| list.iter().copied().find(|entry| entry_name(entry.to_bytes()) == name);
         let is_free = |name: &[u8]| {
             let entry = named(started, name);
-            let is_of_file = entry == named(&self.base.0, name) || entry == named(&self.first, name);
+            let is_of_file = entry == named(&self.base.0, name) || entry == named(&self.first_entries, name);
             // vsrun adds NOTIFY_SOCKET, and for a probe the server's pid, to an environment after all other variables.
             let is_late = SET_BY_CHILD.contains(&name)
-                || (entry.is_none() && (name == NOTIFY_SOCKET || name == SERVER_PID.as_bytes()));
-            named(&self.given, name).is_none() && (entry.is_none() || is_of_file) && !is_late
+                || (entry.is_none() && (name == NOTIFY_SOCKET || name == SERVER_PID_VAR.as_bytes()));
+            named(&self.option_entries, name).is_none() && (entry.is_none() || is_of_file) && !is_late
         };
         let mut env = Env(started.to_vec());
-        for entry in &self.first {
+        for entry in &self.first_entries {
             let name = entry_name(entry.to_bytes());
             if is_free(name) {
                 env.put(named(&self.base.0, name).unwrap_or_else(|| leak_cstr(name.to_vec())));
@@ -143,7 +145,7 @@ impl EnvRenewal {
 
 /// The entry for a file in the directory of `--env-dir`. The value is the file's first line without blanks at its end,
 /// with newlines in place of NULs. An empty file removes the variable.
-pub fn entry_from_file(name: &[u8], file: &[u8]) -> StaticCStr {
+pub fn env_dir_entry(name: &[u8], file: &[u8]) -> StaticCStr {
     let mut line = split_byte(file, b'\n').next().unwrap_or_default();
     while let [rest @ .., b' ' | b'\t'] = line {
         line = rest;
@@ -191,8 +193,8 @@ mod tests {
         let renewal = EnvRenewal {
             sources: EnvFiles { dir: Some(c"d"), ..EnvFiles::default() },
             base: Env(vec![c"HOME=/h", c"A=base", c"B=base", c"WATCHDOG_PID=1"]),
-            first: vec![c"A=1", c"N=1", c"E=file", c"S=same", c"L=1", c"HOME"],
-            given: vec![c"E=given", c"S=same"],
+            first_entries: vec![c"A=1", c"N=1", c"E=file", c"S=same", c"L=1", c"HOME"],
+            option_entries: vec![c"E=given", c"S=same"],
             callers_dir: None,
         };
         let started = [c"B=base", c"A=1", c"N=1", c"E=given", c"S=same", c"L=vsrun", c"NOTIFY_SOCKET=@x"];
@@ -203,7 +205,7 @@ mod tests {
         };
         let mut expected = started.to_vec();
         expected.sort_unstable();
-        assert_eq!(of(&renewal.first), expected, "nothing has changed");
+        assert_eq!(of(&renewal.first_entries), expected, "nothing has changed");
         let now =
             [c"B=2", c"X=3", c"E=4", c"S=5", c"L=6", c"NOTIFY_SOCKET=7", c"WATCHDOG_PID=8", c"VSRUN_SERVER_PID=9"];
         assert_eq!(
@@ -224,7 +226,7 @@ mod tests {
             (b"x=y\r\n", "A=x=y\r"),
             (b"\nsecond", "A="),
         ] {
-            assert_eq!(entry_from_file(b"A", file).to_str().unwrap(), entry);
+            assert_eq!(env_dir_entry(b"A", file).to_str().unwrap(), entry);
         }
     }
 }

@@ -57,7 +57,7 @@ fn is_name_byte(byte: u8) -> bool {
 ///
 /// # Errors
 /// If an argument is malformed.
-pub fn check(words: &[StaticCStr]) -> Result<()> {
+pub fn check_syntax(words: &[StaticCStr]) -> Result<()> {
     for word in words {
         let mut rest = word.to_bytes();
         while !rest.is_empty() {
@@ -72,7 +72,7 @@ pub fn check(words: &[StaticCStr]) -> Result<()> {
     Ok(())
 }
 
-/// Replaces the variables in COMMAND's arguments, which [`check`] has accepted.
+/// Replaces the variables in COMMAND's arguments, which [`check_syntax`] has accepted.
 ///
 /// # Errors
 /// If a variable is unset and has no WORD.
@@ -109,7 +109,7 @@ mod tests {
     fn expanded(text: &str) -> core::result::Result<String, String> {
         let env = Env(vec![c"A=one", c"B_2=two words", c"EMPTY=", c"MONEY=$A ${A} $$", c"_=x"]);
         let mut words = [leak_cstr(text.as_bytes().to_vec())];
-        check(&words).and_then(|()| expand(&mut words, &env)).map_err(|error| error.to_string())?;
+        check_syntax(&words).and_then(|()| expand(&mut words, &env)).map_err(|error| error.to_string())?;
         Ok(words[0].to_str().unwrap().to_owned())
     }
 

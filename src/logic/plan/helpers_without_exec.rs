@@ -14,17 +14,17 @@ use crate::logic::formats::log_name::LogPolicy;
 /// blocked in the rotator.
 pub fn rotator(policy: LogPolicy, change: Option<&Identity>) -> Box<Program> {
     let steps = vec![Step::Setsid, Step::RedirectInput, Step::RedirectOutput, Step::Chdir(c"/")];
-    without_exec(steps, change, Step::RunLogRotator(policy))
+    program_without_exec(steps, change, Step::RunLogRotator(policy))
 }
 
 /// The steps of a helper process that probes the server through the network, with the server's user.
 pub fn network_probe(change: Option<&Identity>) -> Box<Program> {
-    without_exec(vec![Step::Setsid, Step::CloseDescriptors, Step::Chdir(c"/")], change, Step::RunProbe)
+    program_without_exec(vec![Step::Setsid, Step::CloseDescriptors, Step::Chdir(c"/")], change, Step::RunProbe)
 }
 
 /// The steps of a helper process that executes no program. Without an exec it remains undumpable (PR_SET_DUMPABLE), so
 /// the server's user cannot trace it.
-fn without_exec(mut steps: Vec<Step>, change: Option<&Identity>, last: Step) -> Box<Program> {
+fn program_without_exec(mut steps: Vec<Step>, change: Option<&Identity>, last: Step) -> Box<Program> {
     push_privilege_steps(&mut steps, change, change, KeepPermitted::Nothing);
     steps.push(last);
     let (paths, argv) = (Vec::new(), Vec::new());

@@ -19,12 +19,12 @@ pub struct Host<'a> {
     /// Whether vsrun may change its user and groups.
     pub can_change_ids: CanChangeIds,
     /// Whether descriptor 0 is the controlling terminal. Read only if the plan depends on it.
-    pub terminal: Terminal,
+    pub terminal: StdinTerminal,
     /// True if SIGHUP was ignored when vsrun was called, as by nohup(1).
     pub hangup_ignored: bool,
     /// True if vsrun was called as catatonit and the variable `LISTEN_PID` has vsrun's pid. The server's process then
     /// sets `LISTEN_PID` to its own pid, as catatonit does.
-    pub renames_listen_pid: bool,
+    pub updates_listen_pid: bool,
     /// The kernel's support for Landlock, if an option needs it.
     pub landlock: LandlockSupport,
     /// vsrun's own environment, without the variables by which its parent announced the sockets in `inherited`.
@@ -61,7 +61,7 @@ pub enum CanChangeIds {
 
 /// Whether standard input is the controlling terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Terminal {
+pub enum StdinTerminal {
     /// Standard input is the controlling terminal, and vsrun's process group is in its foreground.
     Controlling,
     /// Standard input is the controlling terminal, and another process group is in its foreground.

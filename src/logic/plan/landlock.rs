@@ -14,7 +14,7 @@ use crate::logic::base::reason::Reason;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::parse_number;
 use crate::logic::cli::flags::Id;
-use crate::logic::plan::landlock_rules::{BIND, CONNECT, Handled, PathAccess, Rule, right};
+use crate::logic::plan::landlock_rules::{BIND_TCP, CONNECT_TCP, HandledRights, PathAccess, Rule, right};
 
 /// The bit of the Landlock scope for abstract Unix sockets.
 const SCOPE_ABSTRACT: u64 = 1;
@@ -29,10 +29,10 @@ const PATH_OPTIONS: [(Id, PathAccess); 4] =
 #[derive(Debug, Default)]
 pub struct Confinement {
     rules: Vec<Rule>,
-    /// The TCP directions that are confined, as bits ([`BIND`] and [`CONNECT`]).
-    tcp: u64,
-    /// The TCP directions in which no port at all is allowed, as bits ([`BIND`] and [`CONNECT`]).
-    none: u64,
+    /// The TCP directions that are confined, as bits ([`BIND_TCP`] and [`CONNECT_TCP`]).
+    tcp_directions: u64,
+    /// The TCP directions in which no port at all is allowed, as bits ([`BIND_TCP`] and [`CONNECT_TCP`]).
+    no_port_directions: u64,
     scope: u64,
     /// Why [`Self::add_option_value`] has refused its last value. None if it accepted it.
     pub refusal: Option<Reason>,
@@ -43,7 +43,7 @@ pub struct Confinement {
 pub enum LandlockSupport {
     /// Not queried, because no option needs Landlock.
     #[default]
-    Unasked,
+    NotQueried,
     /// The kernel supports this version of Landlock's interface (ABI).
     Abi(u32),
     /// The kernel has no Landlock: the system call does not exist (ENOSYS).
@@ -66,8 +66,8 @@ impl Confinement {
         let rule = if let Some((_, reach)) = PATH_OPTIONS.iter().find(|(id, _)| *id == option) {
             Rule::Path(*reach, leak_cstr(value.to_vec()))
         } else {
-            let direction = if option == Id::BindTcp { BIND } else { CONNECT };
-            match self.parse_port(direction, value) {
+            let direction = if option == Id::BindTcp { BIND_TCP } else { CONNECT_TCP };
+            match self.parse_port_or_none(direction, value) {
                 Ok(port) => Rule::Port(direction, port),
                 Err(refusal) => return refusal,
             }
@@ -79,19 +79,19 @@ impl Confinement {
         (self.rules.len() > MAX_RULES).then_some(Reason::TooManyRules)
     }
 
-    /// Parses the value of `--bind-tcp` or `--connect-tcp`, and adds its direction ([`BIND`] or [`CONNECT`]) to the
+    /// Parses the value of `--bind-tcp` or `--connect-tcp`, and adds its direction ([`BIND_TCP`] or [`CONNECT_TCP`]) to the
     /// confined ones.
     ///
     /// # Errors
     /// The reason why the value is malformed; None for the value `none`, which is valid but adds no rule.
-    fn parse_port(&mut self, direction: u64, value: &[u8]) -> core::result::Result<u16, Option<Reason>> {
-        let before = self.tcp & direction != 0;
-        self.tcp |= direction;
+    fn parse_port_or_none(&mut self, direction: u64, value: &[u8]) -> core::result::Result<u16, Option<Reason>> {
+        let before = self.tcp_directions & direction != 0;
+        self.tcp_directions |= direction;
         if value == b"none" {
-            self.none |= direction;
+            self.no_port_directions |= direction;
             return Err(before.then_some(Reason::NoneAndPort));
         }
-        if self.none & direction != 0 {
+        if self.no_port_directions & direction != 0 {
             return Err(Some(Reason::NoneAndPort));
         }
         let port = parse_number(value).and_then(|number| u16::try_from(number).ok());
@@ -111,11 +111,11 @@ impl Confinement {
 
     /// True if an option requests any confinement.
     pub fn is_some(&self) -> bool {
-        self.tcp | self.scope != 0 || !self.rules.is_empty()
+        self.tcp_directions | self.scope != 0 || !self.rules.is_empty()
     }
 
     /// True if the server cannot connect to abstract Unix sockets of processes outside of its own confinement.
-    pub fn hides_abstract(&self) -> bool {
+    pub fn hides_abstract_sockets(&self) -> bool {
         self.scope & SCOPE_ABSTRACT != 0
     }
 
@@ -127,8 +127,8 @@ impl Confinement {
         if !self.is_some() {
             return Ok(Vec::new());
         }
-        let files = self.rules.iter().any(|rule| matches!(rule, Rule::Path(..)));
-        let (needed, problem) = match (self.scope, self.tcp) {
+        let has_paths = self.rules.iter().any(|rule| matches!(rule, Rule::Path(..)));
+        let (needed, problem) = match (self.scope, self.tcp_directions) {
             (0, 0) => (3, Problem::PathsNeed),
             (0, _) => (4, Problem::PortsNeed),
             _ => (6, Problem::ScopeNeeds),
@@ -136,20 +136,20 @@ impl Confinement {
         let why = match kernel {
             LandlockSupport::Abi(abi) if abi >= needed => {
                 let device = if abi >= 5 { right::IOCTL_DEV } else { 0 };
-                let files = if files { right::ALL | device } else { 0 };
-                let handled = Handled { files, tcp: self.tcp, scope: self.scope };
+                let file_rights = if has_paths { right::ALL_UP_TO_ABI_3 | device } else { 0 };
+                let handled = HandledRights { file_rights, tcp: self.tcp_directions, scope: self.scope };
                 // The steps are added in a loop, because chained iterators add 700 bytes to the binary.
                 let mut steps = vec![Step::CreateRuleset(handled)];
                 for rule in &self.rules {
-                    steps.push(Step::AddLandlockRule(*rule, handled.files));
+                    steps.push(Step::AddLandlockRule(*rule, handled.file_rights));
                 }
-                steps.push(Step::RestrictSelf);
-                if let Some(dir) = work_dir.filter(|_| handled.files != 0) {
+                steps.push(Step::LandlockRestrictSelf);
+                if let Some(dir) = work_dir.filter(|_| handled.file_rights != 0) {
                     steps.push(Step::VerifyLandlockCwd(dir));
                 }
                 return Ok(steps);
             }
-            LandlockSupport::Abi(_) | LandlockSupport::Unasked => Reason::OlderKernel,
+            LandlockSupport::Abi(_) | LandlockSupport::NotQueried => Reason::OlderKernel,
             LandlockSupport::Missing => Reason::NoLandlock,
             LandlockSupport::Disabled => Reason::LandlockDisabled,
             LandlockSupport::Refused => Reason::SeccompRefuses,

@@ -13,23 +13,23 @@ pub mod right {
     /// The right to read files.
     pub const READ_FILE: u64 = 1 << 2;
     /// All rights of Linux 6.2 (ABI 3), which include moves between directories (REFER) and truncation.
-    pub const ALL: u64 = (1 << 15) - 1;
+    pub const ALL_UP_TO_ABI_3: u64 = (1 << 15) - 1;
     /// The right to use ioctl(2) on device files, since Linux 6.10 (ABI 5).
     pub const IOCTL_DEV: u64 = 1 << 15;
 }
 
 /// The bit for bind(2) of TCP sockets.
-pub const BIND: u64 = 1;
+pub const BIND_TCP: u64 = 1;
 
 /// The bit for connect(2) of TCP sockets.
-pub const CONNECT: u64 = 2;
+pub const CONNECT_TCP: u64 = 2;
 
 /// A rule of a Landlock rule set: something that the rule set allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// Allows this kind of access to a file, or to a directory and everything below it.
     Path(PathAccess, StaticCStr),
-    /// Allows TCP sockets to bind or connect ([`BIND`] or [`CONNECT`]) to this port.
+    /// Allows TCP sockets to bind or connect ([`BIND_TCP`] or [`CONNECT_TCP`]) to this port.
     Port(u64, u16),
 }
 
@@ -47,7 +47,7 @@ pub enum PathAccess {
 }
 
 impl PathAccess {
-    fn executes(self) -> bool {
+    fn allows_execution(self) -> bool {
         matches!(self, Self::Rox | Self::Rwx)
     }
 
@@ -55,21 +55,21 @@ impl PathAccess {
     /// with such a right.
     pub fn rights(self, handled: u64) -> u64 {
         let wanted = if matches!(self, Self::Ro | Self::Rox) { right::READ | right::EXECUTE } else { u64::MAX };
-        handled & wanted & if self.executes() { u64::MAX } else { !right::EXECUTE }
+        handled & wanted & if self.allows_execution() { u64::MAX } else { !right::EXECUTE }
     }
 
     /// The kernel's bits for this access when `--check` tries the rules. `--check` executes nothing: it opens a file to
     /// test whether it could be executed, so the right to read replaces the right to execute.
-    pub fn rehearsal_rights(self) -> u64 {
-        right::READ_DIR | if self.executes() { right::READ_FILE } else { 0 }
+    pub fn rights_under_check(self) -> u64 {
+        right::READ_DIR | if self.allows_execution() { right::READ_FILE } else { 0 }
     }
 }
 
 /// The rights and scopes that a rule set handles. The rule set restricts nothing else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Handled {
+pub struct HandledRights {
     /// The bits of the handled rights to files.
-    pub files: u64,
+    pub file_rights: u64,
     /// The bits of the handled TCP directions.
     pub tcp: u64,
     /// The bits of the handled scopes.

@@ -8,7 +8,7 @@ use crate::logic::cli::suggestions::eq_ignore_case;
 
 /// The names of capabilities(7) without `cap_`, in the order of their numbers, up to Linux 5.9. No later kernel has
 /// more.
-pub const CAPABILITIES: &[u8] = b"CHOWN,DAC_OVERRIDE,DAC_READ_SEARCH,FOWNER,FSETID,KILL,SETGID,SETUID,SETPCAP,\
+pub const CAPABILITY_NAMES: &[u8] = b"CHOWN,DAC_OVERRIDE,DAC_READ_SEARCH,FOWNER,FSETID,KILL,SETGID,SETUID,SETPCAP,\
 LINUX_IMMUTABLE,NET_BIND_SERVICE,NET_BROADCAST,NET_ADMIN,NET_RAW,IPC_LOCK,IPC_OWNER,SYS_MODULE,SYS_RAWIO,SYS_CHROOT,\
 SYS_PTRACE,SYS_PACCT,SYS_ADMIN,SYS_BOOT,SYS_NICE,SYS_RESOURCE,SYS_TIME,SYS_TTY_CONFIG,MKNOD,LEASE,AUDIT_WRITE,\
 AUDIT_CONTROL,SETFCAP,MAC_OVERRIDE,MAC_ADMIN,SYSLOG,WAKE_ALARM,BLOCK_SUSPEND,AUDIT_READ,PERFMON,BPF,CHECKPOINT_RESTORE";
@@ -42,7 +42,7 @@ impl Capabilities {
         if list != b"none" {
             for word in split_byte(list, b',') {
                 let bare = word.split_at_checked(4).filter(|(start, _)| eq_ignore_case(start, b"CAP_"));
-                let place = index_of_name(CAPABILITIES, bare.map_or(word, |(_, name)| name))
+                let place = index_of_name(CAPABILITY_NAMES, bare.map_or(word, |(_, name)| name))
                     .map_or_else(|| parse_number(word), |place| Some(place.into()))?;
                 set |= 1u64.checked_shl(u32::try_from(place).ok()?)?;
             }
@@ -99,6 +99,6 @@ mod tests {
         ] {
             assert_eq!(caps(wrong), None, "{wrong}");
         }
-        assert_eq!(CAPABILITIES.split(|byte| *byte == b',').count(), 41);
+        assert_eq!(CAPABILITY_NAMES.split(|byte| *byte == b',').count(), 41);
     }
 }

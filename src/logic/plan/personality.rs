@@ -18,18 +18,18 @@ pub struct Personality {
     /// The exit statuses of failed starts.
     pub failures: FailureStatuses,
     /// How users and groups are looked up.
-    pub accounts: Accounts,
+    pub account_rules: AccountRules,
     /// True if forwarded signals go to the command's process group, although other processes of that group may outlive
     /// the command.
     pub forwards_to_group: bool,
     /// The signals, as bits, that the supervisor does not handle. The default action of each kills the supervisor.
-    pub unhandled: u64,
+    pub unhandled_signals: u64,
     /// The signal that the remaining processes of the command's group are sent after the command has exited.
-    pub after_exit_signal: Option<Signal>,
+    pub signal_to_remaining: Option<Signal>,
     /// True if the supervisor suspends itself after it received a signal such as SIGTSTP (Ctrl-Z) or SIGTTIN.
-    pub suspends: bool,
+    pub suspends_itself: bool,
     /// True if each orphan that is reaped is recorded.
-    pub reports_orphans: bool,
+    pub records_orphans: bool,
     /// The signal that the supervisor gets when its parent exits.
     pub parent_death: Option<Signal>,
     /// True if a variable `LISTEN_PID` with vsrun's own pid is changed to the pid of the command.
@@ -41,14 +41,14 @@ pub const VSRUN: Personality = Personality {
     inherits_callers_state: false,
     records_only_errors: false,
     signals: CallerSignals { blocked: 0, ignored: 0 },
-    session: Session::Options,
+    session: Session::FromOptions,
     failures: FailureStatuses::Vsrun,
-    accounts: Accounts::Vsrun,
+    account_rules: AccountRules::Vsrun,
     forwards_to_group: false,
-    unhandled: 0,
-    after_exit_signal: None,
-    suspends: false,
-    reports_orphans: false,
+    unhandled_signals: 0,
+    signal_to_remaining: None,
+    suspends_itself: false,
+    records_orphans: false,
     parent_death: None,
     passes_sockets: false,
 };
@@ -80,9 +80,9 @@ impl CallerSignals {
 pub enum Session {
     /// vsrun's options decide.
     #[default]
-    Options,
+    FromOptions,
     /// The command has a process group of its own, in the terminal's foreground if vsrun's group was.
-    Group,
+    OwnGroup,
     /// The command has a session of its own, which gets vsrun's terminal.
     WithTerminal,
     /// The command has the same session and process group as vsrun.
@@ -101,7 +101,7 @@ pub enum FailureStatuses {
     /// dumb-init's exit statuses: 2 if the command cannot be executed, otherwise 1.
     DumbInit,
     /// Status 1 for every failed start.
-    One,
+    AlwaysOne,
 }
 
 /// A kind of failed start.
@@ -129,11 +129,11 @@ impl FailureStatuses {
                 StartFailureKind::NotFound | StartFailureKind::Forbidden | StartFailureKind::NotExecutable,
                 Self::DumbInit,
             ) => 2,
-            (_, Self::Tini(_) | Self::DumbInit | Self::One) => 1,
+            (_, Self::Tini(_) | Self::DumbInit | Self::AlwaysOne) => 1,
         };
         match self {
             Self::Tini(success) if success.contains(Exit::Code(status)) => exit::OK,
-            Self::Vsrun | Self::Tini(_) | Self::DumbInit | Self::One => status,
+            Self::Vsrun | Self::Tini(_) | Self::DumbInit | Self::AlwaysOne => status,
         }
     }
 }
@@ -141,7 +141,7 @@ impl FailureStatuses {
 /// How users and groups are looked up, and which groups and variables the server gets. The number of a variant is
 /// vsrun's own gid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Accounts {
+pub enum AccountRules {
     /// vsrun's own rules for `--user`.
     #[default]
     Vsrun,
@@ -169,11 +169,11 @@ mod tests {
             (FailureStatuses::Vsrun, [125, 127, 126, 126]),
             (FailureStatuses::Tini(success), [1, 127, 126, 1]),
             (FailureStatuses::DumbInit, [1, 2, 2, 2]),
-            (FailureStatuses::One, [1, 1, 1, 1]),
+            (FailureStatuses::AlwaysOne, [1, 1, 1, 1]),
         ] {
             assert_eq!(kinds.map(|kind| failures.status(kind)), statuses, "{failures:?}");
         }
-        success.add_status(127);
+        success.add_shell_status(127);
         assert_eq!(kinds.map(|kind| FailureStatuses::Tini(success).status(kind)), [1, 0, 126, 1]);
     }
 }

@@ -5,13 +5,13 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::account::Identity;
-use super::before_commands::{self, Before};
+use super::before_commands::{self, BeforeCommand};
 use super::env::{Env, EnvRenewal};
 use super::host::Host;
 use super::personality::Personality;
 use super::probes::{self, Probes};
 use super::program::{self, Program};
-use super::socket_activation::ServerSockets;
+use super::socket_activation::{self, ServerSockets};
 use super::{command_path, helpers_without_exec};
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
@@ -24,10 +24,9 @@ use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::{Options, SyslogUsage};
 use crate::logic::formats::cgroup::ServerCgroup;
 use crate::logic::formats::log_name::LogPolicy;
-use crate::logic::plan::socket_activation;
 use crate::logic::supervisor::notify::is_service_manager_var;
 use crate::logic::supervisor::policy::Policy;
-use crate::logic::supervisor::readiness::{NOTIFY_SOCKET, Ready};
+use crate::logic::supervisor::readiness::{NOTIFY_SOCKET, ReadyCondition};
 use crate::logic::supervisor::signal_action::{ShutdownSignals, SignalAction, SignalTable};
 
 /// Everything that vsrun is going to do.
@@ -63,7 +62,7 @@ pub struct Plan {
     /// The command, quoted for a shell.
     pub command: Vec<u8>,
     /// The commands of `--before`, which run before each start of the server.
-    pub before: Vec<Before>,
+    pub commands_before: Vec<BeforeCommand>,
     /// Where the output of the server goes.
     pub output: Output,
     /// The server's listening sockets.
@@ -75,7 +74,7 @@ pub struct Plan {
     /// What each signal to the supervisor does.
     pub signal_table: SignalTable,
     /// When the server counts as started.
-    pub ready: Ready,
+    pub ready: ReadyCondition,
     /// vsrun's connection to syslog for its own records, if it has one.
     pub syslog: Option<SyslogOptions>,
     /// The sources of the server's environment, if it is read again before a restart.
@@ -92,7 +91,7 @@ pub enum StepTrace {
     /// Steps are recorded where vsrun's other records go.
     InRecords,
     /// Steps are recorded on standard error, because the other records go to syslog, which gets no steps.
-    Separate,
+    ToStderr,
 }
 
 /// How vsrun's own records go to syslog.
@@ -132,7 +131,7 @@ pub struct Supervision {
     /// The crash handler, which runs after an unexpected exit.
     pub handler: Option<Box<Program>>,
     /// The service manager that started vsrun: its NOTIFY_SOCKET, and how often it must get a keep-alive message.
-    pub notify: Option<(Vec<u8>, Option<Span>)>,
+    pub notify_target: Option<(Vec<u8>, Option<Span>)>,
 }
 
 /// Makes the plan from the options and the state of the system.
@@ -150,32 +149,32 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     let output = output(options, host, identity.as_ref(), change)?;
     let command = shell_join(options.command.iter().map(|word| word.to_bytes()));
     let server = program::server(options, host, identity.as_ref(), change)?;
-    let env_renewal = rules::env_renewal(options, host, identity.as_ref());
-    let policy = rules::policy(options);
+    let env_renewal = supervisor_settings::env_renewal(options, host, identity.as_ref());
+    let policy = supervisor_settings::policy(options);
     let ignores_hangup = ignores_hangup(options, host);
     if ignores_hangup {
         options.on_signal.push((Signal::HUP, SignalAction::Ignore));
     }
     let shutdown = if options.at_exit.is_some() { ShutdownSignals::EndMachine } else { ShutdownSignals::Forward };
     let signal_table = SignalTable::new(policy.role, shutdown, &options.on_signal);
-    let ready = options.ready.unwrap_or(Ready::Exec);
+    let ready = options.ready.unwrap_or(ReadyCondition::Exec);
     let sockets = socket_activation::count(host.inherited.count, &options.listen);
     let is_socket = |number| sockets > 0 && number < 3 + i32::from(sockets);
-    if let Ready::Newline(number) = ready
+    if let ReadyCondition::Newline(number) = ready
         && is_socket(number)
     {
         return Err(Error::new(Problem::ReadyFdIsSocket).number(number.into()));
     }
     let (syslog, debug) = (syslog(options), step_trace(options));
     let address = host.env.get(NOTIFY_SOCKET).filter(|_| options.reports_to_service_manager());
-    let notify = address.map(|address| (address.to_vec(), host.watchdog_interval));
+    let notify_target = address.map(|address| (address.to_vec(), host.watchdog_interval));
     let supervision = options.is_supervised().then(|| {
         let pidfile = options.manager.and_then(|managed| managed.pidfile);
-        Supervision { pidfile, handler, notify }
+        Supervision { pidfile, handler, notify_target }
     });
     Ok(Plan {
         probes: probes::probes(options, &server, change),
-        before: before_commands::commands(&options.before, &server),
+        commands_before: before_commands::commands(&options.before, &server),
         server,
         command,
         pidfile: options.pidfile,
@@ -199,7 +198,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         keeps_stdin: options.has(Id::Stdin),
         write_only_terminal: options.user.is_some() && !options.has(Id::Stdin),
         termination_log: options.termination_log,
-        statuses: if options.has(Id::Rc) { StatusSet::Script } else { StatusSet::Own },
+        statuses: if options.has(Id::Rc) { StatusSet::InitScript } else { StatusSet::Own },
         ignores_hangup,
         personality: options.personality,
     })
@@ -214,7 +213,7 @@ fn ignores_hangup(options: &Options, host: &Host<'_>) -> bool {
 ///
 /// # Errors
 /// If the user is unknown, or vsrun cannot become that user.
-pub fn base_environment(options: &Options, host: &Host<'_>) -> Result<Env> {
+pub fn resolve_base_env(options: &Options, host: &Host<'_>) -> Result<Env> {
     Ok(program::base_env(options, host, user::identity(options, host)?.as_ref()))
 }
 
@@ -229,7 +228,7 @@ fn handler_program(
     env.remove(&|name| name.starts_with(b"VSRUN_") || is_service_manager_var(name));
     env.set(b"VSRUN_SERVER_COMMAND", &shorten_for_env(shell_join(options.command.iter().map(|word| word.to_bytes()))));
     let full = command_path::absolute(path, host)?;
-    let rights = program::harmless_capability(options);
+    let rights = program::keep_one_harmless(options);
     Ok(program::helper_program(path, vec![full], vec![path], env, identity, change, rights))
 }
 
@@ -250,13 +249,12 @@ fn output(
     identity: Option<&Identity>,
     change: Option<&Identity>,
 ) -> Result<Output> {
-    if let Some((dir, keep)) = options.logdir {
-        let owner = change.map(|identity| (identity.uid, identity.gid));
-        let files = options.log_files.unwrap_or(u64::MAX);
-        let log_policy = LogPolicy { keep, owner, size: options.log_size.unwrap_or(u64::MAX), files };
+    let owner = change.map(|identity| (identity.uid, identity.gid));
+    if let Some((dir, max_age)) = options.logdir {
+        let max_files = options.log_files.unwrap_or(u64::MAX);
+        let log_policy = LogPolicy { max_age, owner, max_bytes: options.log_size.unwrap_or(u64::MAX), max_files };
         let rotator = options.log_size.map(|_| helpers_without_exec::rotator(log_policy, change));
-        // The path is absolute, because the manager opens the logdir again after it may have left the working
-        // directory.
+        // Absolute, because the manager opens the directory again after it may have left the working directory.
         let absolute_dir = command_path::absolute(dir, host).unwrap_or(dir);
         return Ok(Output::Files { dir, absolute_dir, log_policy, rotator });
     }
@@ -266,14 +264,13 @@ fn output(
         None => vec![c"logger", c"-t", tag],
     };
     let command = words.first().copied().unwrap_or_default();
-    let mut paths = command_path::search(command, host.env.get(b"PATH"));
+    let mut paths = command_path::paths_to_try(command, host.env.get(b"PATH"));
     for path in &mut paths {
         *path = command_path::absolute(path, host)?;
     }
     let env = host.env.with_login_vars(identity);
-    let owner = change.map(|identity| (identity.uid, identity.gid));
     let program =
-        program::helper_program(command, paths, words, env, identity, change, program::harmless_capability(options));
+        program::helper_program(command, paths, words, env, identity, change, program::keep_one_harmless(options));
     Ok(Output::Logger(program, owner))
 }
 
@@ -291,13 +288,13 @@ fn step_trace(options: &Options) -> StepTrace {
     match options.syslog_usage {
         _ if !options.has(Id::Debug) => StepTrace::Off,
         Some(SyslogUsage::Yes | SyslogUsage::Only) if options.syslog.is_some() && options.logger.is_none() => {
-            StepTrace::Separate
+            StepTrace::ToStderr
         }
         Some(_) | None => StepTrace::InRecords,
     }
 }
 
-mod rules;
+mod supervisor_settings;
 #[cfg(test)]
 mod tests;
 mod user;

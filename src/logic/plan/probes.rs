@@ -11,8 +11,8 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::time::Span;
 use crate::logic::cli::options::Options;
 use crate::logic::supervisor::probe::Probe;
-use crate::logic::supervisor::readiness::Ready;
-use crate::logic::supervisor::schedule::{Health, Schedule};
+use crate::logic::supervisor::probe_schedule::{HealthSettings, Schedule};
+use crate::logic::supervisor::readiness::ReadyCondition;
 
 /// All probes of a server, and when they run.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub struct PlannedProbe {
 /// Plans the probes that the options request. None if they request no probe and no `--ready alive:`, whose time is part
 /// of the schedule.
 pub fn probes(options: &Options, server: &Program, change: Option<&Identity>) -> Option<Box<Probes>> {
-    let ready = options.ready.unwrap_or(Ready::Exec);
+    let ready = options.ready.unwrap_or(ReadyCondition::Exec);
     let plan = |text: StaticCStr| {
         let probe = Probe::parse(text.to_bytes())?;
         let program = match &probe {
@@ -49,14 +49,14 @@ pub fn probes(options: &Options, server: &Program, change: Option<&Identity>) ->
         };
         Some(PlannedProbe { text, probe, program })
     };
-    let first = if let Ready::Probe(text) = ready { plan(text) } else { None };
+    let first = if let ReadyCondition::Probe(text) = ready { plan(text) } else { None };
     let later = options.health.and_then(plan);
-    let health = later.as_ref().map(|_| Health {
+    let health = later.as_ref().map(|_| HealthSettings {
         interval: options.health_interval.unwrap_or(Span::secs(10)),
         timeout: options.health_timeout.unwrap_or(Span::secs(2)),
         retries: options.health_retries.unwrap_or(3),
     });
-    let is_timed = first.is_some() || later.is_some() || matches!(ready, Ready::Alive(_));
+    let is_timed = first.is_some() || later.is_some() || matches!(ready, ReadyCondition::Alive(_));
     is_timed.then(|| Box::new(Probes { schedule: Schedule::new(ready, health), ready: first, health: later }))
 }
 
@@ -64,8 +64,8 @@ pub fn probes(options: &Options, server: &Program, change: Option<&Identity>) ->
 /// sockets and messages.
 fn exec_probe_program(server: &Program, words: &[StaticCStr]) -> Box<Program> {
     let command = words.first().copied().unwrap_or_default();
-    let steps = companion_programs::shared_steps(server, command);
+    let steps = companion_programs::companion_steps(server, command);
     let mut env = server.env.clone();
-    env.remove(&companion_programs::is_only_for_server);
+    env.remove(&companion_programs::is_server_only_var);
     Box::new(Program { steps, paths: vec![command], argv: words.to_vec(), env, personality: &VSRUN })
 }

@@ -5,18 +5,18 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::account::Identity;
-use super::command_path::{absolute, search};
+use super::command_path::{absolute, paths_to_try};
 use super::env::Env;
 use super::expand;
-use super::host::{Host, Terminal};
-use super::personality::{Accounts, Personality, Session, VSRUN};
+use super::host::{Host, StdinTerminal};
+use super::personality::{AccountRules, Personality, Session, VSRUN};
 use super::step::{KeepPermitted, Step};
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Result;
 use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::Options;
 use crate::logic::supervisor::notify::is_service_manager_var;
-use crate::logic::supervisor::readiness::Ready;
+use crate::logic::supervisor::readiness::ReadyCondition;
 
 /// A program to execute, and the steps before its exec.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub fn base_env(options: &Options, host: &Host<'_>, identity: Option<&Identity>)
     let nothing = Env::default();
     let inherited = if options.has(Id::ClearEnv) { &nothing } else { &host.env };
     let mut env = match identity {
-        Some(identity) if options.personality.accounts != Accounts::Vsrun => {
+        Some(identity) if options.personality.account_rules != AccountRules::Vsrun => {
             let mut env = inherited.clone();
             env.set(b"HOME", &identity.home);
             env
@@ -97,9 +97,9 @@ pub fn server(
     steps.extend((!options.has(Id::Stdin)).then_some(Step::RedirectInput));
     push_attribute_steps(&mut steps, options, host);
     if let (Some((dir, _)), None, None) = (options.logdir, options.work_dir, options.root) {
-        steps.push(Step::LogDir(dir));
+        steps.push(Step::EnterLogDir(dir));
     }
-    let is_late = closes_at_exec(options, change);
+    let is_late = closes_fds_at_exec(options, change);
     if !is_late {
         push_close_step(&mut steps, Step::CloseDescriptors, options);
     }
@@ -127,8 +127,8 @@ pub fn server(
         push_close_step(&mut steps, Step::CloexecDescriptors, options);
     }
     steps.extend(confined);
-    push_last_steps(&mut steps, Step::Exec(command));
-    let paths = search(command, env.get(b"PATH"));
+    unblock_and_push_last(&mut steps, Step::Exec(command));
+    let paths = paths_to_try(command, env.get(b"PATH"));
     Ok(Box::new(Program { steps, paths, argv, env, personality: options.personality }))
 }
 
@@ -136,13 +136,13 @@ pub fn server(
 /// descriptors or file sizes could make fail.
 fn push_attribute_steps(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) {
     for is_limit in [false, true] {
-        steps.extend(options.attributes.iter().filter(|step| matches!(step, Step::Limit(_)) == is_limit));
+        steps.extend(options.attribute_steps.iter().filter(|step| matches!(step, Step::Limit(_)) == is_limit));
     }
     if options.syslog.is_some() || options.logdir.is_some() {
         steps.push(Step::RedirectOutput);
     }
     let sockets = socket_activation::count(host.inherited.count, &options.listen);
-    if sockets > 0 || host.renames_listen_pid {
+    if sockets > 0 || host.updates_listen_pid {
         steps.push(Step::PassSockets(sockets));
     }
     if options.watchdog.is_some() {
@@ -157,17 +157,17 @@ fn push_attribute_steps(steps: &mut Vec<Step>, options: &Options, host: &Host<'_
 /// exec, to undo a failed start. (A cleanup helper could do that, but if vsrun is PID 1, the server would have a child
 /// that it did not start.) With `--cgroup` a cleanup helper is needed: a process cannot remove the control group that
 /// it is in.
-fn closes_at_exec(options: &Options, change: Option<&Identity>) -> bool {
+fn closes_fds_at_exec(options: &Options, change: Option<&Identity>) -> bool {
     let keeps_all = options.root.is_none() && options.cgroup.is_none() && change.is_none();
     keeps_all && !options.is_supervised() && !options.background
 }
 
 fn push_close_step(steps: &mut Vec<Step>, how: Step, options: &Options) {
-    if options.keeps_descriptors() {
+    if options.passes_inherited_fds() {
         return;
     }
     steps.push(how);
-    if let Some(Ready::Newline(number)) = options.ready {
+    if let Some(ReadyCondition::Newline(number)) = options.ready {
         steps.push(Step::PassReadyPipe(number));
     }
 }
@@ -177,21 +177,23 @@ fn push_close_step(steps: &mut Vec<Step>, how: Step, options: &Options) {
 fn session_steps(options: &Options, host: &Host<'_>) -> Vec<Step> {
     // A server of another user never gets the terminal, from which it could read what is typed.
     let terminal =
-        if options.has(Id::Stdin) && options.user.is_none() { host.terminal } else { Terminal::NotControlling };
+        if options.has(Id::Stdin) && options.user.is_none() { host.terminal } else { StdinTerminal::NotControlling };
     let stays = options.is_supervised();
     if !stays || options.user.is_none() {
         match (options.personality.session, terminal) {
-            (Session::Group, Terminal::NotControlling) => return vec![Step::UnblockSignals, Step::NewBackgroundGroup],
+            (Session::OwnGroup, StdinTerminal::NotControlling) => {
+                return vec![Step::UnblockSignals, Step::NewBackgroundGroup];
+            }
             (Session::WithTerminal, _) => return vec![Step::UnblockSignals, Step::Setsid, Step::ControlTerminal],
             (Session::Caller, _) => return vec![Step::UnblockSignals],
-            (Session::Options | Session::Group, _) => {}
+            (Session::FromOptions | Session::OwnGroup, _) => {}
         }
     }
     let steps: &[Step] = match (stays, options.background, terminal) {
         // To take the foreground, the process must still have SIGTTOU blocked.
-        (true, false, Terminal::Controlling) => &[Step::TakeForeground, Step::UnblockSignals],
+        (true, false, StdinTerminal::Controlling) => &[Step::TakeForeground, Step::UnblockSignals],
         // The server becomes a background job of the shell: the kernel stops it if it reads from the terminal.
-        (true, false, Terminal::Background) => &[Step::UnblockSignals, Step::NewBackgroundGroup],
+        (true, false, StdinTerminal::Background) => &[Step::UnblockSignals, Step::NewBackgroundGroup],
         (true, _, _) => &[Step::UnblockSignals, Step::Setsid],
         (false, false, _) if options.user.is_some() => &[Step::UnblockSignals, Step::DropTerminal],
         // With `--background`, vsrun is in a session without a leader, and so has no terminal.
@@ -227,7 +229,7 @@ pub fn leaves_callers_dir(options: &Options, host: &Host<'_>) -> bool {
 }
 
 /// Adds the last step of a program. If signals were blocked while the ids changed, they are unblocked before it.
-pub(super) fn push_last_steps(steps: &mut Vec<Step>, last: Step) {
+pub(super) fn unblock_and_push_last(steps: &mut Vec<Step>, last: Step) {
     if steps.iter().any(|step| matches!(step, Step::BlockSignals)) {
         steps.push(Step::UnblockSignals);
     }
@@ -248,11 +250,11 @@ pub(super) fn push_privilege_steps(
         // the second is made as the user, who then owns it.
         steps.extend_from_slice(&[
             Step::BlockSignals,
-            Step::Keyring,
+            Step::JoinNewKeyring,
             Step::Groups(groups.clone().leak()),
             Step::Gid(*gid),
             Step::Uid(*uid, rights),
-            Step::Keyring,
+            Step::JoinNewKeyring,
         ]);
     }
     // A server that runs as root keeps its capabilities.
@@ -287,12 +289,12 @@ pub fn helper_program(
         Step::Chdir(c"/"),
     ];
     push_privilege_steps(&mut steps, identity, change, rights);
-    push_last_steps(&mut steps, Step::Exec(command));
+    unblock_and_push_last(&mut steps, Step::Exec(command));
     Box::new(Program { steps, paths, argv, env, personality: &VSRUN })
 }
 
 /// The capability that a helper program keeps: a harmless one that the server does not have. The kernel does not let a
 /// process trace one that has a capability which the tracer does not have.
-pub fn harmless_capability(options: &Options) -> KeepPermitted {
+pub fn keep_one_harmless(options: &Options) -> KeepPermitted {
     KeepPermitted::OneHarmless(options.caps.map_or(0, |caps| caps.set))
 }

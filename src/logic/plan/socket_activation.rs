@@ -38,7 +38,7 @@ pub struct InheritedSockets {
 impl InheritedSockets {
     /// Removes the `LISTEN_*` variables from an environment. Returns the sockets that they announce, or none if they
     /// are meant for another process than `pid`.
-    pub fn take(env: &mut Env, pid: &[u8]) -> Self {
+    pub fn take_from_env(env: &mut Env, pid: &[u8]) -> Self {
         let mut inherited = Self::default();
         if env.get(b"LISTEN_PID") == Some(pid) {
             let count = env.get(b"LISTEN_FDS").and_then(parse_number).and_then(|count| u16::try_from(count).ok());
@@ -49,7 +49,7 @@ impl InheritedSockets {
                 push_name(&mut inherited.names, given.next().filter(|name| !name.is_empty()).unwrap_or(UNKNOWN_NAME));
             }
         }
-        unset(env);
+        unset_listen_vars(env);
         inherited
     }
 
@@ -62,7 +62,7 @@ impl InheritedSockets {
         let count = names.iter().filter(|byte| **byte == b':').count();
         if count > 0 {
             names.pop();
-            unset(env);
+            unset_listen_vars(env);
             env.set(b"LISTEN_FDS", format!("{count}").as_bytes());
             env.set(b"LISTEN_FDNAMES", &names);
         }
@@ -73,7 +73,7 @@ impl InheritedSockets {
 /// server's process, so vsrun never sets it.
 pub const LISTEN_VARIABLES: [&[u8]; 4] = [b"LISTEN_PID", b"LISTEN_FDS", b"LISTEN_FDNAMES", b"LISTEN_PIDFDID"];
 
-pub fn unset(env: &mut Env) {
+pub fn unset_listen_vars(env: &mut Env) {
     env.remove(&|name| LISTEN_VARIABLES.contains(&name));
 }
 

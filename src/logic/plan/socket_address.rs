@@ -9,11 +9,11 @@ use crate::logic::base::text::split_byte;
 use crate::logic::base::time::parse_number;
 
 /// The name of a socket whose option gives no name.
-const DEFAULT_NAME: &[u8] = b"vsrun";
+const DEFAULT_SOCKET_NAME: &[u8] = b"vsrun";
 /// The longest path of a socket, in bytes: the kernel has room for 108, and the last one is a NUL.
-const LONGEST_PATH: usize = 107;
+const MAX_PATH_BYTES: usize = 107;
 /// The longest name of a socket, in bytes.
-const LONGEST_NAME: usize = 255;
+const MAX_NAME_BYTES: usize = 255;
 
 /// A listening socket, parsed from `[NAME=][ADDRESS:]PORT[/udp]` or `[NAME=]/PATH`.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ pub enum Transport {
 impl<'a> Listener<'a> {
     /// Parses `[NAME=][ADDRESS:]PORT[/udp]` or `[NAME=]/PATH`.
     pub fn parse(text: &'a [u8]) -> Option<Self> {
-        let mut listener = Self { name: DEFAULT_NAME, text, address: Vec::new(), transport: Transport::Stream };
+        let mut listener = Self { name: DEFAULT_SOCKET_NAME, text, address: Vec::new(), transport: Transport::Stream };
         if let Some(at) = text.iter().position(|byte| *byte == b'=')
             && !text.starts_with(b"/")
         {
@@ -49,7 +49,7 @@ impl<'a> Listener<'a> {
         let text = listener.text;
         if text.starts_with(b"/") {
             listener.address = [&1u16.to_ne_bytes()[..], text, b"\0"].concat();
-            return (text.len() <= LONGEST_PATH).then_some(listener);
+            return (text.len() <= MAX_PATH_BYTES).then_some(listener);
         }
         let mut rest = text;
         if let Some(shorter) = text.strip_suffix(b"/udp") {
@@ -90,20 +90,20 @@ impl<'a> Listener<'a> {
 }
 
 /// Returns the value of `--listen`, or None if it is malformed.
-pub fn listen(text: &[u8]) -> Option<StaticCStr> {
+pub fn parse_listen_option(text: &[u8]) -> Option<StaticCStr> {
     Listener::parse(text).map(|_| leak_cstr(text.into()))
 }
 
 /// Returns the value of `--port`, or None if it is malformed.
-pub fn port(text: &[u8]) -> Option<StaticCStr> {
+pub fn parse_port_option(text: &[u8]) -> Option<StaticCStr> {
     let plain = text.first()?.is_ascii_digit() && !text.iter().any(|byte| b"=:".contains(byte));
-    listen(text).filter(|_| plain)
+    parse_listen_option(text).filter(|_| plain)
 }
 
 /// Returns the value of `--bind`, with an IPv6 address in brackets, or None if it is malformed.
-pub fn bind(text: &[u8]) -> Option<StaticCStr> {
+pub fn parse_bind_option(text: &[u8]) -> Option<StaticCStr> {
     match text {
-        [b'/', ..] => return listen(text),
+        [b'/', ..] => return parse_listen_option(text),
         [b'[', ip @ .., b']'] => parse_v6(ip).map(drop)?,
         _ if text.contains(&b':') => return parse_v6(text).map(|_| leak_cstr([b"[", text, b"]"].concat())),
         _ => parse_v4(text).map(drop)?,
@@ -188,7 +188,7 @@ pub fn parse_hex(text: &[u8]) -> Option<u32> {
 /// Returns the name, or None if `LISTEN_FDNAMES` cannot contain it.
 fn valid_name(name: &[u8]) -> Option<&[u8]> {
     let fits = name.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b':');
-    (fits && matches!(name.len(), 1..=LONGEST_NAME)).then_some(name)
+    (fits && matches!(name.len(), 1..=MAX_NAME_BYTES)).then_some(name)
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 use core::fmt;
 
-use super::landlock_rules::{BIND, Handled, PathAccess, Rule};
+use super::landlock_rules::{BIND_TCP, HandledRights, PathAccess, Rule};
 use super::limits::{Capabilities, ResourceLimit};
 use super::step_text::StepText;
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::{FilledPhrase, Object};
+use crate::logic::base::error::{FilledPhrase, MessageArg};
 use crate::logic::base::packed::Phrase;
 use crate::logic::formats::log_name::LogPolicy;
 
@@ -50,7 +50,7 @@ pub enum Step {
     /// Set `WATCHDOG_PID` to the pid, because this process sends the keep-alive messages.
     SetWatchdogPid,
     /// Make the logdir the working directory, through vsrun's descriptor of it. The path is for messages.
-    LogDir(StaticCStr),
+    EnterLogDir(StaticCStr),
     /// Return to the directory in which vsrun was called, after the manager has left it. It has this path, device and
     /// inode. If the path now leads to another directory, the step `EnterReplacedDir` enters that directory.
     ReturnToCallersDir(StaticCStr, (u64, u64)),
@@ -67,7 +67,7 @@ pub enum Step {
     /// Block all signals, so that none from the new user, except KILL and STOP, has an effect before the exec.
     BlockSignals,
     /// Leave the caller's session keyring for a new one.
-    Keyring,
+    JoinNewKeyring,
     /// Set the supplementary groups.
     Groups(&'static [u32]),
     /// Set the real, effective and saved group id.
@@ -99,11 +99,11 @@ pub enum Step {
     /// Move the write end of the ready pipe to this descriptor, on which the program reports that it is ready.
     PassReadyPipe(i32),
     /// Create a Landlock rule set that handles these rights.
-    CreateRuleset(Handled),
+    CreateRuleset(HandledRights),
     /// Add a rule to the Landlock rule set. The second value is the rights to files that the rule set handles.
     AddLandlockRule(Rule, u64),
     /// Confine the process by the Landlock rule set (landlock_restrict_self(2)), and close the rule set.
-    RestrictSelf,
+    LandlockRestrictSelf,
     /// Verify that the Landlock rules allow access to this working directory. Only `--check` verifies that, because a
     /// server that does not use its working directory runs without such a rule.
     VerifyLandlockCwd(StaticCStr),
@@ -138,12 +138,12 @@ impl fmt::Display for Step {
 
 impl Step {
     /// The path, number or option value that appears in a message about the step.
-    fn object(&self) -> Object<'static> {
+    fn object(&self) -> MessageArg<'static> {
         match *self {
             Self::KeepPidfileLock(text)
             | Self::WriteManagedPid(text)
             | Self::OomScore(text)
-            | Self::LogDir(text)
+            | Self::EnterLogDir(text)
             | Self::ReturnToCallersDir(text, _)
             | Self::EnterReplacedDir(text)
             | Self::Chroot(text)
@@ -154,17 +154,17 @@ impl Step {
             | Self::VerifyLandlockCwd(text)
             | Self::AddLandlockRule(Rule::Path(_, text), _)
             | Self::Limit(ResourceLimit { text, .. })
-            | Self::Capabilities(Capabilities { list: text, .. }) => Object::Name(text.to_bytes()),
-            Self::Nice(number) | Self::PassReadyPipe(number) => Object::Number(number.into()),
+            | Self::Capabilities(Capabilities { list: text, .. }) => MessageArg::Name(text.to_bytes()),
+            Self::Nice(number) | Self::PassReadyPipe(number) => MessageArg::Number(number.into()),
             Self::PassSockets(number) | Self::AddLandlockRule(Rule::Port(_, number), _) => {
-                Object::Number(number.into())
+                MessageArg::Number(number.into())
             }
             Self::Gid(number) | Self::Uid(number, _) | Self::VerifyCredentials { uid: number, .. } => {
-                Object::Number(number.into())
+                MessageArg::Number(number.into())
             }
             Self::UnblockSignals
             | Self::CreateRuleset(_)
-            | Self::RestrictSelf
+            | Self::LandlockRestrictSelf
             | Self::Setsid
             | Self::ControlTerminal
             | Self::DropTerminal
@@ -174,7 +174,7 @@ impl Step {
             | Self::RedirectOutput
             | Self::SetWatchdogPid
             | Self::BlockSignals
-            | Self::Keyring
+            | Self::JoinNewKeyring
             | Self::Groups(_)
             | Self::DropCapabilities(_)
             | Self::NoNewPrivileges
@@ -182,7 +182,7 @@ impl Step {
             | Self::CloseDescriptors
             | Self::CloexecDescriptors
             | Self::RunLogRotator(_)
-            | Self::RunProbe => Object::None,
+            | Self::RunProbe => MessageArg::None,
         }
     }
 
@@ -201,11 +201,11 @@ impl Step {
             Self::RedirectOutput => StepText::RedirectOutput,
             Self::PassSockets(_) => StepText::PassSockets,
             Self::SetWatchdogPid => StepText::SetWatchdogPid,
-            Self::LogDir(_) | Self::ReturnToCallersDir(..) | Self::EnterReplacedDir(_) | Self::Chdir(_) => {
+            Self::EnterLogDir(_) | Self::ReturnToCallersDir(..) | Self::EnterReplacedDir(_) | Self::Chdir(_) => {
                 StepText::ChangeDir
             }
             Self::BlockSignals => StepText::BlockSignals,
-            Self::Keyring => StepText::Keyring,
+            Self::JoinNewKeyring => StepText::Keyring,
             Self::NewBackgroundGroup => StepText::NewBackgroundGroup,
             Self::Chroot(_) => StepText::Chroot,
             Self::VerifyCwdInsideRoot(_) => StepText::VerifyInsideRoot,
@@ -225,10 +225,10 @@ impl Step {
             Self::AddLandlockRule(Rule::Path(PathAccess::Rox, _), _) => StepText::Rox,
             Self::AddLandlockRule(Rule::Path(PathAccess::Rw, _), _) => StepText::Rw,
             Self::AddLandlockRule(Rule::Path(PathAccess::Rwx, _), _) => StepText::Rwx,
-            Self::AddLandlockRule(Rule::Port(BIND, _), _) => StepText::BindTcp,
+            Self::AddLandlockRule(Rule::Port(BIND_TCP, _), _) => StepText::BindTcp,
             Self::AddLandlockRule(Rule::Port(..), _) => StepText::ConnectTcp,
             Self::VerifyLandlockCwd(_) => StepText::VerifyLandlockCwd,
-            Self::RestrictSelf => StepText::RestrictSelf,
+            Self::LandlockRestrictSelf => StepText::RestrictSelf,
             Self::RunLogRotator(_) => StepText::RunLogRotator,
             Self::RunProbe => StepText::RunProbe,
             Self::Exec(_) => StepText::Exec,

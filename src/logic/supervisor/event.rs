@@ -8,7 +8,7 @@ use crate::logic::base::time::Span;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The deadline of the current phase, or of the candidate or the old server in a replacement, has passed.
-    Tick,
+    DeadlinePassed,
     /// The server is ready, as `--ready` defines it.
     Ready,
     /// The server will never report that it is ready.
@@ -43,24 +43,24 @@ pub enum Event {
     /// A request to replace the server without a gap.
     Replace,
     /// Something happened to the candidate, or to the old server that it has replaced.
-    Second(SecondEvent),
+    OfSecondProcess(SecondProcessEvent),
 }
 
 impl Event {
     /// Converts an event about the server into the same event about the candidate or the old server of a replacement.
     /// Returns any other event unchanged.
-    pub fn for_second(self) -> Self {
-        Self::Second(match self {
-            Self::Ready => SecondEvent::Ready,
-            Self::NotReady => SecondEvent::NotReady,
-            Self::Exited(exit) => SecondEvent::Exited(exit),
-            Self::LeaderExited => SecondEvent::LeaderExited,
-            Self::ExecFailed(code) => SecondEvent::ExecFailed(code),
-            Self::ForkFailed => SecondEvent::ForkFailed,
-            Self::NoneLeft => SecondEvent::NoneLeft,
-            Self::Unkillable => SecondEvent::Unkillable,
+    pub fn for_second_process(self) -> Self {
+        Self::OfSecondProcess(match self {
+            Self::Ready => SecondProcessEvent::Ready,
+            Self::NotReady => SecondProcessEvent::NotReady,
+            Self::Exited(exit) => SecondProcessEvent::Exited(exit),
+            Self::LeaderExited => SecondProcessEvent::LeaderExited,
+            Self::ExecFailed(code) => SecondProcessEvent::ExecFailed(code),
+            Self::ForkFailed => SecondProcessEvent::ForkFailed,
+            Self::NoneLeft => SecondProcessEvent::NoneLeft,
+            Self::Unkillable => SecondProcessEvent::Unkillable,
             // An event that is not about one process, or that happens only to the server, stays as it is.
-            Self::Tick
+            Self::DeadlinePassed
             | Self::Unhealthy
             | Self::Heartbeat
             | Self::HandlerExited(_)
@@ -69,14 +69,14 @@ impl Event {
             | Self::Restart
             | Self::Forward(_)
             | Self::Replace
-            | Self::Second(_) => return self,
+            | Self::OfSecondProcess(_) => return self,
         })
     }
 }
 
 /// What happened to the second process of a replacement: the candidate or, once that is the server, the old server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SecondEvent {
+pub enum SecondProcessEvent {
     /// fork(2) failed for the candidate.
     ForkFailed,
     /// The candidate is ready.
@@ -110,9 +110,9 @@ pub enum Action {
     /// Forward a signal that vsrun received. Unlike with `Send`, no SIGCONT follows.
     Forward(Signal, Recipient),
     /// Record that the server is restarted after this pause, and wait for the next event.
-    Pause(Span),
+    RecordRestartDelay(Span),
     /// Record that the server gets the stop signal after this time (`--stop-delay`), and wait for the next event.
-    Delay(Span),
+    RecordStopDelay(Span),
     /// Report that the server is ready: to the parent process that waits for the start, and to the service manager.
     ReportReady,
     /// Start a candidate beside the server, to replace it when the candidate is ready.
@@ -121,7 +121,7 @@ pub enum Action {
     SwitchOver,
     /// Send a signal to the candidate or the old server, to its group, or to the processes that outlived it. SIGCONT
     /// follows.
-    SendSecond(Signal, Recipient),
+    SendToSecondProcess(Signal, Recipient),
     /// Exit for this reason, with the status that belongs to it.
     Finish(Ending),
 }
@@ -146,9 +146,9 @@ pub enum Recipient {
     /// The crash handler's process group.
     Handler,
     /// What is left of a run whose server exited: its process group, its descendants, or both.
-    Remains,
+    RemainingOfRun,
     /// Every descendant of vsrun and, if vsrun is the PID 1 of a container, every other process in it.
-    All,
+    AllProcesses,
 }
 
 /// Why the supervisor exits, and with which status.
@@ -162,7 +162,7 @@ pub enum Ending {
     /// A stop was requested: vsrun exits with status 0.
     Stopped,
     /// The first start failed: vsrun exits with this status.
-    Failed(u8),
+    FirstStartFailed(u8),
 }
 
 impl Ending {
@@ -171,7 +171,7 @@ impl Ending {
         match self {
             Self::Server(exit) | Self::GaveUp(exit) => exit.status(),
             Self::Stopped => exit::OK,
-            Self::Failed(code) => code,
+            Self::FirstStartFailed(code) => code,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::replacement::SecondProcess;
 use super::state::{AfterStop, Phase, State};
 use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::{index_in_word_list, split_byte};
+use crate::logic::base::text::{index_in_comma_list, split_byte};
 use crate::logic::base::time::{Span, Time, parse_number};
 
 /// The uid that the kernel reports for a user that has no uid in the receiver's user namespace (overflowuid).
@@ -29,26 +29,26 @@ pub struct Message<'a> {
     /// The message has `WATCHDOG=1`: the server is alive.
     pub alive: bool,
     /// `WATCHDOG=trigger`: the server asks to be treated as if its watchdog time had passed.
-    pub trigger: bool,
+    pub watchdog_trigger: bool,
     /// `STOPPING=1`: the server exits by itself, and need not send `WATCHDOG=1` meanwhile.
     pub stopping: bool,
     /// `RELOADING=1`: the server reads its configuration again, until the next `READY=1`.
     pub reloading: bool,
     /// `MONOTONIC_USEC=`: when the reload began, in microseconds of CLOCK_MONOTONIC.
-    pub began: Option<u64>,
+    pub reload_began_usec: Option<u64>,
     /// `WATCHDOG_USEC=`: the new watchdog time. Zero turns the watchdog off.
     pub watchdog: Option<Span>,
     /// `EXTEND_TIMEOUT_USEC=`: how long from now the server may still take to be ready or to stop.
-    pub extend: Option<Span>,
+    pub extend_timeout: Option<Span>,
     /// `STATUS=`: a line that describes the server's state for people.
     pub status: Option<&'a [u8]>,
     /// Why the message, or a part of it, is ignored.
-    pub ignored: Option<Ignored>,
+    pub ignored: Option<IgnoreReason>,
 }
 
 /// Why a message is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ignored {
+pub enum IgnoreReason {
     /// The sender is neither the server's user nor root.
     OtherUser,
     /// The message holds a name that vsrun does not support.
@@ -57,17 +57,17 @@ pub enum Ignored {
     Malformed,
     /// The message has descriptors, and vsrun cannot close them now: the child that closes the descriptors of earlier
     /// messages hangs.
-    Hanging,
+    DescriptorCloserHangs,
 }
 
-impl Ignored {
+impl IgnoreReason {
     /// The reason as a text for vsrun's own records.
     pub fn reason(self) -> Reason {
         match self {
             Self::OtherUser => Reason::NotServersUser,
             Self::Unsupported => Reason::UnsupportedMessage,
             Self::Malformed => Reason::NotMicroseconds,
-            Self::Hanging => Reason::DescriptorsHang,
+            Self::DescriptorCloserHangs => Reason::DescriptorsHang,
         }
     }
 
@@ -79,7 +79,7 @@ impl Ignored {
 
 /// The names of variables in a message that vsrun knows. `Message::assign` uses their indexes. (A match on byte strings
 /// would be compiled to a comparison for each byte.)
-const NAMES: &[u8] =
+const KNOWN_NAMES: &[u8] =
     b"READY,WATCHDOG,STOPPING,RELOADING,STATUS,MONOTONIC_USEC,WATCHDOG_USEC,EXTEND_TIMEOUT_USEC,FDSTORE,MAINPID";
 
 /// Parses a message: lines of `NAME=VALUE`. Unknown names are skipped: they are for other service managers.
@@ -97,30 +97,30 @@ impl<'a> Message<'a> {
         let mut halves = split_byte(line, b'=');
         let (Some(name), Some(value)) = (halves.next(), halves.rest) else { return };
         let is_one = value == b"1";
-        match index_in_word_list(NAMES, name) {
+        match index_in_comma_list(KNOWN_NAMES, name) {
             Some(0) => self.ready |= is_one,
             Some(1) => {
                 self.alive |= is_one;
-                self.trigger |= value == b"trigger";
+                self.watchdog_trigger |= value == b"trigger";
             }
             Some(2) => self.stopping |= is_one,
             Some(3) => self.reloading |= is_one,
             Some(4) => self.status = Some(value),
-            Some(5) => self.began = parse_number(value).or(self.began),
-            Some(6) => self.watchdog = self.micros(value).or(self.watchdog),
-            Some(7) => self.extend = self.micros(value).or(self.extend),
+            Some(5) => self.reload_began_usec = parse_number(value).or(self.reload_began_usec),
+            Some(6) => self.watchdog = self.parse_micros(value).or(self.watchdog),
+            Some(7) => self.extend_timeout = self.parse_micros(value).or(self.extend_timeout),
             Some(8) if !is_one => {}
-            Some(_) => self.ignored = Some(Ignored::Unsupported),
+            Some(_) => self.ignored = Some(IgnoreReason::Unsupported),
             None => {}
         }
     }
 
     /// Parses a time in microseconds, and rounds it up to milliseconds, so that a short time does not become zero. If
     /// it is no number, returns None and sets `ignored`.
-    fn micros(&mut self, value: &[u8]) -> Option<Span> {
+    fn parse_micros(&mut self, value: &[u8]) -> Option<Span> {
         let micros = parse_number(value);
         if micros.is_none() {
-            self.ignored = Some(Ignored::Malformed);
+            self.ignored = Some(IgnoreReason::Malformed);
         }
         micros.map(|micros| Span(micros.div_ceil(1000)))
     }
@@ -131,14 +131,14 @@ impl<'a> Message<'a> {
     /// `EXTEND_TIMEOUT_USEC=` moves a deadline only to a later time, and not while vsrun stops a server because of its
     /// watchdog, its health probe or its ready timeout.
     #[inline(never)]
-    pub fn apply(&self, policy: &Policy, state: &mut State, now: Time) -> Option<Event> {
-        if let Some(span) = self.extend
+    pub fn apply_from_server(&self, policy: &Policy, state: &mut State, now: Time) -> Option<Event> {
+        if let Some(span) = self.extend_timeout
             && let Phase::Starting { until: Some(until) }
             | Phase::Stopping { next: AfterStop::Finish | AfterStop::Restart, until: Some(until) } = &mut state.phase
         {
             *until = (*until).max(now.after(span));
         }
-        if let (Some(span), Some(until)) = (self.extend, &mut state.ready_deadline) {
+        if let (Some(span), Some(until)) = (self.extend_timeout, &mut state.ready_deadline) {
             *until = (*until).max(now.after(span));
         }
         if policy.watchdog.is_some()
@@ -148,7 +148,7 @@ impl<'a> Message<'a> {
             // A new watchdog time begins now if the watchdog is armed.
             state.watchdog_deadline = state.watchdog_deadline.and(state.watchdog).map(|span| now.after(span));
         }
-        if self.trigger {
+        if self.watchdog_trigger {
             state.watchdog_deadline = state.watchdog_deadline.map(|_| now);
         }
         if self.stopping {
@@ -156,7 +156,7 @@ impl<'a> Message<'a> {
         }
         match self {
             Self { ready: true, .. } => Some(Event::Ready),
-            Self { alive: true, trigger: false, .. } => Some(Event::Heartbeat),
+            Self { alive: true, watchdog_trigger: false, .. } => Some(Event::Heartbeat),
             Self { .. } => None,
         }
     }
@@ -167,9 +167,9 @@ impl Message<'_> {
     /// ready, set the watchdog time that applies once it is ready, and ask for more time to become ready. The old
     /// server may ask for more time to stop.
     #[inline(never)]
-    pub fn apply_to_second(&self, policy: &Policy, state: &mut State, now: Time) -> Option<Event> {
-        let later = |until: Time| self.extend.map_or(until, |span| until.max(now.after(span)));
-        let is_old = state.has_not_failed();
+    pub fn apply_from_second_process(&self, policy: &Policy, state: &mut State, now: Time) -> Option<Event> {
+        let later = |until: Time| self.extend_timeout.map_or(until, |span| until.max(now.after(span)));
+        let is_old = state.replacement_has_not_failed();
         match &mut state.second {
             SecondProcess::Candidate { until, watchdog, .. } => {
                 *until = later(*until);
@@ -182,9 +182,9 @@ impl Message<'_> {
             SecondProcess::Exiting { until: Some(until), next: Signal::KILL, killed: false, .. } if is_old => {
                 *until = later(*until);
             }
-            SecondProcess::None | SecondProcess::Exiting { .. } | SecondProcess::Remains { .. } => {}
+            SecondProcess::None | SecondProcess::Exiting { .. } | SecondProcess::DescendantsRemain { .. } => {}
         }
-        self.ready.then(|| Event::Ready.for_second())
+        self.ready.then(|| Event::Ready.for_second_process())
     }
 }
 

@@ -75,7 +75,7 @@ pub struct Policy {
     /// Which exits lead to a restart.
     pub restart: Restart,
     /// Whether a crash handler decides about restarts, and how long it may take.
-    pub handler: HandlerPolicy,
+    pub handler: CrashHandlerPolicy,
     /// The signal that asks the server to exit.
     pub stop_signal: Signal,
     /// How long processes that outlive the server have to exit before they are killed. None: they are left alone.
@@ -83,7 +83,7 @@ pub struct Policy {
     /// Which exits are a success (`--success-exit`).
     pub success: SuccessExits,
     /// The shortest and the longest pause between consecutive restarts.
-    pub delay: (Span, Span),
+    pub restart_delay: (Span, Span),
     /// How many restarts in which duration are allowed before the supervisor gives up. None: any number.
     pub limit: Option<RestartLimit>,
     /// How long the first server process may take until it is ready. None: for ever.
@@ -100,18 +100,18 @@ pub struct Policy {
 }
 
 /// Signals that ask a process to exit, in addition to the stop signal.
-pub const EXIT_SIGNALS: [Signal; 5] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::KILL];
+pub const EXIT_REQUEST_SIGNALS: [Signal; 5] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::KILL];
 
 impl Policy {
     /// True if the signal asks a process to exit.
-    pub fn is_exit_signal(&self, signal: Signal) -> bool {
-        signal == self.stop_signal || EXIT_SIGNALS.contains(&signal)
+    pub fn requests_exit(&self, signal: Signal) -> bool {
+        signal == self.stop_signal || EXIT_REQUEST_SIGNALS.contains(&signal)
     }
 
     /// The pause before a restart: none if `failures` is 0, then the shortest pause, doubled by each further failure up
     /// to the longest pause.
     pub fn pause_after(&self, failures: u32) -> Span {
-        let (min, max) = self.delay;
+        let (min, max) = self.restart_delay;
         match failures.checked_sub(1) {
             None => Span::ZERO,
             Some(doublings) => Span(min.0.saturating_mul(1u64.checked_shl(doublings).unwrap_or(u64::MAX))).min(max),
@@ -143,7 +143,7 @@ impl Policy {
 
 /// Whether there is a crash handler, and how long it may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HandlerPolicy {
+pub enum CrashHandlerPolicy {
     /// There is no crash handler: the server is restarted as if a handler had exited with 0.
     Absent,
     /// The handler may take any time.

@@ -50,7 +50,7 @@ impl Probe {
         if path.is_some_and(|path| path.iter().any(|byte| matches!(byte, 0..=b' ' | 0x7f))) {
             return None;
         }
-        let (addresses, host) = addresses(address)?;
+        let (addresses, host) = parse_addresses_and_host(address)?;
         let request = path.map(|path| {
             let tail = b"\r\nUser-Agent: vsrun\r\nAccept: */*\r\nConnection: close\r\n\r\n";
             [b"GET ", path, b" HTTP/1.1\r\nHost: ", host, tail].concat()
@@ -60,7 +60,7 @@ impl Probe {
 }
 
 /// Parses `[ADDRESS:]PORT` or `/SOCKET`. Returns the addresses, and the value of the HTTP header `Host`.
-fn addresses(text: &[u8]) -> Option<(Vec<Vec<u8>>, &[u8])> {
+fn parse_addresses_and_host(text: &[u8]) -> Option<(Vec<Vec<u8>>, &[u8])> {
     let parse = |text: &[u8]| {
         let listener = Listener::parse(text)?;
         (listener.transport == Transport::Stream && listener.text.len() == text.len()).then_some(listener.address)

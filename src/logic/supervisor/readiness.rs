@@ -2,7 +2,7 @@
 
 use super::probe::Probe;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
-use crate::logic::base::text::index_in_word_list;
+use crate::logic::base::text::index_in_comma_list;
 use crate::logic::base::time::{Span, parse_number};
 
 /// The environment variable with the path of the socket for sd_notify(3): vsrun reads it, and sets it for the server.
@@ -10,7 +10,7 @@ pub const NOTIFY_SOCKET: &[u8] = b"NOTIFY_SOCKET";
 
 /// When a server counts as started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ready {
+pub enum ReadyCondition {
     /// execve(2) of the server succeeded.
     Exec,
     /// The server writes a newline to this descriptor, as in the protocol of s6.
@@ -23,11 +23,11 @@ pub enum Ready {
     Probe(StaticCStr),
 }
 
-impl Ready {
+impl ReadyCondition {
     /// Reads `exec`, `notify`, `fd:N`, `alive:DURATION` or `probe:PROBE`. N is at least 3, because 0 to 2 are standard
     /// input, output and error.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        match index_in_word_list(b"exec,notify", text) {
+        match index_in_comma_list(b"exec,notify", text) {
             Some(0) => Some(Self::Exec),
             Some(_) => Some(Self::Notify),
             None => {
@@ -51,16 +51,16 @@ mod tests {
     #[test]
     fn ways_to_be_ready() {
         for (text, ready) in [
-            ("exec", Ready::Exec),
-            ("notify", Ready::Notify),
-            ("fd:3", Ready::Newline(3)),
-            ("fd:65535", Ready::Newline(65_535)),
-            ("alive:5", Ready::Alive(Span::secs(5))),
-            ("alive:200ms", Ready::Alive(Span::millis(200))),
-            ("probe:8080/health", Ready::Probe(c"8080/health")),
-            ("probe:exec:/bin/true x", Ready::Probe(c"exec:/bin/true x")),
+            ("exec", ReadyCondition::Exec),
+            ("notify", ReadyCondition::Notify),
+            ("fd:3", ReadyCondition::Newline(3)),
+            ("fd:65535", ReadyCondition::Newline(65_535)),
+            ("alive:5", ReadyCondition::Alive(Span::secs(5))),
+            ("alive:200ms", ReadyCondition::Alive(Span::millis(200))),
+            ("probe:8080/health", ReadyCondition::Probe(c"8080/health")),
+            ("probe:exec:/bin/true x", ReadyCondition::Probe(c"exec:/bin/true x")),
         ] {
-            assert_eq!(Ready::parse(text.as_bytes()), Some(ready));
+            assert_eq!(ReadyCondition::parse(text.as_bytes()), Some(ready));
         }
         for text in [
             "",
@@ -82,7 +82,7 @@ mod tests {
             "probe",
             "8080",
         ] {
-            assert_eq!(Ready::parse(text.as_bytes()), None, "{text}");
+            assert_eq!(ReadyCondition::parse(text.as_bytes()), None, "{text}");
         }
     }
 }

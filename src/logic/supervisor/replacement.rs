@@ -4,8 +4,8 @@
 //! which is not ready yet, then the old server, which exits.
 
 use super::event::Recipient;
-use super::readiness::Ready;
-use crate::logic::base::error::Object;
+use super::readiness::ReadyCondition;
+use crate::logic::base::error::MessageArg;
 use crate::logic::base::exit::Exit;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
@@ -13,20 +13,20 @@ use crate::logic::base::time::{Span, Time};
 
 /// How long a candidate may take to be ready. None: the server cannot be replaced, because this kind of `--ready` does
 /// not show that the new process works.
-pub fn candidate_timeout(ready: Option<Ready>, timeout: Option<Span>) -> Option<Span> {
+pub fn candidate_timeout(ready: Option<ReadyCondition>, timeout: Option<Span>) -> Option<Span> {
     let lives = match ready? {
-        Ready::Newline(_) | Ready::Notify => Span::ZERO,
-        Ready::Alive(span) => span,
+        ReadyCondition::Newline(_) | ReadyCondition::Notify => Span::ZERO,
+        ReadyCondition::Alive(span) => span,
         // An `exec:` probe gets the pid of the candidate. A network probe could be answered by the old server.
-        Ready::Probe(text) if text.to_bytes().starts_with(b"exec:") => Span::ZERO,
-        Ready::Exec | Ready::Probe(_) => return None,
+        ReadyCondition::Probe(text) if text.to_bytes().starts_with(b"exec:") => Span::ZERO,
+        ReadyCondition::Exec | ReadyCondition::Probe(_) => return None,
     };
     // The time limit of a candidate starts at fork(2), so it includes all steps before execve(2).
-    Some(timeout.unwrap_or(Span(lives.0.saturating_add(READY_TIMEOUT.0))))
+    Some(timeout.unwrap_or(Span(lives.0.saturating_add(DEFAULT_READY_TIMEOUT.0))))
 }
 
 /// How long a candidate may take to be ready without `--ready-timeout`. The time of `--ready alive:` is added to it.
-const READY_TIMEOUT: Span = Span::secs(60);
+const DEFAULT_READY_TIMEOUT: Span = Span::secs(60);
 
 /// The second server process of a replacement: the candidate or, once that is the server, the old server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub enum SecondProcess {
         killed: bool,
     },
     /// The second process has exited, and processes that it started remain.
-    Remains {
+    DescendantsRemain {
         /// When the remaining processes are sent `next`, or are no longer waited for if `next` is None.
         until: Time,
         /// The signal that is sent at `until`. None: no further signal.
@@ -76,9 +76,9 @@ pub enum Outcome {
     /// The new server could not be started. Holds vsrun's exit status for that error.
     ExecFailed(u8),
     /// The kernel refused to fork.
-    NoFork,
+    ForkFailed,
     /// The new server was not ready in time.
-    Late,
+    NotReadyInTime,
     /// The new server can no longer report that it is ready.
     NeverReady,
     /// A stop was requested during the replacement.
@@ -112,7 +112,7 @@ const REQUEST_MARK: u32 = 0x5ec0_0000;
 const TOKEN_MASK: u32 = 0x000f_ffff;
 
 /// The value that requests a replacement with this token. Only the lower 20 bits of the token are used.
-pub fn request(token: u32) -> u32 {
+pub fn encode_request(token: u32) -> u32 {
     REQUEST_MARK | (token & TOKEN_MASK)
 }
 
@@ -129,8 +129,8 @@ impl Outcome {
             Self::Exited(Exit::Code(code)) => (2, code),
             Self::Exited(Exit::Signal { signal, .. }) => (3, signal.number()),
             Self::ExecFailed(code) => (4, code),
-            Self::NoFork => (5, 0),
-            Self::Late => (6, 0),
+            Self::ForkFailed => (5, 0),
+            Self::NotReadyInTime => (6, 0),
             Self::NeverReady => (7, 0),
             Self::Stopped => (8, 0),
             Self::Restarted => (9, 0),
@@ -151,8 +151,8 @@ impl Outcome {
             2 => Self::Exited(Exit::Code(detail)),
             3 => Self::Exited(Exit::Signal { signal: Signal::new(detail.into())?, core: false }),
             4 => Self::ExecFailed(detail),
-            5 => Self::NoFork,
-            6 => Self::Late,
+            5 => Self::ForkFailed,
+            6 => Self::NotReadyInTime,
             7 => Self::NeverReady,
             8 => Self::Stopped,
             9 => Self::Restarted,
@@ -166,14 +166,14 @@ impl Outcome {
     }
 
     /// The outcome in words: two objects of a message, to be written one after the other.
-    pub fn words(self) -> [Object<'static>; 2] {
+    pub fn describe(self) -> [MessageArg<'static>; 2] {
         let reason = match self {
             Self::Done => Reason::NewServes,
-            Self::Exited(exit) => return [Object::Reason(Reason::NewServer), Object::Exit(exit)],
+            Self::Exited(exit) => return [MessageArg::Reason(Reason::NewServer), MessageArg::Exit(exit)],
             Self::ExecFailed(_) => Reason::NewNotStarted,
-            Self::NoFork => Reason::NoProcess,
+            Self::ForkFailed => Reason::NoProcess,
             Self::ExitedUnreaped => Reason::NewExited,
-            Self::Late => Reason::NewLate,
+            Self::NotReadyInTime => Reason::NewLate,
             Self::NeverReady => Reason::NewNeverReady,
             Self::Stopped => Reason::StopMeanwhile,
             Self::Restarted => Reason::RestartMeanwhile,
@@ -182,7 +182,7 @@ impl Outcome {
             Self::Refused(Refusal::NoReadiness) => Reason::ReplaceNeeds,
             Self::Refused(Refusal::Terminal) => Reason::HasTerminal,
         };
-        [Object::Reason(reason), Object::None]
+        [MessageArg::Reason(reason), MessageArg::None]
     }
 }
 
@@ -191,7 +191,7 @@ impl SecondProcess {
     pub(super) fn deadline(self) -> Option<Time> {
         match self {
             Self::None => None,
-            Self::Candidate { until, .. } | Self::Remains { until, .. } => Some(until),
+            Self::Candidate { until, .. } | Self::DescendantsRemain { until, .. } => Some(until),
             Self::Exiting { until, .. } => until,
         }
     }
@@ -203,7 +203,7 @@ impl SecondProcess {
 
     /// None if no processes remain after the second process. Otherwise, true if they have been sent KILL.
     pub fn remaining_killed(self) -> Option<bool> {
-        if let Self::Remains { next, .. } = self { Some(next.is_none()) } else { None }
+        if let Self::DescendantsRemain { next, .. } = self { Some(next.is_none()) } else { None }
     }
 
     /// True if there is a second process that has not been reaped.
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     fn text(outcome: Outcome) -> String {
-        outcome.words().iter().map(Object::to_string).collect()
+        outcome.describe().iter().map(MessageArg::to_string).collect()
     }
 
     #[test]
@@ -238,14 +238,14 @@ mod tests {
         let minute = Some(Span::secs(60));
         for (ready, without) in [
             (None, None),
-            (Some(Ready::Exec), None),
-            (Some(Ready::Notify), minute),
-            (Some(Ready::Newline(3)), minute),
-            (Some(Ready::Alive(Span::secs(90))), Some(Span::secs(150))),
-            (Some(Ready::Alive(Span(u64::MAX))), Some(Span(u64::MAX))),
-            (Some(Ready::Probe(c"exec:/bin/true")), minute),
-            (Some(Ready::Probe(c"8080/")), None),
-            (Some(Ready::Probe(c"/run/exec:/true")), None),
+            (Some(ReadyCondition::Exec), None),
+            (Some(ReadyCondition::Notify), minute),
+            (Some(ReadyCondition::Newline(3)), minute),
+            (Some(ReadyCondition::Alive(Span::secs(90))), Some(Span::secs(150))),
+            (Some(ReadyCondition::Alive(Span(u64::MAX))), Some(Span(u64::MAX))),
+            (Some(ReadyCondition::Probe(c"exec:/bin/true")), minute),
+            (Some(ReadyCondition::Probe(c"8080/")), None),
+            (Some(ReadyCondition::Probe(c"/run/exec:/true")), None),
         ] {
             assert_eq!(candidate_timeout(ready, None), without, "{ready:?}");
             let given = Some(Span::secs(5));

@@ -2,7 +2,7 @@
 
 use super::policy::{AtExit, Role};
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::{index_in_word_list, split_byte};
+use crate::logic::base::text::{index_in_comma_list, split_byte};
 
 /// What vsrun does when it receives a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum SignalAction {
     /// Do nothing.
     Ignore,
     /// Stop the server, then power off, reboot or halt the machine.
-    End(AtExit),
+    EndMachine(AtExit),
     /// Send this signal to the server.
     Forward(Signal),
 }
@@ -27,7 +27,7 @@ pub enum SignalAction {
 #[derive(Clone, Debug)]
 pub struct SignalTable {
     table: [SignalAction; 64],
-    end: Option<AtExit>,
+    at_exit: Option<AtExit>,
 }
 
 /// What the shutdown signals of systemd, nspawn and LXC do: RTMIN+3, RTMIN+4, RTMIN+5 and PWR.
@@ -44,13 +44,13 @@ impl SignalTable {
     /// other signal is forwarded. `given` replaces defaults.
     pub fn new(role: Role, shutdown: ShutdownSignals, given: &[(Signal, SignalAction)]) -> Self {
         let machine = shutdown == ShutdownSignals::EndMachine;
-        let mut signal_table = Self { table: [SignalAction::Ignore; 64], end: None };
+        let mut signal_table = Self { table: [SignalAction::Ignore; 64], at_exit: None };
         for (action, number) in signal_table.table.iter_mut().zip(1..) {
             if let Some(signal) = Signal::new(number) {
                 *action = match (role, signal) {
-                    (_, Signal::RTMIN_3) if machine => SignalAction::End(AtExit::Halt),
-                    (_, Signal::RTMIN_4 | Signal::PWR) if machine => SignalAction::End(AtExit::Poweroff),
-                    (_, Signal::RTMIN_5) if machine => SignalAction::End(AtExit::Reboot),
+                    (_, Signal::RTMIN_3) if machine => SignalAction::EndMachine(AtExit::Halt),
+                    (_, Signal::RTMIN_4 | Signal::PWR) if machine => SignalAction::EndMachine(AtExit::Poweroff),
+                    (_, Signal::RTMIN_5) if machine => SignalAction::EndMachine(AtExit::Reboot),
                     (Role::Manager, Signal::TERM | Signal::INT) => SignalAction::Stop,
                     (Role::Manager, Signal::HUP) => SignalAction::Restart,
                     (_, other) => SignalAction::Forward(other),
@@ -64,18 +64,18 @@ impl SignalTable {
     }
 
     /// Returns the action of a received signal, and remembers if the signal asks for a poweroff, reboot or halt.
-    pub fn take(&mut self, signal: Signal) -> SignalAction {
+    pub fn on_signal(&mut self, signal: Signal) -> SignalAction {
         let action = self.get(signal);
-        if let SignalAction::End(how) = action {
-            self.end = Some(how);
+        if let SignalAction::EndMachine(how) = action {
+            self.at_exit = Some(how);
         }
         action
     }
 
     /// What PID 1 does to the machine instead of exiting, if a received signal asked for that. The last such signal
     /// decides.
-    pub fn end(&self) -> Option<AtExit> {
-        self.end
+    pub fn at_exit(&self) -> Option<AtExit> {
+        self.at_exit
     }
 
     /// Returns the action of a signal.
@@ -85,7 +85,7 @@ impl SignalTable {
 }
 
 /// Names of actions of `--on-signal`, for suggestions in messages. Those that end a machine are omitted.
-pub const ACTIONS: &[u8] = b"STOP,RESTART,REPLACE,REOPEN,IGNORE,FORWARD";
+pub const ACTION_NAMES: &[u8] = b"STOP,RESTART,REPLACE,REOPEN,IGNORE,FORWARD";
 
 /// Reads `SIGNAL=ACTION`. Refuses KILL and STOP, which cannot be caught, and CHLD, which vsrun needs itself.
 pub fn parse(text: &[u8]) -> Option<(Signal, SignalAction)> {
@@ -93,14 +93,14 @@ pub fn parse(text: &[u8]) -> Option<(Signal, SignalAction)> {
     let signal =
         Signal::parse(halves.next()?).filter(|signal| ![Signal::KILL, Signal::STOP, Signal::CHLD].contains(signal))?;
     let action = halves.rest?;
-    let action = match index_in_word_list(b"stop,restart,reopen,ignore,poweroff,reboot,halt,replace,forward", action) {
+    let action = match index_in_comma_list(b"stop,restart,reopen,ignore,poweroff,reboot,halt,replace,forward", action) {
         Some(0) => SignalAction::Stop,
         Some(1) => SignalAction::Restart,
         Some(2) => SignalAction::Reopen,
         Some(3) => SignalAction::Ignore,
-        Some(4) => SignalAction::End(AtExit::Poweroff),
-        Some(5) => SignalAction::End(AtExit::Reboot),
-        Some(6) => SignalAction::End(AtExit::Halt),
+        Some(4) => SignalAction::EndMachine(AtExit::Poweroff),
+        Some(5) => SignalAction::EndMachine(AtExit::Reboot),
+        Some(6) => SignalAction::EndMachine(AtExit::Halt),
         Some(7) => SignalAction::Replace,
         Some(_) => SignalAction::Forward(signal),
         None => SignalAction::Forward(Signal::parse(action.strip_prefix(b"forward:")?)?),
@@ -156,7 +156,7 @@ mod tests {
                 SignalTable::new(role, ShutdownSignals::Forward, &[]),
             );
             for (name, end) in ends.into_iter().chain([("PWR", AtExit::Poweroff)]) {
-                assert_eq!(machine.get(signal(name)), SignalAction::End(end), "{name}");
+                assert_eq!(machine.get(signal(name)), SignalAction::EndMachine(end), "{name}");
                 assert_eq!(other.get(signal(name)), SignalAction::Forward(signal(name)), "{name}");
             }
             let different = (1..=64).filter(|number| {
@@ -171,7 +171,7 @@ mod tests {
             );
             assert_eq!(
                 (own.get(signal("PWR")), own.get(signal("USR2"))),
-                (SignalAction::Stop, SignalAction::End(AtExit::Halt))
+                (SignalAction::Stop, SignalAction::EndMachine(AtExit::Halt))
             );
         }
     }

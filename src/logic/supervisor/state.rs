@@ -20,7 +20,7 @@ pub struct State {
     /// What the supervisor is doing or waiting for.
     pub phase: Phase,
     /// Whether a server process has been ready: from then on a failed start leads to a restart, not to an error.
-    pub(super) ready: bool,
+    pub(super) has_been_ready: bool,
     /// Why vsrun ends the current server process without having been asked to.
     pub forced: Option<ForcedStop>,
     /// Unexpected exits in a row without a stable run in between.
@@ -33,9 +33,9 @@ pub struct State {
     pub(super) restarts: u64,
     /// The times of the last restarts, as many as `--restart-limit` needs. Allocated at the start, because a running
     /// supervisor must not allocate.
-    pub(super) history: Vec<Time>,
+    pub(super) restart_times: Vec<Time>,
     /// The signals forwarded to the server in the current run, as bits.
-    pub(super) forwarded: u64,
+    pub(super) forwarded_signals: u64,
     /// The pause after the last fork(2) that failed; zero after a run.
     pub(super) fork_backoff: Span,
     /// When the watchdog fires, if one is armed.
@@ -45,9 +45,9 @@ pub struct State {
     /// When the server has to be ready, if it is a candidate that became the server because the old one exited.
     pub(super) ready_deadline: Option<Time>,
     /// The outcome of the replacement under way: `Done` from its start on, until it fails.
-    pub(super) replacement: Option<Outcome>,
+    pub(super) pending_outcome: Option<Outcome>,
     /// The outcome of the last replacement, until it has been reported.
-    pub finished: Option<Outcome>,
+    pub unreported_outcome: Option<Outcome>,
 }
 
 /// What the supervisor is doing or waiting for. `until` is the deadline of the phase; `exit` is how the last run
@@ -65,7 +65,7 @@ pub enum Phase {
     Stopping { next: AfterStop, until: Option<Time> },
     /// The server exited. What is left of its group or its descendants has been sent TERM, or KILL if `killed`. `exit`
     /// is None until the rest of the group is gone and the server can be reaped.
-    Clearing { next: AfterStop, exit: Option<Exit>, until: Option<Time>, killed: bool },
+    StoppingRemaining { next: AfterStop, exit: Option<Exit>, until: Option<Time>, killed: bool },
     /// The crash handler runs.
     HandlerRunning { exit: Exit, until: Option<Time>, pause: Pause },
     /// The crash handler exceeded `--handler-timeout` and has been sent TERM.
@@ -73,7 +73,7 @@ pub enum Phase {
     /// A stop was requested while the handler ran: the handler has been sent TERM, and the supervisor exits after it.
     HandlerStopping { until: Option<Time> },
     /// The server is gone. The second process of a replacement has been sent the stop signal; `then` follows its exit.
-    AwaitingSecond { then: AfterSecond },
+    AwaitingSecondProcess { then: AfterSecondProcess },
     /// A pause before a restart.
     Backoff { until: Time },
     /// fork(2) failed. `task` is tried again at `until`.
@@ -88,7 +88,7 @@ pub enum Phase {
 
 impl Phase {
     /// True if the server runs and vsrun is not about to stop it, so that it is probed.
-    pub fn is_up(self) -> bool {
+    pub fn is_starting_or_running(self) -> bool {
         matches!(self, Self::Starting { .. } | Self::Running)
     }
 }
@@ -142,7 +142,7 @@ pub enum AfterStop {
 /// What follows the exit of the second process, when the server is gone already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
-pub enum AfterSecond {
+pub enum AfterSecondProcess {
     /// The supervisor exits.
     Finish(Ending),
     /// The server is started, because a restart was requested.
@@ -180,36 +180,36 @@ impl State {
         let room = policy.limit.map_or(0, |limit| usize::from(limit.restarts));
         Self {
             phase: Phase::Starting { until: policy.ready_timeout.map(|span| now.after(span)) },
-            ready: false,
+            has_been_ready: false,
             started_at: now,
             consecutive_failures: 0,
             restarts: 0,
-            history: Vec::with_capacity(room),
-            forwarded: 0,
+            restart_times: Vec::with_capacity(room),
+            forwarded_signals: 0,
             fork_backoff: Span::ZERO,
             watchdog_deadline: None,
             watchdog: policy.watchdog,
             forced: None,
             ready_deadline: None,
             second: SecondProcess::None,
-            replacement: None,
-            finished: None,
+            pending_outcome: None,
+            unreported_outcome: None,
         }
     }
 
-    /// When the supervisor must pass `Event::Tick` to the state machine.
+    /// When the supervisor must pass `Event::DeadlinePassed` to the state machine.
     pub fn deadline(&self) -> Option<Time> {
-        earliest(&[self.main_deadline(), self.second.deadline()])
+        earliest(&[self.phase_deadline(), self.second.deadline()])
     }
 
     /// The deadline of the phase.
-    pub fn main_deadline(&self) -> Option<Time> {
+    pub fn phase_deadline(&self) -> Option<Time> {
         match self.phase {
             Phase::Running => self.ready_deadline.or(self.watchdog_deadline),
-            Phase::AwaitingSecond { .. } | Phase::Done => None,
+            Phase::AwaitingSecondProcess { .. } | Phase::Done => None,
             Phase::Starting { until }
             | Phase::Stopping { until, .. }
-            | Phase::Clearing { until, .. }
+            | Phase::StoppingRemaining { until, .. }
             | Phase::HandlerRunning { until, .. }
             | Phase::HandlerTimedOut { until, .. }
             | Phase::HandlerStopping { until } => until,
@@ -222,20 +222,20 @@ impl State {
     }
 
     /// True if the server was killed by a signal that was forwarded to it in the current run.
-    pub fn was_forwarded(&self, exit: Exit) -> bool {
-        exit.signal().is_some_and(|signal| self.forwarded & signal.bit() != 0)
+    pub fn is_by_forwarded_signal(&self, exit: Exit) -> bool {
+        exit.signal().is_some_and(|signal| self.forwarded_signals & signal.bit() != 0)
     }
 
     /// True if a forwarded signal asked for this exit. A signal with another meaning (USR1, a real-time signal) kills
     /// only a server that does not handle it: that is a crash.
-    fn was_requested(&self, policy: &Policy, exit: Exit) -> bool {
-        self.was_forwarded(exit) && exit.signal().is_some_and(|signal| policy.is_exit_signal(signal))
+    fn was_requested_by_signal(&self, policy: &Policy, exit: Exit) -> bool {
+        self.is_by_forwarded_signal(exit) && exit.signal().is_some_and(|signal| policy.requests_exit(signal))
     }
 
     /// Ends the run. If it was long enough, the count of consecutive failures starts again at zero.
     pub(super) fn end_run(&mut self, policy: &Policy, now: Time) {
         self.fork_backoff = Span::ZERO;
-        if now.since(self.started_at) >= STABLE_UPTIME.min(policy.delay.1) {
+        if now.since(self.started_at) >= STABLE_UPTIME.min(policy.restart_delay.1) {
             self.consecutive_failures = 0;
         }
     }
@@ -252,13 +252,13 @@ impl State {
         match ending {
             Ending::Server(exit) => Ending::Server(apply_success_exit(exit)),
             Ending::GaveUp(exit) => Ending::GaveUp(apply_success_exit(exit)),
-            Ending::Stopped | Ending::Failed(_) => ending,
+            Ending::Stopped | Ending::FirstStartFailed(_) => ending,
         }
     }
 
     /// True if an exit of the server leads to a restart, by the rules of `--restart`.
     pub(super) fn is_unexpected(&self, policy: &Policy, exit: Exit) -> bool {
-        let passed = self.was_requested(policy, exit);
+        let passed = self.was_requested_by_signal(policy, exit);
         match policy.restart {
             Restart::No => false,
             // A forced stop leads to a restart, even if the server handled the signal and exited with 0.

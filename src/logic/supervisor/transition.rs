@@ -7,26 +7,26 @@
 use super::event::{Action, Ending, Event, LogFiles, Recipient};
 use super::policy::{Policy, Role};
 use super::replacement::SecondProcess;
-use super::state::{AfterSecond, AfterStop, Phase, State};
+use super::state::{AfterSecondProcess, AfterStop, Phase, State};
 use crate::logic::base::exit::{Exit, SETUP};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
-use clearing::{Clearing, clear};
-use runs::{launch, on_unexpected_exit};
+use next_run::{launch, on_unexpected_exit};
+use stopping_remaining::{StoppingRemaining, stop_remaining};
 
 /// How long to wait for processes after KILL: one that hangs in the kernel may never exit.
 const KILL_WAIT: Span = Span::secs(5);
 
 /// Applies an event to the state and returns what to do. No other function changes the phase. Outside of it, only
-/// `Message::apply`, `Message::apply_to_second` and `State::begin_server_run` change deadlines.
+/// `Message::apply_from_server`, `Message::apply_from_second_process` and `State::set_server_start_time` change deadlines.
 pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     let lingers = matches!(state.phase, Phase::DrainingRemaining { .. } | Phase::KillingRemaining { .. });
     let linger = policy.linger.filter(|_| !lingers);
-    let mut action = next_action(policy, state, event, now);
+    let mut action = dispatch_by_phase(policy, state, event, now);
     if let Action::Finish(ending) = action {
         action = finish_or_linger(state, state.apply_success_exit(policy, ending), linger.map(|span| now.after(span)));
     }
-    state.finish_replacement();
+    state.finish_replacement_if_over();
     action
 }
 
@@ -35,14 +35,14 @@ pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Acti
 #[inline(never)]
 fn finish_or_linger(state: &mut State, ending: Ending, linger: Option<Time>) -> Action {
     if state.second.is_unreaped() {
-        state.phase = Phase::AwaitingSecond { then: AfterSecond::Finish(ending) };
+        state.phase = Phase::AwaitingSecondProcess { then: AfterSecondProcess::Finish(ending) };
         return Action::Wait;
     }
     state.second = SecondProcess::None;
     match linger {
         Some(until) => {
             state.phase = Phase::DrainingRemaining { ending, until };
-            Action::Send(Signal::TERM, Recipient::All)
+            Action::Send(Signal::TERM, Recipient::AllProcesses)
         }
         None => Action::Finish(ending),
     }
@@ -50,28 +50,30 @@ fn finish_or_linger(state: &mut State, ending: Ending, linger: Option<Time>) -> 
 
 /// Calls the function that handles events in the present phase.
 #[inline(never)]
-fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
-    if let Some(action) = second::handle_second(policy, state, event, now) {
+fn dispatch_by_phase(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
+    if let Some(action) = second_process::apply_to_replacement(policy, state, event, now) {
         return action;
     }
     match state.phase {
-        Phase::Starting { .. } => up::starting(policy, state, event, now),
-        Phase::Running => up::running(policy, state, event, now),
+        Phase::Starting { .. } => up::on_event_while_starting(policy, state, event, now),
+        Phase::Running => up::on_event_while_running(policy, state, event, now),
         Phase::Delaying { signal, .. } => delay::on_event(policy, state, signal, event, now),
         Phase::Stopping { next, until } => stopping::on_event(policy, state, (next, until), event, now),
-        Phase::Clearing { next, exit, until, killed } => {
-            Clearing { next, exit, until, killed }.on_event(policy, state, event, now)
+        Phase::StoppingRemaining { next, exit, until, killed } => {
+            StoppingRemaining { next, exit, until, killed }.on_event(policy, state, event, now)
         }
         Phase::HandlerRunning { exit, until, pause } => {
-            handler::running(policy, state, (exit, until, pause), event, now)
+            crash_handler::on_event_while_running(policy, state, (exit, until, pause), event, now)
         }
-        Phase::HandlerTimedOut { exit, until } => handler::timed_out(policy, state, (exit, until), event, now),
-        Phase::HandlerStopping { .. } => handler::stopping(policy, state, event, now),
-        Phase::AwaitingSecond { then } => second::awaiting_second(policy, state, then, event),
-        Phase::Backoff { .. } => runs::backoff(policy, state, event, now),
-        Phase::ForkRetry { task, until } => runs::fork_retry(policy, state, (task, until), event, now),
-        Phase::DrainingRemaining { ending, .. } => remaining::draining(state, ending, event, now),
-        Phase::KillingRemaining { ending, .. } => remaining::killing(state, ending, event),
+        Phase::HandlerTimedOut { exit, until } => {
+            crash_handler::on_event_after_timeout(policy, state, (exit, until), event, now)
+        }
+        Phase::HandlerStopping { .. } => crash_handler::on_event_while_stopping(policy, state, event, now),
+        Phase::AwaitingSecondProcess { then } => second_process::on_event_awaiting_second(policy, state, then, event),
+        Phase::Backoff { .. } => next_run::on_event_in_backoff(policy, state, event, now),
+        Phase::ForkRetry { task, until } => next_run::on_event_in_fork_retry(policy, state, (task, until), event, now),
+        Phase::DrainingRemaining { ending, .. } => remaining::on_event_while_draining(state, ending, event, now),
+        Phase::KillingRemaining { ending, .. } => remaining::on_event_while_killing(state, ending, event),
         Phase::Done => Action::Wait,
     }
 }
@@ -80,9 +82,9 @@ fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> A
 fn on_exit(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
     state.end_run(policy, now);
     if policy.linger.is_some() && state.is_unexpected(policy, exit) {
-        return clear(policy, state, AfterStop::HandleExit, Some(exit), now);
+        return stop_remaining(policy, state, AfterStop::HandleExit, Some(exit), now);
     }
-    after_clearing(policy, state, AfterStop::HandleExit, exit, now)
+    after_run(policy, state, AfterStop::HandleExit, exit, now)
 }
 
 /// Handles the exit of a server that vsrun was stopping. No other process of its group is left if signals go to the
@@ -90,17 +92,17 @@ fn on_exit(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action 
 fn after_stop(policy: &Policy, state: &mut State, next: AfterStop, exit: Exit, now: Time) -> Action {
     match next {
         AfterStop::HandleExit => on_exit(policy, state, exit, now),
-        AfterStop::Restart if policy.linger.is_some() => clear(policy, state, next, Some(exit), now),
-        AfterStop::Restart | AfterStop::Finish | AfterStop::FailStart => after_clearing(policy, state, next, exit, now),
+        AfterStop::Restart if policy.linger.is_some() => stop_remaining(policy, state, next, Some(exit), now),
+        AfterStop::Restart | AfterStop::Finish | AfterStop::FailStart => after_run(policy, state, next, exit, now),
     }
 }
 
 /// Decides what follows a run of which no process is left, or only processes that have had their time to exit.
-fn after_clearing(policy: &Policy, state: &mut State, next: AfterStop, exit: Exit, now: Time) -> Action {
+fn after_run(policy: &Policy, state: &mut State, next: AfterStop, exit: Exit, now: Time) -> Action {
     let ending = match (next, policy.role) {
         (AfterStop::Finish, Role::Manager) => Ending::Stopped,
         (AfterStop::Finish, Role::Init | Role::InitWithTimeout) => Ending::Server(exit),
-        (AfterStop::FailStart, _) => Ending::Failed(SETUP),
+        (AfterStop::FailStart, _) => Ending::FirstStartFailed(SETUP),
         (AfterStop::Restart, _) => return launch(policy, state, LogFiles::Rotate, now),
         (AfterStop::HandleExit, _) if state.is_unexpected(policy, exit) => {
             return on_unexpected_exit(policy, state, exit, now);
@@ -113,7 +115,7 @@ fn after_clearing(policy: &Policy, state: &mut State, next: AfterStop, exit: Exi
 /// Forwards a signal to the server, after `--stop-delay` if it is a request to stop.
 fn forward(policy: &Policy, state: &mut State, signal: Signal, now: Time) -> Action {
     match delay::forward_delay(policy, state, signal) {
-        Some(span) => delay::begin(state, Some(signal), span, now),
+        Some(span) => delay::begin_delay(state, Some(signal), span, now),
         None => forward_now(policy, state, signal, now),
     }
 }
@@ -127,14 +129,14 @@ pub fn forward_in_same_phase(policy: &Policy, state: &mut State, signal: Signal)
     if !plain || begins && policy.is_forwarded_stop(signal) {
         return None;
     }
-    state.forwarded |= signal.bit();
+    state.forwarded_signals |= signal.bit();
     Some(policy.forward_scope())
 }
 
 /// Forwards a signal to the server. If the signal asks it to exit, no restart follows, and an init with a stop timeout
 /// starts that timeout.
 fn forward_now(policy: &Policy, state: &mut State, signal: Signal, now: Time) -> Action {
-    state.forwarded |= signal.bit();
+    state.forwarded_signals |= signal.bit();
     if let Phase::Stopping { next: AfterStop::Restart, until } = state.phase
         && policy.ends_service(signal)
     {
@@ -158,17 +160,17 @@ fn finish(state: &mut State, ending: Ending) -> Action {
     Action::Finish(ending)
 }
 
-mod clearing;
+mod crash_handler;
 mod delay;
 #[cfg(test)]
 #[path = "transition/explore/tests.rs"]
 mod explore;
-mod handler;
-mod outcome;
+mod next_run;
 mod remaining;
-mod runs;
-mod second;
+mod run_and_replacement;
+mod second_process;
 mod stopping;
+mod stopping_remaining;
 #[cfg(test)]
 mod tests;
 mod up;

@@ -2,16 +2,16 @@
 
 use std::os::fd::AsFd;
 
-use super::{FoundServer, MAX_HIDDEN_CHECKS, POLL_PAUSE_MS, Pidfile, READ_ATTEMPTS, has_passed};
+use super::{FoundServer, MAX_UNREADABLE_LOCK_CHECKS, POLL_PAUSE_MS, Pidfile, READ_ATTEMPTS, has_passed};
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::error::{Error, MessageArg, Result};
 use crate::logic::base::exit;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Span;
 use crate::logic::control::LockState;
-use crate::logic::supervisor::replacement::{ACCEPTED, Outcome, Refusal, request, token_of};
+use crate::logic::supervisor::replacement::{ACCEPTED, Outcome, Refusal, encode_request, token_of};
 use crate::runtime::host::clock::now;
 use crate::runtime::report::os_error::add_errno;
 use crate::runtime::start::deliver;
@@ -22,10 +22,10 @@ use crate::sys::{Errno, clock, poll, process};
 const ACK_TIMEOUT: Span = Span::secs(10);
 /// After this number of checks for an answer, the request is repeated. It is lost if the manager has not yet read an
 /// earlier SIGCHLD.
-const CHECKS_PER_REQUEST: u64 = 5;
+const REPEAT_AFTER_CHECKS: u64 = 5;
 /// After this number of checks for an answer, an acknowledged request is repeated: the kernel may have had no memory
 /// for the manager's next answer.
-const CHECKS_IF_ACCEPTED: u64 = 100;
+const REPEAT_ACCEPTED_AFTER_CHECKS: u64 = 100;
 
 /// Replaces the server. Returns vsrun's exit status.
 ///
@@ -41,7 +41,7 @@ pub fn replace(path: StaticCStr, file: &Pidfile, server: FoundServer) -> Result<
     // The token distinguishes requests that are made at about the same time. Only its lowest 20 bits are used.
     let new = || {
         let token = clock::monotonic_micros() << 8 ^ u64::from(process::own_pid().number().cast_unsigned());
-        request(u32::try_from(token & 0xf_ffff).unwrap_or(0))
+        encode_request(u32::try_from(token & 0xf_ffff).unwrap_or(0))
     };
     let answer = |value| lock::read_answer(file.file.as_fd(), token_of(value).unwrap_or(0));
     // If the token has an answer already, an earlier request has used it.
@@ -55,7 +55,7 @@ pub fn replace(path: StaticCStr, file: &Pidfile, server: FoundServer) -> Result<
             LockAnswer::Unlocked => return fail(Reason::ManagerExited),
             LockAnswer::Number(ACCEPTED) => {
                 until = now().after(ACK_TIMEOUT);
-                CHECKS_IF_ACCEPTED
+                REPEAT_ACCEPTED_AFTER_CHECKS
             }
             LockAnswer::Number(number) => {
                 let outcome = Outcome::from_number(number);
@@ -64,24 +64,24 @@ pub fn replace(path: StaticCStr, file: &Pidfile, server: FoundServer) -> Result<
                 }
                 let refused = outcome == Some(Outcome::Refused(Refusal::NotRunning));
                 let code = if refused { exit::NOT_RUNNING } else { exit::SETUP };
-                let [reason, more] = outcome.map_or([Object::None, Object::None], Outcome::words);
+                let [reason, more] = outcome.map_or([MessageArg::None, MessageArg::None], Outcome::describe);
                 return Err(error().with(reason).with(more).status(code));
             }
-            LockAnswer::Hidden if hidden == MAX_HIDDEN_CHECKS => return fail(Reason::ItsLockUnreadable),
-            LockAnswer::Hidden => {
+            LockAnswer::QueryFailed if hidden == MAX_UNREADABLE_LOCK_CHECKS => return fail(Reason::ItsLockUnreadable),
+            LockAnswer::QueryFailed => {
                 hidden += 1;
-                CHECKS_IF_ACCEPTED
+                REPEAT_ACCEPTED_AFTER_CHECKS
             }
-            LockAnswer::None if has_passed(Some(until)) => return fail(Reason::ManagerSilent),
-            LockAnswer::None => CHECKS_PER_REQUEST,
+            LockAnswer::Pending if has_passed(Some(until)) => return fail(Reason::ManagerSilent),
+            LockAnswer::Pending => REPEAT_AFTER_CHECKS,
         };
         if checks % repeated == 0 {
             let queue = || manager.queue(Signal::CHLD.number(), value);
-            if let Err(why) = deliver::deliver(manager.number, None, &queue)
+            if let Err(why) = deliver::deliver(manager.pid, None, &queue)
                 && why != Errno::SRCH
-                && repeated == CHECKS_PER_REQUEST
+                && repeated == REPEAT_AFTER_CHECKS
             {
-                let error = Error::new(Problem::SendRequest).number(manager.number.into());
+                let error = Error::new(Problem::SendRequest).number(manager.pid.into());
                 return Err(add_errno(error, why));
             }
         }

@@ -5,5 +5,5 @@ use crate::sys::clock;
 
 /// The present time of the monotonic clock.
 pub fn now() -> Time {
-    Time(clock::monotonic())
+    Time(clock::monotonic_millis())
 }

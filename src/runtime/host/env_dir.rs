@@ -9,8 +9,8 @@ use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
-use crate::logic::plan::env::entry_from_file;
-use crate::logic::plan::server_env::add_entry;
+use crate::logic::plan::env::env_dir_entry;
+use crate::logic::plan::file_env::add_entry;
 use crate::runtime::report::os_error::add_errno;
 use crate::runtime::resources::walk::{self, Walk};
 use crate::sys::dir::{self, Dir};
@@ -18,7 +18,7 @@ use crate::sys::file_contents::{self, FileContents};
 use crate::sys::{self, Errno};
 
 /// The kernel's limit for one variable, in bytes, including NAME and the final NUL (MAX_ARG_STRLEN).
-const MAX_VARIABLE: usize = 128 << 10;
+const MAX_VARIABLE_BYTES: usize = 128 << 10;
 
 /// Reads the directory, and adds an entry `NAME=VALUE` for each file. Skips subdirectories, and names that begin with a
 /// dot.
@@ -36,7 +36,7 @@ pub fn read(path: StaticCStr, entries: &mut Vec<StaticCStr>) -> Result<()> {
 /// Reads the directory at the end of a walk, which has checked the owners of its path. Sets `at` to the name of the
 /// file that it reads, for the error text.
 fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) -> sys::Result<()> {
-    let dir = sys::walk::open_for_listing(walk.fd())?;
+    let dir = sys::path_walk::open_for_listing(walk.fd())?;
     let mut names = Vec::new();
     dir.for_each_name(&mut |name: &CStr| {
         if !name.to_bytes().starts_with(b".") {
@@ -47,8 +47,8 @@ fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) ->
     for name in names {
         *at = name;
         if read_variable(&mut contents, &dir, name, walk)? {
-            let entry = entry_from_file(name.to_bytes(), &contents);
-            if entry.count_bytes() >= MAX_VARIABLE {
+            let entry = env_dir_entry(name.to_bytes(), &contents);
+            if entry.count_bytes() >= MAX_VARIABLE_BYTES {
                 return Err(Errno::INVAL);
             }
             add_entry(entries, entry);
@@ -66,11 +66,11 @@ fn read_variable(contents: &mut FileContents, dir: &Dir, name: &CStr, walk: &Wal
         return Ok(false);
     }
     // A hard link to one of root's files would give the first line of that file to the server.
-    if !walk.may_read(&about) {
+    if !walk.trusts_file(&about) {
         return Err(Errno::PERM);
     }
     if !about.regular
-        || usize::try_from(about.size).is_ok_and(|size| size > MAX_VARIABLE)
+        || usize::try_from(about.size).is_ok_and(|size| size > MAX_VARIABLE_BYTES)
         || name.to_bytes().contains(&b'=')
     {
         return Err(Errno::INVAL);

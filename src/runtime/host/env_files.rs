@@ -7,12 +7,12 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::env_dir;
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::error::{Error, MessageArg, Result};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::formats::env_file;
 use crate::logic::plan::env::{Env, EnvFiles};
-use crate::logic::plan::server_env::{self, add_entry};
+use crate::logic::plan::file_env::{self, add_entry};
 use crate::runtime::report::os_error::add_errno;
 use crate::runtime::resources::walk::Walk;
 use crate::runtime::resources::walk_file;
@@ -20,7 +20,7 @@ use crate::sys::file_contents::FileContents;
 use crate::sys::{self, Errno, dir, entry};
 
 /// The longest value of a variable, in bytes: execve(2) accepts strings of up to 128 KiB.
-const MAX_VALUE: u64 = 128 << 10;
+const MAX_VALUE_BYTES: u64 = 128 << 10;
 
 /// Reads all files that set variables of a server, and returns an entry `NAME=VALUE` for each name. `base` is the
 /// environment before these files.
@@ -39,24 +39,24 @@ pub fn read_all(sources: &EnvFiles, base: &Env) -> Result<Vec<StaticCStr>> {
 fn read_sources(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -> Result<()> {
     let mut contents = FileContents::default();
     for path in &sources.files {
-        read_walking(path, u64::MAX, &mut contents, None)?;
+        read_checking_owners(path, u64::MAX, &mut contents, None)?;
         env_file::parse(path, &contents, &entry::environment(), entries)?;
     }
     if let Some(dir) = sources.dir {
         env_dir::read(dir, entries)?;
     }
-    if sources.names.is_empty() {
+    if sources.file_env_names.is_empty() {
         return Ok(());
     }
     let mut env = base.clone();
     entries.iter().for_each(|entry| env.put(entry));
-    for name in &sources.names {
-        if let Some(path) = server_env::file_env_path(name, &env)? {
-            read_walking(path, MAX_VALUE, &mut contents, Some(name))?;
-            let Some(entry) = server_env::entry_from_contents(name, &contents) else {
+    for name in &sources.file_env_names {
+        if let Some(path) = file_env::file_env_path(name, &env)? {
+            read_checking_owners(path, MAX_VALUE_BYTES, &mut contents, Some(name))?;
+            let Some(entry) = file_env::file_env_entry(name, &contents) else {
                 return Err(Error::of(Problem::UseSecret, path.to_bytes()).name(name.to_bytes()));
             };
-            add_entry(entries, server_env::file_variable(name));
+            add_entry(entries, file_env::file_variable(name));
             add_entry(entries, entry);
         }
     }
@@ -65,8 +65,13 @@ fn read_sources(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -
 
 /// Reads a regular file. If vsrun runs as root, it opens the path component by component, and checks the owner of each.
 /// `name` is the variable whose value the file holds; None for a file of `--env-file`.
-fn read_walking(path: StaticCStr, max_size: u64, contents: &mut FileContents, name: Option<StaticCStr>) -> Result<()> {
-    let mut walk = Walk::begin();
+fn read_checking_owners(
+    path: StaticCStr,
+    max_size: u64,
+    contents: &mut FileContents,
+    name: Option<StaticCStr>,
+) -> Result<()> {
+    let mut walk = Walk::new();
     let result = walk_file::open(&mut walk, path).and_then(|file| read_limited(&file, max_size, contents));
     result.map_err(|why| {
         let path = path.to_bytes();
@@ -75,7 +80,7 @@ fn read_walking(path: StaticCStr, max_size: u64, contents: &mut FileContents, na
             None => Error::of(Problem::ReadEnvFile, path),
         };
         match &walk.refusal {
-            Some(refusal) => add_errno(error, why).with(Object::Distrust(refusal.error())),
+            Some(refusal) => add_errno(error, why).with(MessageArg::Distrust(refusal.error())),
             None if why == Errno::INVAL => error.reason(Reason::ItIsNotRegular),
             None => add_errno(error, why),
         }

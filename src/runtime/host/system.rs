@@ -7,14 +7,14 @@ use crate::logic::base::error::{Error, Result};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::cli::args_file::{Args, PendingArgsFile};
+use crate::logic::cli::emulated_tools::{self, InheritedAttributes};
 use crate::logic::cli::flags::Id;
-use crate::logic::cli::names::{self, InheritedAttributes};
 use crate::logic::cli::options::Options;
 use crate::logic::plan::account::NameOrId;
 use crate::logic::plan::env::Env;
-use crate::logic::plan::host::{CanChangeIds, Host, Terminal};
+use crate::logic::plan::host::{CanChangeIds, Host, StdinTerminal};
 use crate::logic::plan::landlock::LandlockSupport;
-use crate::logic::plan::personality::{Accounts, CallerSignals};
+use crate::logic::plan::personality::{AccountRules, CallerSignals};
 use crate::logic::plan::planner;
 use crate::logic::plan::socket_activation::InheritedSockets;
 use crate::logic::supervisor::notify;
@@ -34,8 +34,8 @@ pub fn read_args_file(unread: Box<PendingArgsFile>) -> Result<Args> {
 
 /// Reads what the translation of another tool's command line needs: the ids, the environment, and the signals that
 /// vsrun inherited as blocked or ignored.
-pub fn caller() -> InheritedAttributes {
-    let (blocked, ignored) = poll::inherited_signals();
+pub fn inherited_attributes() -> InheritedAttributes {
+    let (blocked, ignored) = poll::blocked_and_ignored_signals();
     InheritedAttributes {
         uid: credentials::effective_uid(),
         gid: credentials::effective_gid(),
@@ -59,25 +59,25 @@ pub struct AccountFiles {
 pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Result<Host<'a>> {
     let mut env = Env(entry::environment());
     let personality = options.personality;
-    if personality.inherits_callers_state && personality.accounts == Accounts::Vsrun {
-        env.remove(&|name| name == names::ARGS_VARIABLE);
+    if personality.inherits_callers_state && personality.account_rules == AccountRules::Vsrun {
+        env.remove(&|name| name == emulated_tools::ARGS_VARIABLE);
     }
     let mut inherited = InheritedSockets::default();
-    let mut renames_listen_pid = false;
+    let mut updates_listen_pid = false;
     // The pid is formatted only if the environment announces sockets to a pid (LISTEN_PID).
     let named = env.get(b"LISTEN_PID").is_some();
     let pid = if named { format!("{}", process::own_pid()) } else { String::new() };
-    if !options.keeps_descriptors() {
-        inherited = InheritedSockets::take(&mut env, pid.as_bytes());
+    if !options.passes_inherited_fds() {
+        inherited = InheritedSockets::take_from_env(&mut env, pid.as_bytes());
     } else if personality.passes_sockets && named && env.get(b"LISTEN_PID") == Some(pid.as_bytes()) {
-        renames_listen_pid = true;
+        updates_listen_pid = true;
         env.remove(&|name| name == b"LISTEN_PID");
     }
     let watchdog_interval = env
         .get(b"WATCHDOG_USEC")
         .and_then(|usec| notify::watchdog_interval(usec, env.get(b"WATCHDOG_PID"), process::own_pid().number()));
     let (euid, egid) = (credentials::effective_uid(), credentials::effective_gid());
-    let mut host = Host { euid, egid, env, inherited, watchdog_interval, renames_listen_pid, ..Host::default() };
+    let mut host = Host { euid, egid, env, inherited, watchdog_interval, updates_listen_pid, ..Host::default() };
     if let Some(login) = &options.user {
         // If USER and GROUP are both numbers, /etc/passwd is needed only for the home directory.
         let numbers = matches!((&login.user, &login.group), (NameOrId::Id(_), Some(NameOrId::Id(_))));
@@ -85,7 +85,7 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
             Err(_) if numbers => account_files.passwd = FileContents::default(),
             result => result?,
         }
-        host.groups = credentials::groups();
+        host.groups = credentials::groups_if_ids_equal();
         // A numeric group needs no lookup in /etc/group.
         if !matches!(login.group, Some(NameOrId::Id(_))) {
             read_account_file(c"/etc/group", &mut account_files.group)?;
@@ -99,9 +99,9 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
     }
     if options.is_supervised() && options.has(Id::Stdin) {
         host.terminal = match terminal::has_terminal_foreground() {
-            Some(true) => Terminal::Controlling,
-            Some(false) => Terminal::Background,
-            None => Terminal::NotControlling,
+            Some(true) => StdinTerminal::Controlling,
+            Some(false) => StdinTerminal::Background,
+            None => StdinTerminal::NotControlling,
         };
     }
     host.hangup_ignored = !options.background && !personality.inherits_callers_state && poll::is_hangup_ignored();
@@ -119,7 +119,8 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
     }
     (host.passwd, host.group) = (&account_files.passwd, &account_files.group);
     if let Some(sources) = options.env_sources() {
-        let base = if sources.names.is_empty() { Env::default() } else { planner::base_environment(options, &host)? };
+        let base =
+            if sources.file_env_names.is_empty() { Env::default() } else { planner::resolve_base_env(options, &host)? };
         host.env_entries = env_files::read_all(&sources, &base)?;
     }
     Ok(host)

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::error::{Error, MessageArg, Result};
 use crate::logic::base::exit;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
@@ -14,7 +14,7 @@ use crate::runtime::report::os_error::os_error_of;
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::deliver;
 use crate::runtime::start::exec_image::ExecImage;
-use crate::runtime::start::outcome::{EXEC_IS_NEXT, FORK_FAILED, StartOutcome, StepFailure};
+use crate::runtime::start::outcome::{EXEC_IS_NEXT, FORK_FAILED_INDEX, StartOutcome, StepFailure};
 use crate::runtime::start::spawn::{report_and_exit, spawn};
 use crate::sys::poll::Signals;
 use crate::sys::process::{Forked, Pid};
@@ -168,32 +168,32 @@ impl LogChild {
     /// of the pipe's write end must be closed before.
     #[inline(never)]
     pub fn await_exit(mut self, signals: &Signals) {
-        let start = Time(clock::monotonic());
+        let start = Time(clock::monotonic_millis());
         let until = start.after(LOG_CHILD_WAIT);
         if self.running.is_none() && self.retry_at.is_none() {
             return;
         }
         self.retry_at = Some(start);
         loop {
-            let now = Time(clock::monotonic());
+            let now = Time(clock::monotonic_millis());
             if now >= until || (self.running.is_none() && !fd::is_readable(self.pipe.as_fd())) {
                 return;
             }
             self.run_due(now);
             let wake = self.deadline().unwrap_or(until).min(until);
-            poll::wait(&[Some(signals.as_fd()), None], Some(wake.since(now).0));
+            poll::wait_last_hangup_only(&[Some(signals.as_fd()), None], Some(wake.since(now).0));
             while signals.next().is_some() {}
             while let Some(pid) = process::exited_child() {
                 let _ = process::reap(pid);
-                self.on_exit(pid, Time(clock::monotonic()));
+                self.on_exit(pid, Time(clock::monotonic_millis()));
             }
         }
     }
 
     /// Waits until a running rotator has written what is in its pipe, for at most `DRAIN_WAIT`.
-    pub fn drain(&self) {
-        let until = clock::monotonic() + DRAIN_WAIT.0;
-        while self.running.is_some() && fd::is_readable(self.pipe.as_fd()) && clock::monotonic() < until {
+    pub fn await_drained(&self) {
+        let until = clock::monotonic_millis() + DRAIN_WAIT.0;
+        while self.running.is_some() && fd::is_readable(self.pipe.as_fd()) && clock::monotonic_millis() < until {
             poll::sleep_ms(1);
         }
     }
@@ -237,7 +237,7 @@ impl LogChild {
         match start {
             StartOutcome::Done | StartOutcome::WithoutPidfile => Ok(()),
             StartOutcome::Failed(failure) => {
-                Err(Error::of(Problem::LogChildFailed, name).with(Object::Cause(failure.error(&self.program))))
+                Err(Error::of(Problem::LogChildFailed, name).with(MessageArg::Cause(failure.error(&self.program))))
             }
             StartOutcome::Killed => Err(Error::of(Problem::LogChildKilled, name)),
         }
@@ -261,7 +261,7 @@ pub fn spawn_orphan(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<OwnedF
                     }
                     Ok(StartOutcome::Failed(failure)) => failure,
                     Ok(StartOutcome::Killed) => process::exit(exit::SETUP),
-                    Err(why) => StepFailure::new(usize::from(FORK_FAILED), why),
+                    Err(why) => StepFailure::new(usize::from(FORK_FAILED_INDEX), why),
                 };
             report_and_exit(program, &failure, write.as_fd())
         }

@@ -10,22 +10,22 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Result;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::time::Time;
-use crate::logic::formats::log_name::{LogPolicy, OUTPUT_FILE, RECORDS_FILE, rotated_name};
+use crate::logic::formats::log_name::{LogPolicy, OUTPUT_FILE, VSRUN_LOG_FILE, rotated_name};
 use crate::logic::plan::program::Program;
 use crate::runtime::output::logfiles::SWEEP_INTERVAL;
 use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{self, OpenMode};
-use crate::sys::{self, Errno, access, clock, counters, pipe};
+use crate::sys::{self, Errno, access, clock, pipe, shared_counters};
 
 /// The maximum number of parts of the directory that a start examines for old files. See `LogSweep::sweep_part`.
-const START_SWEEP_PARTS: usize = 1000;
+const MAX_SWEEP_PARTS_AT_START: usize = 1000;
 
 /// An open log directory, and the file or pipe to which the server writes.
 #[repr(C)] // Small fields first: shorter instructions.
 pub struct LogDir {
     /// The server's file, or the pipe to the rotator.
     output: OwnedFd,
-    next: Time,
+    next_sweep_at: Time,
     /// The path by which the directory is opened again.
     path: StaticCStr,
     policy: LogPolicy,
@@ -49,19 +49,19 @@ impl LogDir {
     /// When the directory or a file cannot be opened.
     #[inline(never)]
     pub fn open(path: &CStr, later: StaticCStr, policy: LogPolicy) -> Result<(Box<Self>, OwnedFd)> {
-        let mut walk = Walk::begin();
+        let mut walk = Walk::new();
         let file_dir = LogFileDir::open_or_make(path, policy.owner, &mut walk);
         let begun = file_dir.and_then(|file_dir| {
-            let records = file_dir.begin_at_start(RECORDS_FILE, OpenMode::NewAppend, OpenMode::Append, None)?;
-            let (new, old) = output_open_modes(&policy);
+            let records = file_dir.begin_at_start(VSRUN_LOG_FILE, OpenMode::NewAppend, OpenMode::Append, None)?;
+            let (new, old) = create_and_open_modes(&policy);
             let output = file_dir.begin_at_start(OUTPUT_FILE, new, old, policy.owner)?;
             Ok((file_dir, records, output))
         });
         let (file_dir, records, output) = begun.map_err(|why| walk.error(Problem::UseLogdir, path.to_bytes(), why))?;
-        let (sweep, next) = (LogSweep::default(), Time(clock::monotonic()));
-        let mut logs = Box::new(Self { path: later, file_dir, policy, output, sweep, next });
-        for _ in 0..START_SWEEP_PARTS {
-            if logs.sweep(Time(clock::monotonic())) {
+        let (sweep, next_sweep_at) = (LogSweep::default(), Time(clock::monotonic_millis()));
+        let mut logs = Box::new(Self { path: later, file_dir, policy, output, sweep, next_sweep_at });
+        for _ in 0..MAX_SWEEP_PARTS_AT_START {
+            if logs.sweep(Time(clock::monotonic_millis())) {
                 break;
             }
         }
@@ -91,7 +91,7 @@ impl LogDir {
     pub fn add_rotator(&mut self, program: Box<Program>) -> sys::Result<Box<LogChild>> {
         // The counters of file numbers are in shared memory, so that the rotator and the manager never use the same
         // file number.
-        counters::share();
+        shared_counters::share();
         let (pipe, write) = pipe::create_large()?;
         // Give the pipe to the server's user, so that the server may open it as /dev/stdout. Nothing else needs that,
         // so errors are ignored.
@@ -111,13 +111,13 @@ impl LogDir {
     }
 
     /// The current end of the server's file: its inode and its length. Zeros if there is no such file.
-    pub fn mark(&self) -> FilePosition {
+    pub fn end_position(&self) -> FilePosition {
         self.file_dir.dir.stat(OUTPUT_FILE).map_or((0, 0), |about| (about.id.1, about.size))
     }
 
     /// Opens the server's file to read it from a position on. If the name belongs to another file by now, reads that
     /// file from its beginning.
-    pub fn read_from(&self, (file, place): FilePosition) -> sys::Result<OwnedFd> {
+    pub fn open_output_at(&self, (file, place): FilePosition) -> sys::Result<OwnedFd> {
         let (reader, about) = self.file_dir.open_single_link(OUTPUT_FILE, OpenMode::ReadOnly)?;
         dir::seek(reader.as_fd(), if about.id.1 == file { place } else { 0 })?;
         // The user may have replaced the file. The replacement must at least belong to the user.
@@ -131,17 +131,17 @@ impl LogDir {
     /// The errors of the walk to the directory, and of the file system.
     pub fn rotate(&mut self, writer: Option<&mut LogChild>, walk: &mut Walk) -> sys::Result<Rotated> {
         if let Some(file_dir) = self.open_if_moved(walk)? {
-            return Ok(Rotated::NewDir(self.begin_in(file_dir, writer)?));
+            return Ok(Rotated::NewDir(self.begin_files_in(file_dir, writer)?));
         }
         match writer {
             Some(writer) => {
                 self.file_dir.move_aside(OUTPUT_FILE)?;
                 writer.reopen();
             }
-            None => self.output = self.file_dir.begin(OUTPUT_FILE, OpenMode::NewAppend, self.policy.owner)?,
+            None => self.output = self.file_dir.begin_file(OUTPUT_FILE, OpenMode::NewAppend, self.policy.owner)?,
         }
-        (self.sweep, self.next) = (LogSweep::default(), Time::default());
-        Ok(Rotated::SameDir(Some(self.file_dir.begin(RECORDS_FILE, OpenMode::NewAppend, None)?)))
+        (self.sweep, self.next_sweep_at) = (LogSweep::default(), Time::default());
+        Ok(Rotated::SameDir(Some(self.file_dir.begin_file(VSRUN_LOG_FILE, OpenMode::NewAppend, None)?)))
     }
 
     /// Reopens the file of vsrun's own records by its name, because another process may have renamed it. The rotator
@@ -156,26 +156,26 @@ impl LogDir {
         walk: &mut Walk,
     ) -> sys::Result<Rotated> {
         if let Some(file_dir) = self.open_if_moved(walk)? {
-            return Ok(Rotated::NewDir(self.begin_in(file_dir, writer)?));
+            return Ok(Rotated::NewDir(self.begin_files_in(file_dir, writer)?));
         }
         if let Some(writer) = writer {
             writer.reopen();
         }
-        if self.file_dir.is_file_named(RECORDS_FILE, records) {
+        if self.file_dir.is_file_named(VSRUN_LOG_FILE, records) {
             return Ok(Rotated::SameDir(None));
         }
-        let records = self.file_dir.reopen(RECORDS_FILE, OpenMode::Append, OpenMode::NewAppend, None)?;
+        let records = self.file_dir.reopen(VSRUN_LOG_FILE, OpenMode::Append, OpenMode::NewAppend, None)?;
         Ok(Rotated::SameDir(Some(records)))
     }
 
     /// True if another program numbers renamed files too, so that the newest has the number 1 and all others are
     /// renamed each time, as logrotate does without `dateext`. Then the numbers do not show which file is old.
-    pub fn has_foreign_numbers(&self, of: StaticCStr, file: BorrowedFd<'_>) -> bool {
+    pub fn is_renumbered_by_others(&self, of: StaticCStr, file: BorrowedFd<'_>) -> bool {
         let Ok(first) = self.stat_rotated(of, 1) else { return false };
         // The modification times show which renamed file is the newest if the file has only one writer: so it is with
         // vsrun's own records, and with the server's file if there is a rotator. Without a rotator, a process that the
         // server has left behind may still write to any renamed file.
-        let by_age = of == RECORDS_FILE || self.policy.size != u64::MAX;
+        let by_age = of == VSRUN_LOG_FILE || self.policy.max_bytes != u64::MAX;
         dir::fstat(file).is_ok_and(|file| file.id == first.id)
             || by_age && self.stat_rotated(of, 2).is_ok_and(|second| first.mtime > second.mtime)
     }
@@ -192,25 +192,25 @@ impl LogDir {
     }
 
     /// Begins new files in another directory. Returns the file of vsrun's own records.
-    fn begin_in(&mut self, file_dir: LogFileDir, writer: Option<&mut LogChild>) -> sys::Result<OwnedFd> {
-        let records = file_dir.begin(RECORDS_FILE, OpenMode::NewAppend, None)?;
-        let output = file_dir.begin(OUTPUT_FILE, output_open_modes(&self.policy).0, self.policy.owner)?;
+    fn begin_files_in(&mut self, file_dir: LogFileDir, writer: Option<&mut LogChild>) -> sys::Result<OwnedFd> {
+        let records = file_dir.begin_file(VSRUN_LOG_FILE, OpenMode::NewAppend, None)?;
+        let output = file_dir.begin_file(OUTPUT_FILE, create_and_open_modes(&self.policy).0, self.policy.owner)?;
         let again = file_dir.reopen_dir()?;
         self.file_dir = file_dir;
         match writer {
             Some(writer) => {
                 writer.set_destination(Some(again), output, self.rotator_user());
-                writer.replace(Time(clock::monotonic()));
+                writer.replace(Time(clock::monotonic_millis()));
             }
             None => self.output = output,
         }
-        (self.sweep, self.next) = (LogSweep::default(), Time::default());
+        (self.sweep, self.next_sweep_at) = (LogSweep::default(), Time::default());
         Ok(records)
     }
 
     /// When the next sweep for old files is due.
     pub fn deadline(&self) -> Time {
-        self.next
+        self.next_sweep_at
     }
 
     /// Deletes renamed files that are too old, in one part of the directory. Nothing else is touched. Returns true if
@@ -218,7 +218,7 @@ impl LogDir {
     pub fn sweep(&mut self, now: Time) -> bool {
         let is_last = self.sweep.sweep_part(&self.file_dir, &self.policy);
         if is_last {
-            self.next = now.after(SWEEP_INTERVAL);
+            self.next_sweep_at = now.after(SWEEP_INTERVAL);
         }
         is_last
     }
@@ -229,8 +229,12 @@ pub type FilePosition = (u64, u64);
 
 /// How the server's file is opened: the mode to create it, and the mode if it exists. The rotator must not open it with
 /// O_APPEND, because splice(2) refuses that.
-fn output_open_modes(policy: &LogPolicy) -> (OpenMode, OpenMode) {
-    if policy.size == u64::MAX { (OpenMode::NewAppend, OpenMode::Append) } else { (OpenMode::New, OpenMode::Existing) }
+fn create_and_open_modes(policy: &LogPolicy) -> (OpenMode, OpenMode) {
+    if policy.max_bytes == u64::MAX {
+        (OpenMode::NewAppend, OpenMode::Append)
+    } else {
+        (OpenMode::NewReadWrite, OpenMode::ReadWrite)
+    }
 }
 
 /// Verifies that the directory could be opened or created, and written to. Creates nothing.
@@ -238,7 +242,7 @@ fn output_open_modes(policy: &LogPolicy) -> (OpenMode, OpenMode) {
 /// # Errors
 /// The error that the start would report.
 pub fn check(path: StaticCStr, owner: Option<(u32, u32)>) -> Result<()> {
-    let mut walk = Walk::begin();
+    let mut walk = Walk::new();
     let reached = match walk.go_to_or_create(path, owner, None) {
         Ok(()) => LogFileDir::from_walk(path, owner, &mut walk).map(drop),
         // The walk has stopped at the last directory that exists. The start would create the missing ones in it.

@@ -13,18 +13,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::formats::log_name::{
-    FileName, LogPolicy, LowestNumbers, MAX_NUMBER, OUTPUT_FILE, RECORDS_FILE, expired, occupied_number, rotated_name,
-    suffix_number,
+    FileName, LogPolicy, LowestNumbers, MAX_ROTATION_NUMBER, OUTPUT_FILE, VSRUN_LOG_FILE, expired,
+    number_ignoring_extension, rotated_name, suffix_number,
 };
-use crate::logic::plan::trust::PathTrustCheck;
+use crate::logic::plan::path_trust::PathTrustCheck;
 use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{self, Dir, FileStat, OpenMode};
-use crate::sys::{self, Errno, clock, counters, credentials, walk};
+use crate::sys::{self, Errno, clock, credentials, path_walk, shared_counters};
 
 /// The number of attempts to create or rename a file while other processes take its name first.
 const NAME_ATTEMPTS: u32 = 100;
 /// How much of a directory one call examines, in blocks of getdents(2): 16 contain about 800 names.
-const SWEEP_BLOCKS: usize = 16;
+const BLOCKS_PER_SWEEP_PART: usize = 16;
 /// The maximum number of passes of one sweep through the directory.
 const MAX_PASSES: u8 = 100;
 const FILE_MODE: u32 = 0o640;
@@ -65,7 +65,7 @@ impl LogFileDir {
     /// When the directory cannot be listed, or root must not trust it.
     pub fn from_walk(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
         walk.verify_owner(path, owner)?;
-        Ok(Self { dir: walk::open_for_listing(walk.fd())?, about: walk.about, shared: walk.is_shared() })
+        Ok(Self { dir: path_walk::open_for_listing(walk.fd())?, about: walk.about, shared: walk.is_shared() })
     }
 
     /// Uses the directory that the rotator has inherited. If it belongs to the user, the rotator runs as that user and
@@ -84,7 +84,7 @@ impl LogFileDir {
     /// # Errors
     /// The errors of open(2).
     pub fn reopen_dir(&self) -> sys::Result<OwnedFd> {
-        walk::open_for_listing(self.dir.as_fd()).map(|dir| dir.0)
+        path_walk::open_for_listing(self.dir.as_fd()).map(|dir| dir.0)
     }
 
     /// True if a name in the directory names this open file.
@@ -110,7 +110,7 @@ impl LogFileDir {
                 result => return result.map(|(file, _)| file),
             }
         }
-        self.begin(of, fresh, owner)
+        self.begin_file(of, fresh, owner)
     }
 
     /// Opens the file with this name, if it is a regular file with a single link.
@@ -135,11 +135,11 @@ impl LogFileDir {
         old: OpenMode,
         owner: Option<(u32, u32)>,
     ) -> sys::Result<OwnedFd> {
-        match self.begin(of, how, owner) {
+        match self.begin_file(of, how, owner) {
             Err(Errno::OVERFLOW) if !self.shared => self.open_single_link(of, old).map(|(file, _)| file),
             Err(Errno::OVERFLOW) => {
-                self.rename(of, MAX_NUMBER + 1)?;
-                self.begin(of, how, owner)
+                self.rename_to_free_number(of, MAX_ROTATION_NUMBER + 1)?;
+                self.begin_file(of, how, owner)
             }
             result => result,
         }
@@ -149,7 +149,7 @@ impl LogFileDir {
     ///
     /// # Errors
     /// The errors of the file system; EOVERFLOW if all numbers are taken.
-    pub fn begin(&self, of: StaticCStr, how: OpenMode, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
+    pub fn begin_file(&self, of: StaticCStr, how: OpenMode, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
         for _ in 0..NAME_ATTEMPTS {
             match self.dir.open_file(of, how, FILE_MODE) {
                 Ok(file) => {
@@ -177,18 +177,18 @@ impl LogFileDir {
         }
         // The number of a renamed file is used only once, even if that file was deleted.
         let next = highest.load(Ordering::Relaxed).saturating_add(1);
-        if next > MAX_NUMBER {
+        if next > MAX_ROTATION_NUMBER {
             return Err(Errno::OVERFLOW);
         }
-        let number = self.rename(of, next)?;
+        let number = self.rename_to_free_number(of, next)?;
         highest.fetch_max(number, Ordering::Relaxed);
         Ok(())
     }
 
     /// Renames a file: appends the first free number from `first` on. Returns the number.
-    fn rename(&self, of: StaticCStr, first: u32) -> sys::Result<u32> {
+    fn rename_to_free_number(&self, of: StaticCStr, first: u32) -> sys::Result<u32> {
         for number in first..first.saturating_add(NAME_ATTEMPTS) {
-            match self.dir.rename(of, as_name(&rotated_name(of, number))) {
+            match self.dir.rename_noreplace(of, as_name(&rotated_name(of, number))) {
                 Err(Errno::EXIST) => {}
                 // If another process has removed the file, its name is free as well.
                 Ok(()) | Err(Errno::NOENT) => return Ok(number),
@@ -202,20 +202,20 @@ impl LogFileDir {
     /// reads the rest later.
     fn scan_numbers(&self) -> sys::Result<()> {
         self.dir.rewind()?;
-        self.dir.next_blocks(SWEEP_BLOCKS * 8, &mut |name| raise_highest(name)).map(drop)
+        self.dir.list_next_names(BLOCKS_PER_SWEEP_PART * 8, &mut |name| raise_highest(name)).map(drop)
     }
 }
 
 /// The highest number of a renamed file with this name.
 fn highest_number(of: StaticCStr) -> &'static AtomicU32 {
-    let [records, output] = counters::counters();
-    if of == RECORDS_FILE { records } else { output }
+    let [records, output] = shared_counters::shared_or_own();
+    if of == VSRUN_LOG_FILE { records } else { output }
 }
 
 /// Raises the highest number to the number in a name.
 fn raise_highest(name: &CStr) {
-    for of in [RECORDS_FILE, OUTPUT_FILE] {
-        if let Some(number) = occupied_number(name.to_bytes(), of) {
+    for of in [VSRUN_LOG_FILE, OUTPUT_FILE] {
+        if let Some(number) = number_ignoring_extension(name.to_bytes(), of) {
             highest_number(of).fetch_max(number, Ordering::Relaxed);
         }
     }
@@ -227,7 +227,7 @@ fn raise_highest(name: &CStr) {
 pub struct LogSweep {
     /// The number of the current pass; 0 if no sweep is running.
     pass: u8,
-    count: u64,
+    output_count: u64,
     lowest: LowestNumbers,
 }
 
@@ -235,48 +235,48 @@ impl LogSweep {
     /// Examines the next part of the directory. Returns true if it was the last.
     pub fn sweep_part(&mut self, file_dir: &LogFileDir, policy: &LogPolicy) -> bool {
         if self.pass == 0 {
-            self.begin(file_dir);
+            self.begin_pass(file_dir);
         }
-        let (today, _) = clock::wall_time();
+        let (today, _) = clock::wall_secs_and_millis();
         let dir = &file_dir.dir;
-        let more = dir.next_blocks(SWEEP_BLOCKS, &mut |name| {
+        let more = dir.list_next_names(BLOCKS_PER_SWEEP_PART, &mut |name| {
             raise_highest(name);
             let output = suffix_number(name.to_bytes(), OUTPUT_FILE);
-            let is_ours = output.is_some() || suffix_number(name.to_bytes(), RECORDS_FILE).is_some();
+            let is_ours = output.is_some() || suffix_number(name.to_bytes(), VSRUN_LOG_FILE).is_some();
             if !is_ours {
                 return;
             }
             let Ok(file) = dir.stat(name) else { return };
-            if !file.regular || (expired(file.mtime, today, policy.keep) && dir.unlink(name).is_ok()) {
+            if !file.regular || (expired(file.mtime, today, policy.max_age) && dir.unlink(name).is_ok()) {
                 return;
             }
             if let Some(number) = output {
-                self.count += 1;
+                self.output_count += 1;
                 self.lowest.insert(number);
             }
         });
         if more == Ok(true) {
             return false;
         }
-        while self.count > policy.files
-            && let Some(number) = self.lowest.pop()
+        while self.output_count > policy.max_files
+            && let Some(number) = self.lowest.pop_lowest()
         {
             if dir.unlink(as_name(&rotated_name(OUTPUT_FILE, number))).is_err() {
                 // A file that cannot be deleted must not be retried for ever.
                 self.pass = MAX_PASSES;
                 break;
             }
-            self.count -= 1;
+            self.output_count -= 1;
         }
-        if more.is_err() || self.count <= policy.files || self.pass >= MAX_PASSES {
+        if more.is_err() || self.output_count <= policy.max_files || self.pass >= MAX_PASSES {
             self.pass = 0;
             return true;
         }
-        self.begin(file_dir);
+        self.begin_pass(file_dir);
         false
     }
 
-    fn begin(&mut self, file_dir: &LogFileDir) {
+    fn begin_pass(&mut self, file_dir: &LogFileDir) {
         *self = Self { pass: self.pass + 1, ..Self::default() };
         let _ = file_dir.dir.rewind();
     }

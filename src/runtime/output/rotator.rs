@@ -13,7 +13,7 @@ use super::logfiles::{LogFileDir, LogSweep};
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
-use crate::logic::formats::log_name::{LogPolicy, LongLine, OUTPUT_FILE, bytes_for_file};
+use crate::logic::formats::log_name::{LogPolicy, LongLine, OUTPUT_FILE, bytes_that_fit};
 use crate::runtime::host::clock::now;
 use crate::sys::dir::{self, Dir, OpenMode};
 use crate::sys::poll::{self, SignalMask, Signals};
@@ -34,7 +34,7 @@ struct Rotator {
     /// The maximum size of the file, in bytes.
     limit: u64,
     /// When the next sweep for old log files begins, or the current one continues.
-    next: Time,
+    next_sweep: Time,
     policy: LogPolicy,
     file_dir: LogFileDir,
     sweep: LogSweep,
@@ -57,16 +57,16 @@ pub fn run(policy: LogPolicy) -> ! {
     let file = if file_dir.is_file_named(OUTPUT_FILE, begun) { fd::duplicate(begun).ok() } else { None };
     // Replace descriptor 2, because it would keep the log file open after the file has been deleted.
     let _ = fd::dup_onto(fd::standard(1), 2);
-    let (sweep, next) = (LogSweep::default(), now().after(SWEEP_INTERVAL));
-    let mut rotator = Rotator { file_dir, policy, file, limit: policy.size, sweep, next };
+    let (sweep, next_sweep) = (LogSweep::default(), now().after(SWEEP_INTERVAL));
+    let mut rotator = Rotator { file_dir, policy, file, limit: policy.max_bytes, sweep, next_sweep };
     let input = fd::standard(0);
     loop {
         let time = now();
-        if rotator.next <= time && rotator.sweep.sweep_part(&rotator.file_dir, &rotator.policy) {
-            rotator.next = time.after(SWEEP_INTERVAL);
+        if rotator.next_sweep <= time && rotator.sweep.sweep_part(&rotator.file_dir, &rotator.policy) {
+            rotator.next_sweep = time.after(SWEEP_INTERVAL);
         }
-        let wake = Some(rotator.next.since(time).0);
-        let is_readable = poll::wait(&[Some(input), Some(signals.as_fd()), None], wake) & 1 != 0;
+        let wake = Some(rotator.next_sweep.since(time).0);
+        let is_readable = poll::wait_last_hangup_only(&[Some(input), Some(signals.as_fd()), None], wake) & 1 != 0;
         // Count the bytes in the pipe before reading the signals. The manager requests a rotation before it starts the
         // next server. So if no request has been read by now, none of the counted bytes is from the next server.
         let count = pipe::bytes_available(input);
@@ -76,13 +76,13 @@ pub fn run(policy: LogPolicy) -> ! {
         while let Some(arrived) = signals.next() {
             if arrived.signal == Signal::HUP.number() {
                 rotator.file.take_if(|file| !rotator.file_dir.is_file_named(OUTPUT_FILE, file.as_fd()));
-                rotator.limit = policy.size;
+                rotator.limit = policy.max_bytes;
             }
         }
         match rotator.open().and_then(|()| rotator.splice_some(input, count)) {
             Ok(moved) if moved < SMALL_MOVE => poll::sleep_ms(POLL_MS),
             Ok(_) => {}
-            Err(Errno::FBIG) => rotator.on_size_limit(input),
+            Err(Errno::FBIG) => rotator.on_file_too_large(input),
             Err(_) => poll::sleep_ms(RETRY_MS),
         }
     }
@@ -92,8 +92,12 @@ impl Rotator {
     /// Opens the server's log file by its name, if no file is open.
     fn open(&mut self) -> sys::Result<()> {
         if self.file.is_none() {
-            self.file =
-                Some(self.file_dir.reopen(OUTPUT_FILE, OpenMode::Existing, OpenMode::New, self.policy.owner)?);
+            self.file = Some(self.file_dir.reopen(
+                OUTPUT_FILE,
+                OpenMode::ReadWrite,
+                OpenMode::NewReadWrite,
+                self.policy.owner,
+            )?);
         }
         Ok(())
     }
@@ -114,7 +118,7 @@ impl Rotator {
         let length = pipe::peek(input, &mut window)?;
         let has_begun = size == 0 || (size / 2 < self.limit && !pipe::is_line_end(file, size));
         let long = if has_begun { LongLine::Finish } else { LongLine::Rotate };
-        match bytes_for_file(window.get(..length).unwrap_or_default(), rest, long) {
+        match bytes_that_fit(window.get(..length).unwrap_or_default(), rest, long) {
             Some(count) => pipe::splice(input, file, count as u64).map(|_| SMALL_MOVE),
             None => {
                 self.rotate(size);
@@ -125,17 +129,17 @@ impl Rotator {
 
     /// Renames the log file, whose size is `size`, and creates a new one. If that fails, the old file stays in use.
     fn rotate(&mut self, size: u64) {
-        self.limit = size.saturating_add(self.policy.size);
-        if let Ok(file) = self.file_dir.begin(OUTPUT_FILE, OpenMode::New, self.policy.owner) {
-            (self.file, self.limit) = (Some(file), self.policy.size);
-            (self.sweep, self.next) = (LogSweep::default(), Time::default());
+        self.limit = size.saturating_add(self.policy.max_bytes);
+        if let Ok(file) = self.file_dir.begin_file(OUTPUT_FILE, OpenMode::NewReadWrite, self.policy.owner) {
+            (self.file, self.limit) = (Some(file), self.policy.max_bytes);
+            (self.sweep, self.next_sweep) = (LogSweep::default(), Time::default());
         }
     }
 
     /// Creates a new log file, because the current one has reached the limit of file sizes that vsrun was started with
     /// (RLIMIT_FSIZE). If not even one byte fits into a new file, the server's output is discarded, so that the server
     /// does not block.
-    fn on_size_limit(&mut self, input: BorrowedFd<'_>) {
+    fn on_file_too_large(&mut self, input: BorrowedFd<'_>) {
         match self.file.as_ref().and_then(|file| dir::fstat(file.as_fd()).ok()) {
             Some(about) if about.size > 0 => self.rotate(about.size),
             Some(_) | None => drop(fd::read_some(input, &mut [0; LINE_END_WINDOW])),

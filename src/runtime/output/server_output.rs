@@ -4,12 +4,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::log_child::{LogChild, spawn_orphan};
 use super::logdir::{FilePosition, LogDir, Rotated};
-use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::error::{Error, MessageArg, Result};
 use crate::logic::base::note::Note;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
-use crate::logic::formats::log_name::{MAX_NUMBER, OUTPUT_FILE, RECORDS_FILE};
+use crate::logic::formats::log_name::{MAX_ROTATION_NUMBER, OUTPUT_FILE, VSRUN_LOG_FILE};
 use crate::logic::plan::planner::Output;
 use crate::logic::plan::program::Program;
 use crate::runtime::report::log::{Log, LogTarget, Priority};
@@ -38,7 +38,7 @@ pub fn open(output: Output) -> Result<(ServerOutput, Log)> {
     let fail = |why| os_error(Problem::MakePipe, why);
     let mut destination = ServerOutput::default();
     let place = match output {
-        Output::Inherit => LogTarget::Plain,
+        Output::Inherit => LogTarget::Stderr,
         Output::Files { dir, absolute_dir, log_policy, rotator } => {
             let (mut logs, records) = LogDir::open(dir, absolute_dir, log_policy)?;
             destination.child = rotator.map(|program| logs.add_rotator(program)).transpose().map_err(fail)?;
@@ -46,7 +46,7 @@ pub fn open(output: Output) -> Result<(ServerOutput, Log)> {
             LogTarget::File(records)
         }
         Output::Logger(program, owner) => {
-            find_program(&program)?;
+            verify_logger(&program)?;
             let (pipe, write) = fd::pipe().map_err(fail)?;
             // Give the pipe to the server's user, so that the server may open it as /dev/stdout. Nothing else needs
             // that, so errors are ignored.
@@ -64,7 +64,7 @@ pub fn open(output: Output) -> Result<(ServerOutput, Log)> {
 ///
 /// # Errors
 /// When none of the paths is such a file.
-pub fn find_program(program: &Program) -> Result<()> {
+pub fn verify_logger(program: &Program) -> Result<()> {
     let mut why = None;
     for path in &program.paths {
         match access::may_execute(path) {
@@ -100,19 +100,19 @@ impl ServerOutput {
     /// server's log file.
     pub fn mark(&self) -> FilePosition {
         self.drain();
-        self.logs.as_deref().map_or((0, 0), LogDir::mark)
+        self.logs.as_deref().map_or((0, 0), LogDir::end_position)
     }
 
     /// Opens the server's log file to read it from a position that `mark` has returned. None if there is no such file.
     pub fn read_from(&self, mark: FilePosition) -> Option<OwnedFd> {
         self.drain();
-        self.logs.as_ref()?.read_from(mark).ok()
+        self.logs.as_ref()?.open_output_at(mark).ok()
     }
 
     /// Waits until the rotator has written what the server has written so far, for half a second at most.
     fn drain(&self) {
         if let (Some(_), Some(writer)) = (&self.logs, &self.child) {
-            writer.drain();
+            writer.await_drained();
         }
     }
 
@@ -121,7 +121,7 @@ impl ServerOutput {
         self.drain();
         self.warn_of_foreign_numbers(log);
         let Some(logs) = &mut self.logs else { return };
-        let mut walk = Walk::begin();
+        let mut walk = Walk::new();
         let result = logs.rotate(self.child.as_deref_mut(), &mut walk);
         self.continue_records("rotate", result, &walk, log);
     }
@@ -130,7 +130,7 @@ impl ServerOutput {
     pub fn reopen(&mut self, log: &mut Log) {
         self.warn_of_foreign_numbers(log);
         let Some(logs) = &mut self.logs else { return };
-        let mut walk = Walk::begin();
+        let mut walk = Walk::new();
         let result = logs.reopen(log.fd(), self.child.as_deref_mut(), &mut walk);
         self.continue_records("reopen", result, &walk, log);
     }
@@ -139,9 +139,9 @@ impl ServerOutput {
     /// does. Then vsrun, which deletes the files with the lowest numbers first, may delete the newest ones.
     fn warn_of_foreign_numbers(&self, log: &Log) {
         let Some(logs) = &self.logs else { return };
-        for (of, file) in [(RECORDS_FILE, log.fd()), (OUTPUT_FILE, logs.output())] {
-            if logs.has_foreign_numbers(of, file) {
-                let name = || Object::Name(of.to_bytes());
+        for (of, file) in [(VSRUN_LOG_FILE, log.fd()), (OUTPUT_FILE, logs.output())] {
+            if logs.is_renumbered_by_others(of, file) {
+                let name = || MessageArg::Name(of.to_bytes());
                 log.note(Priority::Warning, Note::ForeignNumbers, &[name(), name()]);
             }
         }
@@ -164,7 +164,7 @@ impl ServerOutput {
                 // deleted already.
                 let mut new = Some(LogTarget::File(records));
                 loop {
-                    log.note(Priority::Notice, Note::OtherLogdir, &[Object::Name(path)]);
+                    log.note(Priority::Notice, Note::OtherLogdir, &[MessageArg::Name(path)]);
                     match new.take() {
                         Some(new) => log.target = new,
                         None => break,
@@ -172,7 +172,7 @@ impl ServerOutput {
                 }
             }
             Err(Errno::OVERFLOW) => {
-                let number = Object::Count(MAX_NUMBER.into());
+                let number = MessageArg::Count(MAX_ROTATION_NUMBER.into());
                 return log.note(Priority::Warning, Note::NumberTaken, &[number]);
             }
             Err(why) => {
@@ -193,7 +193,7 @@ impl ServerOutput {
     /// When it cannot be executed.
     pub fn start(&mut self) -> Result<()> {
         let Some(logger) = &mut self.child else { return Ok(()) };
-        let report = logger.launch(Time(clock::monotonic()));
+        let report = logger.launch(Time(clock::monotonic_millis()));
         logger.await_exec(report)
     }
 

@@ -5,13 +5,13 @@ use core::fmt::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::{Error, FilledPhrase, Object};
+use crate::logic::base::error::{Error, FilledPhrase, MessageArg};
 use crate::logic::base::exit;
 use crate::logic::base::note::Note;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::Timestamp;
-use crate::logic::cli::names::ToolName;
+use crate::logic::cli::emulated_tools::ToolName;
 use crate::logic::cli::options::SyslogUsage;
 use crate::logic::plan::planner::{StepTrace, SyslogOptions};
 use crate::runtime::report::os_error::os_error;
@@ -52,7 +52,7 @@ impl Priority {
 /// The main place to which vsrun's own records are written.
 pub enum LogTarget {
     /// Standard error.
-    Plain,
+    Stderr,
     /// The pipe to the logger.
     Pipe(OwnedFd),
     /// The file vsrun.log, where each record has a date.
@@ -128,7 +128,7 @@ impl Log {
     /// # Errors
     /// When no descriptor is available.
     pub fn separate_trace(&mut self, debug: StepTrace) -> Result<(), Error> {
-        if debug == StepTrace::Separate {
+        if debug == StepTrace::ToStderr {
             self.trace = Some(stderr()?);
         }
         Ok(())
@@ -139,14 +139,14 @@ impl Log {
     /// file description, which other processes share. If the terminal cannot be opened, records are written only while
     /// poll(2) reports that they do not block.
     pub fn reopen_terminal(&mut self) {
-        if let LogTarget::Plain = self.target {
-            self.terminal = terminal::reopen(fd::standard(2));
+        if let LogTarget::Stderr = self.target {
+            self.terminal = terminal::reopen_nonblocking(fd::standard(2));
         }
     }
 
     /// Writes a record with the text of `note`, in which `objects` replace the placeholders. Drops the record if
     /// writing would block.
-    pub fn note(&self, priority: Priority, note: Note, objects: &[Object<'_>]) {
+    pub fn note(&self, priority: Priority, note: Note, objects: &[MessageArg<'_>]) {
         self.record(priority, format_args!("{}", FilledPhrase(note.phrase(), objects)));
     }
 
@@ -166,13 +166,13 @@ impl Log {
         let error = matches!(priority, Priority::Err | Priority::Debug);
         let apart = self.trace.as_ref().filter(|_| priority == Priority::Debug);
         let _ = match &self.target {
-            LogTarget::Plain if self.verbosity == Verbosity::Errors && !error => return,
+            LogTarget::Stderr if self.verbosity == Verbosity::Errors && !error => return,
             LogTarget::File(_) => {
-                let (seconds, millis) = clock::wall_time();
+                let (seconds, millis) = clock::wall_secs_and_millis();
                 let stamp = Timestamp { seconds, millis };
                 write!(line, "{stamp} vsrun[{}] {}: {message}", process::own_pid(), priority.name())
             }
-            LogTarget::Plain | LogTarget::Pipe(_) => {
+            LogTarget::Stderr | LogTarget::Pipe(_) => {
                 let debug = if priority == Priority::Debug { "debug: " } else { "" };
                 write!(line, "vsrun: {debug}{message}")
             }
@@ -205,7 +205,7 @@ impl Log {
 
     /// Records why a start failed. Writes nothing to standard error, where the error is printed in any case.
     pub fn record_failure(&self, error: &Error) {
-        let plain = matches!(self.target, LogTarget::Plain);
+        let plain = matches!(self.target, LogTarget::Stderr);
         if !plain {
             self.record(Priority::Err, format_args!("{}", error));
         } else if let Some(syslog) = &self.syslog {
@@ -216,7 +216,7 @@ impl Log {
     /// The descriptor of `target`, to which records are written.
     pub fn fd(&self) -> BorrowedFd<'_> {
         match &self.target {
-            LogTarget::Plain => self.terminal.as_ref().map_or(fd::standard(2), |fd| fd.as_fd()),
+            LogTarget::Stderr => self.terminal.as_ref().map_or(fd::standard(2), |fd| fd.as_fd()),
             LogTarget::Pipe(fd) | LogTarget::File(fd) => fd.as_fd(),
         }
     }
@@ -236,7 +236,7 @@ pub fn report_result(outcome: Result<u8, Error>, called: Option<ToolName>) -> u8
     match (outcome, called) {
         (Ok(status), _) => status,
         (Err(error), None) => print_error(&error),
-        (Err(error), Some(called)) => called.status(print_error_of(called.name, &error)),
+        (Err(error), Some(called)) => called.convert_status(print_error_of(called.name, &error)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Makes errors from the errno of a failed system call.
 
 use crate::logic::base::errno;
-use crate::logic::base::error::{Error, Object};
+use crate::logic::base::error::{Error, MessageArg};
 use crate::logic::base::problem::Problem;
 use crate::sys::Errno;
 
@@ -22,5 +22,5 @@ pub fn os_error_of(problem: Problem, name: &[u8], why: Errno) -> Error {
 
 /// Adds an errno to an error whose text has a placeholder for it.
 pub fn add_errno(error: Error, why: Errno) -> Error {
-    error.with(Object::Errno(errno_text(why)))
+    error.with(MessageArg::Errno(errno_text(why)))
 }

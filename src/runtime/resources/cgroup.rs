@@ -7,7 +7,7 @@ use core::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::error::{Error, MessageArg, Result};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
@@ -17,7 +17,7 @@ use crate::logic::formats::cgroup::{self as group, ServerCgroup};
 use crate::runtime::report::os_error::{add_errno, os_error_of};
 use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{Dir, OpenMode};
-use crate::sys::process::{Pid, Target};
+use crate::sys::process::{Pid, SignalTarget};
 use crate::sys::{self, Errno, access, cgroup, poll, process};
 
 /// The server's control group, created or found.
@@ -50,7 +50,7 @@ impl Cgroup {
     pub fn acquire(wanted: &ServerCgroup) -> Result<Self> {
         let (parent, name) = open_parent(wanted.dir)?;
         let fail = |why| use_error(wanted.dir, why);
-        let made = cgroup::make(&parent, name).map_err(fail)?;
+        let made = cgroup::create_if_missing(&parent, name).map_err(fail)?;
         let dir = match parent.open_dir(name) {
             Ok(dir) => dir,
             Err(why) => {
@@ -150,7 +150,7 @@ pub fn check(wanted: &ServerCgroup) -> Result<()> {
 fn verify_unused(dir: &Dir) -> sys::Result<()> {
     let mut room = [0; 512];
     let count = cgroup::read(dir, EVENTS_FILE, &mut room)?;
-    if group::has_equal_part(room.get(..count).unwrap_or_default(), b'\n', group::POPULATED) {
+    if group::has_equal_part(room.get(..count).unwrap_or_default(), b'\n', group::POPULATED_LINE) {
         return Err(Errno::BUSY);
     }
     access::may_write(dir.as_fd(), PROCS_FILE)
@@ -162,7 +162,7 @@ fn verify_unused(dir: &Dir) -> sys::Result<()> {
 /// user's link: then the user would choose where root creates a group, and which empty group root writes to.
 fn open_parent(path: StaticCStr) -> Result<(Dir, StaticCStr)> {
     let (parent, name) = group::split_path(path);
-    let mut walk = Walk::begin();
+    let mut walk = Walk::new();
     match walk.go_to(parent).and_then(|()| walk.take()) {
         Ok(dir) if cgroup::is_group(&dir) => Ok((dir, name)),
         Ok(_) => Err(Error::of(Problem::NoCgroup, path.to_bytes()).name(parent.to_bytes())),
@@ -184,7 +184,7 @@ fn setting_error(parent: &Dir, path: StaticCStr, file: StaticCStr, value: Static
     match group::controller(file.to_bytes()) {
         Some(controller) if why == Errno::NOENT && !is_enabled(parent, file.to_bytes()) => {
             let (above, _) = group::split_path(path);
-            Error::new(Problem::ControllerOff).with(Object::Cause(error)).name(controller).name(above.to_bytes())
+            Error::new(Problem::ControllerOff).with(MessageArg::Cause(error)).name(controller).name(above.to_bytes())
         }
         _ => error,
     }
@@ -197,7 +197,7 @@ fn is_enabled(parent: &Dir, file: &[u8]) -> bool {
 }
 
 fn is_populated(dir: &Dir) -> bool {
-    has_equal_part(dir, EVENTS_FILE, b'\n', group::POPULATED)
+    has_equal_part(dir, EVENTS_FILE, b'\n', group::POPULATED_LINE)
 }
 
 /// True if one of the parts of a group's file, split at `separator`, equals `part`.
@@ -215,7 +215,7 @@ pub fn read<'a>(dir: &Dir, file: &CStr, room: &'a mut [u8]) -> &'a [u8] {
 fn kill_each(dir: &Dir, depth: u32) {
     for line in split_byte(read(dir, PROCS_FILE, &mut [0; 4096]), b'\n') {
         if let Some(pid) = parse_number(line).and_then(|pid| i32::try_from(pid).ok()) {
-            let _ = process::send(Signal::KILL.number(), Target::Process(Pid::new(pid)));
+            let _ = process::send(Signal::KILL.number(), SignalTarget::Process(Pid::new(pid)));
         }
     }
     if depth > 0 {

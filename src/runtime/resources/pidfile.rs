@@ -4,22 +4,22 @@ use core::ffi::CStr;
 use core::fmt::Write;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::{lookup, walk};
+use super::{pidfile_owner, walk};
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
-use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::error::{Error, MessageArg, Result};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::text::ArrayText;
 use crate::runtime::report::os_error::os_error_of;
 use crate::sys::dir::{self, Dir, FileStat, OpenMode};
-use crate::sys::lock::{self, LockKind, LockPart, lock};
+use crate::sys::lock::{self, LockKind, LockPart, try_lock};
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, access, credentials};
 
 /// The maximum number of attempts to open a pidfile that other processes replace or remove meanwhile.
 const OPEN_ATTEMPTS: usize = 100;
 
-/// A pidfile that this process has locked. Dropping it leaves the file as it is; only `release` removes it.
+/// A pidfile that this process has locked. Dropping it leaves the file as it is; only `remove_file` removes it.
 pub struct Pidfile {
     dir: Dir,
     name: StaticCStr,
@@ -62,13 +62,13 @@ impl Pidfile {
             match lock_in_dir(&PidfilePlace { dir: &dir, is_shared, name, path }, purpose) {
                 Ok(Some((file, about))) => return Ok(Some(Self { dir, name, path, file, stat: about })),
                 Ok(None) => return Ok(None),
-                Err(LockError::Missing) if purpose == OpenPurpose::Check => {
+                Err(LockError::FileMissing) if purpose == OpenPurpose::Check => {
                     let may = access::may_write(dir.as_fd(), c".");
                     return may.map_err(fail).map(|()| None);
                 }
-                Err(LockError::Missing) => Reason::AlwaysReplaced,
+                Err(LockError::FileMissing) => Reason::AlwaysReplaced,
                 Err(LockError::Unsuitable(fault)) => fault,
-                Err(LockError::Final(error)) => return Err(error),
+                Err(LockError::Other(error)) => return Err(error),
             }
         };
         Err(Error::of(Problem::UnsuitablePidfile, path.to_bytes()).reason(fault))
@@ -89,13 +89,13 @@ impl Pidfile {
     pub fn write(&self, pid: Pid) -> sys::Result<()> {
         let mut line = ArrayText::<64>::new();
         let _ = writeln!(line, "{pid}");
-        dir::overwrite(self.file.as_fd(), line.as_bytes())
+        dir::replace_contents(self.file.as_fd(), line.as_bytes())
     }
 
     /// Answers the control request with this token, by unlocking a single byte of the file, as described at
-    /// `lock::answer`. None removes the answer.
+    /// `lock::set_answer`. None removes the answer.
     pub fn answer(&self, token: u32, number: Option<u16>) {
-        lock::answer(self.file.as_fd(), token, number);
+        lock::set_answer(self.file.as_fd(), token, number);
     }
 
     /// Empties the file, because no server is running.
@@ -112,12 +112,12 @@ impl Pidfile {
     /// # Errors
     /// When the path leads to another file by now, or the file cannot be read.
     pub fn share_lock(&self) -> sys::Result<OwnedFd> {
-        lock(self.file.as_fd(), LockPart::Whole, LockKind::Shared)?;
+        try_lock(self.file.as_fd(), LockPart::Whole, LockKind::Shared)?;
         let second = self.dir.open_file(self.name, OpenMode::ReadOnly, 0)?;
         if dir::fstat(second.as_fd())?.id != self.stat.id {
             return Err(Errno::NOENT);
         }
-        lock(second.as_fd(), LockPart::Whole, LockKind::Shared)?;
+        try_lock(second.as_fd(), LockPart::Whole, LockKind::Shared)?;
         // If the server exits at once, the cleanup helper may still have the first descriptor open, and would keep its
         // lock.
         lock::unlock(self.file.as_fd())?;
@@ -125,15 +125,15 @@ impl Pidfile {
     }
 
     /// Removes the file while the lock is held, if the path still leads to it.
-    pub fn release(&self) {
+    pub fn remove_file(&self) {
         if is_at(&self.dir, self.name, &self.stat) {
             let _ = self.dir.unlink(self.name);
         }
     }
 
     /// The path as the user has given it, for a message.
-    pub fn path(&self) -> Object<'static> {
-        Object::Name(self.path.to_bytes())
+    pub fn path(&self) -> MessageArg<'static> {
+        MessageArg::Name(self.path.to_bytes())
     }
 
     /// Makes the error for a failed system call on the file.
@@ -156,11 +156,11 @@ const MODE: u32 = 0o600;
 /// Why a pidfile could not be locked.
 enum LockError {
     /// The file does not exist, or other processes remove it again and again.
-    Missing,
+    FileMissing,
     /// The file cannot be a pidfile, for this reason.
     Unsuitable(Reason),
     /// Any other failure, with its complete error.
-    Final(Error),
+    Other(Error),
 }
 
 /// Where a pidfile is.
@@ -185,18 +185,18 @@ fn lock_in_dir(
 ) -> core::result::Result<Option<(OwnedFd, FileStat)>, LockError> {
     let PidfilePlace { dir, is_shared, name, path } = *place;
     for _ in 0..OPEN_ATTEMPTS {
-        let (file, made) = match open(dir, name, purpose) {
+        let (file, made) = match open_or_create(dir, name, purpose) {
             Ok(Some(found)) => found,
             Ok(None) => continue,
-            Err(Errno::NOENT) if purpose == OpenPurpose::Check => return Err(LockError::Missing),
+            Err(Errno::NOENT) if purpose == OpenPurpose::Check => return Err(LockError::FileMissing),
             Err(Errno::LOOP) => return Err(LockError::Unsuitable(Reason::IsSymlink)),
-            Err(why) => return Err(LockError::Final(os_error_of(Problem::Pidfile, path.to_bytes(), why))),
+            Err(why) => return Err(LockError::Other(os_error_of(Problem::Pidfile, path.to_bytes(), why))),
         };
         let fail = |problem, why| {
             if made {
                 let _ = dir.unlink(name);
             }
-            Err(LockError::Final(os_error_of(problem, path.to_bytes(), why)))
+            Err(LockError::Other(os_error_of(problem, path.to_bytes(), why)))
         };
         let about = match dir::fstat(file.as_fd()) {
             Ok(about) => about,
@@ -206,7 +206,7 @@ fn lock_in_dir(
             return Err(LockError::Unsuitable(fault));
         }
         let locked = match purpose {
-            OpenPurpose::Acquire => lock(file.as_fd(), LockPart::Upper, LockKind::Exclusive),
+            OpenPurpose::Acquire => try_lock(file.as_fd(), LockPart::AfterFirstMebibyte, LockKind::Exclusive),
             OpenPurpose::Check => match lock::lock_of_others(file.as_fd(), LockPart::Whole) {
                 Ok(Some(_)) => Err(Errno::AGAIN),
                 result => result.map(drop),
@@ -216,7 +216,7 @@ fn lock_in_dir(
             Ok(()) if purpose == OpenPurpose::Check => return Ok(None),
             Ok(()) => {}
             Err(Errno::AGAIN | Errno::ACCESS) => {
-                return Err(LockError::Final(lookup::already_running_error(path, file.as_fd(), &about)));
+                return Err(LockError::Other(pidfile_owner::already_running_error(path, file.as_fd(), &about)));
             }
             // Linux before 3.15 has no open file description locks, and a process lock of fcntl(2) is not inherited
             // over fork(2).
@@ -229,24 +229,24 @@ fn lock_in_dir(
                 let _ = dir::fchmod(file.as_fd(), MODE);
             }
             let locked = dir::ftruncate(file.as_fd(), 0);
-            return match locked.and_then(|()| lock(file.as_fd(), LockPart::Whole, LockKind::Exclusive)) {
+            return match locked.and_then(|()| try_lock(file.as_fd(), LockPart::Whole, LockKind::Exclusive)) {
                 Ok(()) => Ok(Some((file, about))),
                 Err(why) => fail(Problem::LockPidfile, why),
             };
         }
     }
-    Err(LockError::Missing)
+    Err(LockError::FileMissing)
 }
 
 /// Opens the file, or creates it if it is to be locked. Also returns true if it was created. None if another process
 /// created or removed the file meanwhile.
-fn open(dir: &Dir, name: &CStr, purpose: OpenPurpose) -> sys::Result<Option<(OwnedFd, bool)>> {
-    match dir.open_file(name, OpenMode::Existing, 0) {
+fn open_or_create(dir: &Dir, name: &CStr, purpose: OpenPurpose) -> sys::Result<Option<(OwnedFd, bool)>> {
+    match dir.open_file(name, OpenMode::ReadWrite, 0) {
         Ok(file) => return Ok(Some((file, false))),
         Err(Errno::NOENT) if purpose == OpenPurpose::Acquire => {}
         Err(why) => return Err(why),
     }
-    match dir.open_file(name, OpenMode::New, MODE) {
+    match dir.open_file(name, OpenMode::NewReadWrite, MODE) {
         Ok(file) => Ok(Some((file, true))),
         Err(Errno::EXIST) => Ok(None),
         Err(why) => Err(why),

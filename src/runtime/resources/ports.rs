@@ -2,11 +2,11 @@
 //! program's bind(2) could fail.
 
 use super::socket_owner;
-use crate::logic::base::error::{Error, Object};
+use crate::logic::base::error::{Error, MessageArg};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::time::parse_number;
-use crate::logic::formats::net_table::Search;
+use crate::logic::formats::net_table::TcpStates;
 use crate::logic::plan::socket_address::Listener;
 use crate::runtime::report::os_error::os_error_of;
 use crate::sys::file_contents::FileContents;
@@ -17,29 +17,29 @@ use crate::sys::{self, Errno, caps, socket};
 #[inline(never)]
 pub fn check(listener: &Listener<'_>) -> Option<Error> {
     let unknown = |why| Some(Error::of(Problem::PortUnchecked, listener.text).reason(why));
-    let address = match socket::check_address(&listener.address) {
+    let address = match socket::verify_local_address(&listener.address) {
         Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) if let Some(second) = listener.ipv4_fallback() => {
-            socket::check_address(&second)
+            socket::verify_local_address(&second)
         }
         result => result,
     };
-    match address.and_then(|()| may_bind(&listener.address)) {
+    match address.and_then(|()| verify_may_bind(&listener.address)) {
         Ok(()) => {}
         Err(Errno::NOPROTOOPT) => return unknown(Reason::NeedsLinux42),
         Err(why) => return Some(bind_error(listener, why)),
     }
     match socket_owner::describe_port_owner(listener) {
         Ok(None) => None,
-        Ok(Some((_, Search::Certain))) => Some(bind_error(listener, Errno::ADDRINUSE)),
-        Ok(Some((owner, Search::Connections))) => {
-            unknown(Reason::Connection).map(|error| error.with(Object::Cause(owner)))
+        Ok(Some((_, TcpStates::Listening))) => Some(bind_error(listener, Errno::ADDRINUSE)),
+        Ok(Some((owner, TcpStates::All))) => {
+            unknown(Reason::Connection).map(|error| error.with(MessageArg::Cause(owner)))
         }
         Err(_) => unknown(Reason::ProcNetUnreadable),
     }
 }
 
 /// Checks whether this process has the right to bind the port.
-fn may_bind(address: &[u8]) -> sys::Result<()> {
+fn verify_may_bind(address: &[u8]) -> sys::Result<()> {
     let first = FileContents::read(c"/proc/sys/net/ipv4/ip_unprivileged_port_start").ok();
     let first = first.and_then(|text| parse_number(text.trim_ascii_end())).unwrap_or(1024);
     let port = address.get(2..4).and_then(<[u8]>::first_chunk).map_or(0, |port| u16::from_be_bytes(*port));

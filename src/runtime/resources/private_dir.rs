@@ -15,18 +15,18 @@ use crate::logic::base::text::ArrayText;
 use crate::logic::plan::socket_address::Listener;
 use crate::sys::dir::{self, Dir};
 use crate::sys::process::{self, Forked};
-use crate::sys::{self, Errno, clock, credentials, socket, walk};
+use crate::sys::{self, Errno, clock, credentials, path_walk, socket};
 
 /// Binds a socket to which its owner and group may connect, whatever the umask is.
 ///
 /// # Errors
 /// The errors of socket(2) and bind(2).
 pub fn bind_socket_at(address: &[u8]) -> sys::Result<OwnedFd> {
-    let socket = socket::unix()?;
-    bind_closed(&socket, address).map(|()| socket)
+    let socket = socket::create_unix_stream()?;
+    bind_with_umask(&socket, address).map(|()| socket)
 }
 
-fn bind_closed(socket: &OwnedFd, address: &[u8]) -> sys::Result<()> {
+fn bind_with_umask(socket: &OwnedFd, address: &[u8]) -> sys::Result<()> {
     let umask = process::set_umask(0o117);
     let bound = socket::bind_to(socket.as_fd(), address);
     process::set_umask(umask);
@@ -40,14 +40,14 @@ fn bind_closed(socket: &OwnedFd, address: &[u8]) -> sys::Result<()> {
 /// of mkdir(2), bind(2), chown(2) and link(2).
 #[inline(never)]
 pub fn bind(listener: &Listener<'_>, dir: &Dir, name: StaticCStr, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
-    let socket = socket::unix()?;
+    let socket = socket::create_unix_stream()?;
     let mut private = ArrayText::<64>::new();
-    let _ = write!(private, ".vsrun-{}-{}", process::own_pid(), clock::monotonic());
+    let _ = write!(private, ".vsrun-{}-{}", process::own_pid(), clock::monotonic_millis());
     private.end_with(0);
     let private = CStr::from_bytes_until_nul(private.as_bytes()).unwrap_or_default();
-    walk::make_dir(Some(&dir.0), private)?;
+    path_walk::make_dir(Some(&dir.0), private)?;
     let result = create_and_move(&socket, listener, dir, private, name, owner);
-    let _ = walk::remove_dir(Some(&dir.0), private);
+    let _ = path_walk::remove_dir(Some(&dir.0), private);
     match result {
         Err(Errno::EXIST) => Err(Errno::ADDRINUSE),
         result => result.map(|()| socket),
@@ -64,7 +64,7 @@ fn create_and_move(
     name: StaticCStr,
     owner: Option<(u32, u32)>,
 ) -> sys::Result<()> {
-    let private = walk::open_for_listing(walk::open_dir_nofollow(Some(&dir.0), private)?.as_fd())?;
+    let private = path_walk::open_for_listing(path_walk::open_dir_nofollow(Some(&dir.0), private)?.as_fd())?;
     if !is_just_created(&private)? {
         return Err(Errno::STALE);
     }
@@ -96,27 +96,27 @@ fn bind_inside(
     let as_root = credentials::change_root(private.as_fd());
     if as_root.is_err() {
         let family = listener.address.get(..2).unwrap_or_default();
-        bind_closed(socket, &[family, name.to_bytes_with_nul()].concat())?;
+        bind_with_umask(socket, &[family, name.to_bytes_with_nul()].concat())?;
         return chown_and_move(name, dir, name, owner);
     }
     let parents = || (1..path.len()).filter(|at| path.get(*at) == Some(&b'/'));
     for at in parents() {
-        let _ = walk::make_dir(None, leak_cstr(path.get(..at).unwrap_or_default().to_vec()));
+        let _ = path_walk::make_dir(None, leak_cstr(path.get(..at).unwrap_or_default().to_vec()));
     }
     let result =
-        bind_closed(socket, &listener.address).and_then(|()| chown_and_move(listener.path(), dir, name, owner));
+        bind_with_umask(socket, &listener.address).and_then(|()| chown_and_move(listener.path(), dir, name, owner));
     for at in parents().rev() {
-        let _ = walk::remove_dir(None, leak_cstr(path.get(..at).unwrap_or_default().to_vec()));
+        let _ = path_walk::remove_dir(None, leak_cstr(path.get(..at).unwrap_or_default().to_vec()));
     }
     result
 }
 
 fn chown_and_move(made: &CStr, dir: &Dir, name: StaticCStr, owner: Option<(u32, u32)>) -> sys::Result<()> {
     let given = match owner {
-        Some((uid, gid)) => walk::open_path_fd(None, made).and_then(|made| dir::fchown(made.as_fd(), uid, gid)),
+        Some((uid, gid)) => path_walk::open_path_fd(None, made).and_then(|made| dir::fchown(made.as_fd(), uid, gid)),
         None => Ok(()),
     };
-    given.and_then(|()| walk::move_into(made, dir, name)).inspect_err(|_| {
-        let _ = walk::unlink(made);
+    given.and_then(|()| path_walk::move_into_noreplace(made, dir, name)).inspect_err(|_| {
+        let _ = path_walk::unlink(made);
     })
 }

@@ -42,7 +42,7 @@ impl SocketFile {
     ///
     /// # Errors
     /// EADDRINUSE if any other file is at the path; the errors of the walk to its directory.
-    pub fn claim(
+    pub fn prepare(
         listener: &Listener<'static>,
         owner: FileOwner,
         exclusivity: Exclusivity,
@@ -92,7 +92,7 @@ impl SocketFile {
 /// For `--check`: verifies that a socket could be bound at the path. Creates no file.
 ///
 /// # Errors
-/// The errors of `SocketFile::claim`.
+/// The errors of `SocketFile::prepare`.
 pub fn check(listener: &Listener<'_>, owner: FileOwner, exclusivity: Exclusivity, walk: &mut Walk) -> sys::Result<()> {
     let (parent, name) = split_path(listener.path());
     walk.go_to(parent)?;

@@ -2,12 +2,12 @@
 
 use std::os::fd::AsFd;
 
-use super::lookup::read_proc;
+use super::pidfile_owner::read_proc;
 use crate::logic::base::cstr::leak_cstr;
-use crate::logic::base::error::{Error, Object};
+use crate::logic::base::error::{Error, MessageArg};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
-use crate::logic::formats::net_table::{Search, Socket, find};
+use crate::logic::formats::net_table::{Socket, TcpStates, find};
 use crate::logic::formats::proc::parent_pid;
 use crate::logic::plan::socket_address::{Listener, Transport};
 use crate::sys::dir::{self, Dir};
@@ -18,36 +18,36 @@ use crate::sys::{self, Errno, socket};
 pub fn add_owner(error: Error, listener: &Listener<'_>) -> Error {
     if !listener.is_path() {
         return match describe_port_owner(listener) {
-            Ok(Some((owner, _))) => error.with(Object::Cause(owner)),
+            Ok(Some((owner, _))) => error.with(MessageArg::Cause(owner)),
             Ok(None) | Err(_) => error,
         };
     }
     if dir::stat_path(listener.path()).is_ok_and(|about| !about.socket) {
         return error.reason(Reason::NoSocket);
     }
-    match socket::try_connect(&listener.address) {
+    match socket::listener_pid(&listener.address) {
         Err(Errno::CONNREFUSED) => error.reason(Reason::DeadSocket),
         // The pid comes from SO_PEERCRED, and not from /proc/net/unix: a path in that table may contain a newline, so
         // that any user can forge a line.
         Ok(pid) if read_proc(pid, c"stat", parent_pid).is_some() => {
-            error.with(Object::Cause(Error::new(Problem::PidHasIt).number(pid.into())))
+            error.with(MessageArg::Cause(Error::new(Problem::PidHasIt).number(pid.into())))
         }
         _ => error,
     }
 }
 
 /// Describes the process that occupies the port. None if the port is free. A process that was found by
-/// [`Search::Connections`] may or may not keep the port from being bound.
+/// [`TcpStates::All`] may or may not keep the port from being bound.
 ///
 /// # Errors
 /// When /proc does not show the sockets.
-pub fn describe_port_owner(listener: &Listener<'_>) -> sys::Result<Option<(Error, Search)>> {
+pub fn describe_port_owner(listener: &Listener<'_>) -> sys::Result<Option<(Error, TcpStates)>> {
     let tables = match listener.transport {
         Transport::Stream => [c"/proc/net/tcp", c"/proc/net/tcp6"],
         Transport::Datagram => [c"/proc/net/udp", c"/proc/net/udp6"],
     };
     let mut result = Ok(None);
-    for search in [Search::Certain, Search::Connections] {
+    for search in [TcpStates::Listening, TcpStates::All] {
         for table in tables {
             match FileContents::read(table) {
                 Ok(table) => {
@@ -68,7 +68,7 @@ pub fn describe_port_owner(listener: &Listener<'_>) -> sys::Result<Option<(Error
 pub fn is_dead(listener: &Listener<'_>) -> bool {
     // connect(2) to any other file also fails with ECONNREFUSED, so the type of the file is checked first.
     dir::stat_path(listener.path()).is_ok_and(|about| about.socket)
-        && socket::try_connect(&listener.address) == Err(Errno::CONNREFUSED)
+        && socket::listener_pid(&listener.address) == Err(Errno::CONNREFUSED)
 }
 
 /// Describes the first process that has the socket open, or the socket's user if no process can be found.

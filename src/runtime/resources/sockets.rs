@@ -51,7 +51,7 @@ impl SocketFiles {
         let own = listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes()));
         self.first = fd::FIRST_AFTER_STDIO + RawFd::from(listen.inherited);
         for (number, listener) in (self.first..).zip(own) {
-            let mut walk = Walk::begin();
+            let mut walk = Walk::new();
             let opened = self.open(&listener, listen.owner, exclusivity, number, &mut walk);
             opened.map_err(|why| bind_or_walk_error(&listener, &walk, why))?;
         }
@@ -67,7 +67,7 @@ impl SocketFiles {
         walk: &mut Walk,
     ) -> sys::Result<()> {
         let socket = if listener.is_path() {
-            let mut file = SocketFile::claim(listener, owner, exclusivity, number, walk)?;
+            let mut file = SocketFile::prepare(listener, owner, exclusivity, number, walk)?;
             let socket = file.bind()?;
             self.files.push(file);
             socket
@@ -117,7 +117,7 @@ fn listen_at(socket: &OwnedFd, transport: Transport, number: RawFd) -> sys::Resu
 pub fn check(listen: &ServerSockets, exclusivity: Exclusivity, on_error: &mut dyn FnMut(Error)) {
     for listener in listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes())) {
         let found = if listener.is_path() {
-            let mut walk = Walk::begin();
+            let mut walk = Walk::new();
             socket_file::check(&listener, listen.owner, exclusivity, &mut walk)
                 .err()
                 .map(|why| bind_or_walk_error(&listener, &walk, why))

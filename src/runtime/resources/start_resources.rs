@@ -48,7 +48,7 @@ impl StartResources {
     /// Removes the socket files and the pidfiles, but not the control group: a process in the group cannot remove it.
     pub fn remove_files(&self) {
         self.sockets.remove();
-        self.pidfiles.iter().flatten().for_each(Pidfile::release);
+        self.pidfiles.iter().flatten().for_each(Pidfile::remove_file);
     }
 
     /// Removes the control group, if vsrun has created it.
@@ -81,7 +81,7 @@ pub fn acquire_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
     match Pidfile::acquire_if(manager) {
         Ok(manager) => Ok([server, manager]),
         Err(error) => {
-            server.iter().for_each(Pidfile::release);
+            server.iter().for_each(Pidfile::remove_file);
             Err(error)
         }
     }

@@ -12,9 +12,11 @@ use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::Result;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::ArrayText;
-use crate::logic::plan::trust::{Component, PathTrustCheck, Position, Reason, UntrustedComponent, components};
+use crate::logic::plan::path_trust::{
+    Component, DistrustReason, PathTrustCheck, Position, UntrustedComponent, components,
+};
 use crate::sys::dir::{self, Dir, FileStat};
-use crate::sys::{self, Errno, credentials, file_contents, walk};
+use crate::sys::{self, Errno, credentials, file_contents, path_walk};
 
 /// The largest number of symbolic links that are followed, which is the kernel's own limit.
 pub(super) const MAX_LINKS: u32 = 40;
@@ -54,7 +56,7 @@ pub struct CreateOptions {
 /// When the directory cannot be opened, or an untrusted user could have replaced a part of the path. The error states
 /// `problem` and `path`.
 pub fn walk_to(dir: &CStr, problem: Problem, path: &CStr) -> Result<Walk> {
-    let mut walk = Walk::begin();
+    let mut walk = Walk::new();
     match walk.go_to(dir) {
         Ok(()) => Ok(walk),
         Err(why) => Err(walk.error(problem, path.to_bytes(), why)),
@@ -67,7 +69,7 @@ pub fn walk_to(dir: &CStr, problem: Problem, path: &CStr) -> Result<Walk> {
 /// When root must not trust the directory. The chroot step of the start reports all other errors.
 pub fn check_root(root: Option<StaticCStr>) -> Result<()> {
     let Some(root) = root else { return Ok(()) };
-    let mut walk = Walk::begin();
+    let mut walk = Walk::new();
     match walk.go_to(root) {
         Err(why) if walk.refusal.is_some() => Err(walk.error(Problem::UseRoot, root.to_bytes(), why)),
         Err(_) | Ok(()) => Ok(()),
@@ -79,14 +81,14 @@ pub fn check_root(root: Option<StaticCStr>) -> Result<()> {
 /// # Errors
 /// The errors of the walk, and of chroot(2).
 pub fn change_root(path: &CStr) -> sys::Result<()> {
-    let mut walk = Walk::begin();
+    let mut walk = Walk::new();
     walk.go_to(path)?;
     credentials::change_root(walk.fd())
 }
 
 impl Walk {
     /// Makes a walk that has not reached a directory yet.
-    pub fn begin() -> Self {
+    pub fn new() -> Self {
         let own = credentials::effective_uid();
         let checked = own == 0;
         let top = if checked { dir::stat_path(c"/").map_or(own, |top| top.owner) } else { own };
@@ -108,7 +110,7 @@ impl Walk {
         if self.checked {
             self.follow(path.to_bytes(), None)
         } else {
-            self.enter(path, walk::open_dir_follow(None, path)?)
+            self.enter(path, path_walk::open_dir_follow(None, path)?)
         }
     }
 
@@ -123,7 +125,7 @@ impl Walk {
         let result = self.follow(path.to_bytes(), Some(&mut options));
         if result.is_err() {
             while let Some((dir, name)) = options.made.pop() {
-                let _ = walk::remove_dir(dir.as_ref(), name);
+                let _ = path_walk::remove_dir(dir.as_ref(), name);
             }
         }
         result
@@ -144,7 +146,7 @@ impl Walk {
             name.push(part);
             name.end_with(0);
             let name = CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default();
-            match (walk::open_dir_nofollow(self.at.as_ref(), name), &mut options) {
+            match (path_walk::open_dir_nofollow(self.at.as_ref(), name), &mut options) {
                 (Ok(dir), _) => self.enter(name, dir)?,
                 // The name is that of a symbolic link, or of a file that is no directory.
                 (Err(Errno::NOTDIR), _) => self.follow_link(name)?,
@@ -167,7 +169,7 @@ impl Walk {
     /// Follows a symbolic link.
     #[inline(never)]
     fn follow_link(&mut self, name: &CStr) -> sys::Result<()> {
-        let link = walk::open_path_fd(self.at.as_ref(), name)?;
+        let link = path_walk::open_path_fd(self.at.as_ref(), name)?;
         let mut target = [0; 4096];
         let length = match file_contents::read_link(link.as_fd(), c"", &mut target) {
             // readlink(2) fails for anything that is not a symbolic link.
@@ -180,22 +182,22 @@ impl Walk {
             return Err(Errno::LOOP);
         }
         // A link in /proc does not lead to the path that is its text: the text of /proc/PID/root is "/".
-        if walk::is_procfs(link.as_fd())? {
-            return self.enter(name, walk::open_dir_follow(self.at.as_ref(), name)?);
+        if path_walk::is_procfs(link.as_fd())? {
+            return self.enter(name, path_walk::open_dir_follow(self.at.as_ref(), name)?);
         }
         self.follow(target.get(..length).unwrap_or_default(), None)
     }
 
     /// Checks one component of the path, in the directory that the walk has reached.
     pub(super) fn check(&mut self, name: &CStr, about: &FileStat) -> sys::Result<()> {
-        let component = Component { owner: about.owner, links: about.links, shared: self.is_shared() };
+        let component = Component { owner: about.owner, links: about.links, in_shared_dir: self.is_shared() };
         match self.trust.check_next(component) {
             Err(reason) if self.checked => self.refuse(name.to_bytes(), reason),
             Err(_) | Ok(()) => Ok(()),
         }
     }
 
-    fn refuse(&mut self, name: &[u8], reason: Reason) -> sys::Result<()> {
+    fn refuse(&mut self, name: &[u8], reason: DistrustReason) -> sys::Result<()> {
         let mut shown = ArrayText::new();
         shown.push(name);
         self.refusal = Some(UntrustedComponent { name: shown, reason });
@@ -210,7 +212,7 @@ impl Walk {
     pub fn verify_may_create(&mut self, name: &CStr, owner: Option<(u32, u32)>) -> sys::Result<()> {
         match self.trust.required_owner().filter(|_| self.checked) {
             Some(other) if owner.is_none_or(|(uid, _)| uid != other) => {
-                self.refuse(name.to_bytes(), Reason::CreatedForOther(other))
+                self.refuse(name.to_bytes(), DistrustReason::CreatedForOther(other))
             }
             _ => Ok(()),
         }
@@ -223,17 +225,17 @@ impl Walk {
         let owner = options.owner.filter(|_| is_last || self.trust.required_owner().is_some());
         self.verify_may_create(name, owner)?;
         let Some(mode) = options.mode else { return Err(Errno::EXIST) };
-        match walk::make_dir(self.at.as_ref(), name) {
+        match path_walk::make_dir(self.at.as_ref(), name) {
             // Another start has created the directory in the meantime.
-            Err(Errno::EXIST) => return self.enter(name, walk::open_dir_nofollow(self.at.as_ref(), name)?),
+            Err(Errno::EXIST) => return self.enter(name, path_walk::open_dir_nofollow(self.at.as_ref(), name)?),
             result => result?,
         }
-        let made = walk::open_dir_nofollow(self.at.as_ref(), name);
+        let made = path_walk::open_dir_nofollow(self.at.as_ref(), name);
         options.made.push((self.at.take(), leak_cstr(name.to_bytes().to_vec())));
-        let made = walk::open_for_listing(made?.as_fd())?;
+        let made = path_walk::open_for_listing(made?.as_fd())?;
         if self.checked && !is_just_created(&made)? {
             options.made.pop();
-            return self.refuse(name.to_bytes(), Reason::Replaced);
+            return self.refuse(name.to_bytes(), DistrustReason::Replaced);
         }
         // The mode is set before the owner, because after fchown(2), fchmod(2) needs CAP_FOWNER.
         dir::fchmod(made.as_fd(), if is_last { mode } else { PARENT_MODE })?;
@@ -264,8 +266,8 @@ impl Walk {
 
     /// True if a file in the directory may be read on behalf of the directory's owner: no user can have linked another
     /// user's file into it.
-    pub fn may_read(&self, file: &FileStat) -> bool {
-        let component = Component { owner: file.owner, links: file.links, shared: self.is_shared() };
+    pub fn trusts_file(&self, file: &FileStat) -> bool {
+        let component = Component { owner: file.owner, links: file.links, in_shared_dir: self.is_shared() };
         !self.checked || { self.trust }.check_next(component).is_ok()
     }
 
@@ -275,11 +277,11 @@ impl Walk {
     /// EPERM if it does not.
     pub fn verify_owner(&mut self, path: &CStr, owner: Option<(u32, u32)>) -> sys::Result<()> {
         let there = self.about.owner;
-        if !self.checked || self.trust.is_own(there) || owner.is_some_and(|(uid, _)| uid == there) {
+        if !self.checked || self.trust.is_trusted_owner(there) || owner.is_some_and(|(uid, _)| uid == there) {
             return Ok(());
         }
         let (last, _) = components(path.to_bytes()).last().unwrap_or_default();
-        self.refuse(last, Reason::OtherUser(there))
+        self.refuse(last, DistrustReason::OtherUser(there))
     }
 }
 

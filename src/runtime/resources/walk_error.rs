@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::missing_capabilities::missing_capability;
 use super::walk::Walk;
-use crate::logic::base::error::{Error, Object};
+use crate::logic::base::error::{Error, MessageArg};
 use crate::logic::base::problem::Problem;
 use crate::runtime::report::os_error::{errno_text, os_error_of};
 use crate::sys::Errno;
@@ -14,7 +14,7 @@ impl Walk {
     pub fn error(&self, problem: Problem, path: &[u8], why: Errno) -> Error {
         let error = os_error_of(problem, path, why);
         match (&self.refusal, missing_capability(why)) {
-            (Some(refusal), _) => error.with(Object::Distrust(refusal.error())),
+            (Some(refusal), _) => error.with(MessageArg::Distrust(refusal.error())),
             (None, Some(reason)) => error.reason(reason),
             (None, None) => error,
         }

@@ -5,17 +5,17 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::walk::{MAX_LINKS, Walk};
 use crate::logic::base::text::ArrayText;
-use crate::sys::{self, Errno, dir, file_contents, walk};
+use crate::sys::{self, Errno, dir, file_contents, path_walk};
 
 /// Opens a file for reading. Never waits for the other end of a FIFO.
 ///
 /// # Errors
 /// The errors of the system calls; EPERM if root must not trust the file; EINVAL if it is not a regular file.
 pub fn open(walk: &mut Walk, path: &CStr) -> sys::Result<OwnedFd> {
-    if walk.checked { open_at(walk, path.to_bytes()) } else { dir::open_readonly(path) }
+    if walk.checked { open_checked(walk, path.to_bytes()) } else { dir::open_readonly(path) }
 }
 
-fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
+fn open_checked(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
     let start = path.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
     let (way, last) = path.split_at_checked(start).unwrap_or_default();
     match last {
@@ -30,12 +30,12 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
     name.push(last);
     name.end_with(0);
     let name = CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default();
-    let there = walk::open_path_fd(walk.at.as_ref(), name)?;
+    let there = path_walk::open_path_fd(walk.at.as_ref(), name)?;
     let mut target = [0; 4096];
     let length = match file_contents::read_link(there.as_fd(), c"", &mut target) {
         // readlink(2) fails for anything that is not a symbolic link.
         Err(Errno::INVAL | Errno::NOENT) => {
-            let file = walk::open_file_nofollow(walk.at.as_ref(), name)?;
+            let file = path_walk::open_file_nofollow(walk.at.as_ref(), name)?;
             let about = dir::fstat(file.as_fd())?;
             if !about.regular {
                 return Err(Errno::INVAL);
@@ -51,8 +51,8 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
         return Err(Errno::LOOP);
     }
     // A link in /proc does not lead to the path that is its text, so the kernel has to follow it.
-    if walk::is_procfs(there.as_fd())? {
-        return walk::open_file_follow(walk.at.as_ref(), name);
+    if path_walk::is_procfs(there.as_fd())? {
+        return path_walk::open_file_follow(walk.at.as_ref(), name);
     }
-    open_at(walk, target.get(..length).unwrap_or_default())
+    open_checked(walk, target.get(..length).unwrap_or_default())
 }

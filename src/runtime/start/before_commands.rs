@@ -10,22 +10,22 @@ use super::outcome::{ErrorText, StartOutcome, StepFailure};
 use super::spawn::spawn;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::duration::SpanDisplay;
-use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::error::{Error, MessageArg, Result};
 use crate::logic::base::exit::{Exit, ExitDisplay};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::{Span, Time};
-use crate::logic::plan::before_commands::Before;
-use crate::logic::plan::companion_programs::is_only_for_server;
+use crate::logic::plan::before_commands::BeforeCommand;
+use crate::logic::plan::companion_programs::is_server_only_var;
 use crate::logic::plan::env::Env;
-use crate::logic::supervisor::policy::EXIT_SIGNALS;
+use crate::logic::supervisor::policy::EXIT_REQUEST_SIGNALS;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::os_error::os_error;
 use crate::runtime::start::deliver;
 use crate::sys::pidfd::Process;
 use crate::sys::poll::{self, SignalMask, Signals};
-use crate::sys::process::{self, Pid, Target};
+use crate::sys::process::{self, Pid, SignalTarget};
 
 /// A command of `--before`, which runs before the server.
 pub struct Command {
@@ -40,17 +40,18 @@ pub struct Commands {
     /// The commands, in order.
     pub list: Vec<Command>,
     /// The number of variables at the beginning of the server's environment that the commands do not get.
-    pub skipped: usize,
+    pub skipped_vars: usize,
 }
 
 impl Commands {
     /// Prepares the commands. In the server's environment, moves the variables that the commands do not get to the
     /// front.
-    pub fn new(before: Vec<Before>, env: &mut Env) -> Self {
-        let skipped = if before.is_empty() { 0 } else { env.move_to_front(&is_only_for_server) };
-        let list =
-            before.into_iter().map(|Before { text, program }| Command { text, image: ExecImage::without_env(program) });
-        Self { list: list.collect(), skipped }
+    pub fn new(before: Vec<BeforeCommand>, env: &mut Env) -> Self {
+        let skipped_vars = if before.is_empty() { 0 } else { env.move_to_front(&is_server_only_var) };
+        let list = before
+            .into_iter()
+            .map(|BeforeCommand { text, program }| Command { text, image: ExecImage::without_env(program) });
+        Self { list: list.collect(), skipped_vars }
     }
 }
 
@@ -146,7 +147,7 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
 /// Makes the error for an exit that this signal has requested. The caller adds the name of what was stopped.
 pub fn stopped_by(signal: Signal) -> Error {
     let status = Exit::Signal { signal, core: false }.status();
-    Error::new(Problem::StoppedBy).with(Object::Signal(signal)).status(status)
+    Error::new(Problem::StoppedBy).with(MessageArg::Signal(signal)).status(status)
 }
 
 /// Whether and why a command was asked to exit.
@@ -186,20 +187,22 @@ pub fn wait(
                 asked = ExitRequest::Late;
             }
             let _ = deliver::deliver(child.number(), deliver::user_of(image), &|| {
-                process::send(next.number(), Target::Group(child))?;
-                process::send(Signal::CONT.number(), Target::Group(child))
+                process::send(next.number(), SignalTarget::Group(child))?;
+                process::send(Signal::CONT.number(), SignalTarget::Group(child))
             });
             signal = (next == Signal::TERM).then_some(Signal::KILL);
             until = Some(time.after(patience));
         }
         let ended = child_pidfd.as_ref().filter(|_| hidden.is_none()).map(AsFd::as_fd);
         let wake = if hidden.is_some() { Some(time.after(TRACER_WAIT)) } else { until };
-        let ended = poll::wait(&[Some(signals.as_fd()), ended, None], wake.map(|wake| wake.since(time).0)) & 2 != 0;
+        let ended =
+            poll::wait_last_hangup_only(&[Some(signals.as_fd()), ended, None], wake.map(|wake| wake.since(time).0)) & 2
+                != 0;
         if ended && !process::has_exited(child) {
             hidden = Some(now());
         }
         while let Some(arrived) = signals.next() {
-            let arrived = Signal::new(arrived.signal.into()).filter(|signal| EXIT_SIGNALS.contains(signal));
+            let arrived = Signal::new(arrived.signal.into()).filter(|signal| EXIT_REQUEST_SIGNALS.contains(signal));
             if let (Some(arrived), ExitRequest::No) = (arrived, asked) {
                 (asked, until) = (ExitRequest::BySignal(arrived), Some(now()));
             }

@@ -20,7 +20,7 @@ pub struct ChildIo<'a> {
     /// Whether this is the first start or a restart.
     pub start_kind: StartKind,
     /// True if the caller must not wait for the exec, not even for the second that vfork(2) may take.
-    pub never_waits: bool,
+    pub forbids_vfork: bool,
     /// The file that becomes standard input. None means `/dev/null`.
     pub input: Option<BorrowedFd<'a>>,
     /// The file that becomes standard output. None means no change.
@@ -28,11 +28,11 @@ pub struct ChildIo<'a> {
     /// The file that becomes standard error. None means no change.
     pub error: Option<BorrowedFd<'a>>,
     /// The log directory, which the step LogDir makes the working directory.
-    pub dir: Option<BorrowedFd<'a>>,
+    pub log_dir: Option<BorrowedFd<'a>>,
     /// The pipe in which the child reports which step failed, or that the exec is next. `spawn` sets it.
     pub report: Option<BorrowedFd<'a>>,
     /// Pipes of vsrun that stay open until the exec.
-    pub pipes: [Option<BorrowedFd<'a>>; 2],
+    pub cleanup_pipes: [Option<BorrowedFd<'a>>; 2],
     /// The pidfile into which the child writes its pid.
     pub pidfile: Option<&'a Pidfile>,
     /// The control group that the child enters.
@@ -56,7 +56,7 @@ pub struct ChildIo<'a> {
 impl ChildIo<'_> {
     /// The descriptors for the server of a supervisor: it inherits the supervisor's standard input, which is
     /// `/dev/null` or, with `--stdin`, that of vsrun's caller.
-    pub fn for_supervisor() -> Self {
+    pub fn inheriting_stdin() -> Self {
         Self { input: Some(fd::standard(0)), ..Self::default() }
     }
 }

@@ -16,19 +16,19 @@ use crate::sys::{Errno, Result, cloexec_probe, close, credentials, dir, fd};
 /// through which it could leave the root.
 pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, state: &mut ExecState) -> Result<()> {
     if program.steps.iter().any(|step| matches!(step, Step::Chroot(_))) {
-        close::verify_no_directory(state.sockets)?;
+        close::verify_no_directory_fd(state.sockets)?;
     }
-    fd::clear_cloexec_first(state.sockets)?;
+    fd::clear_cloexec_above_stdio(state.sockets)?;
     if let Some(lock_fd) = state.lock_fd.take() {
         let moved = move_off_ready_number(lock_fd.as_fd(), io)?;
         fd::clear_cloexec(state.lock_fd.insert(moved.unwrap_or(lock_fd)).as_fd())?;
     }
     let ready = io.ready.map(|(ready, _)| ready);
-    let [first, second] = io.pipes;
+    let [first, second] = io.cleanup_pipes;
     let [a, b, c, d, e] = [io.report, first, second, ready, state.lock_fd.as_ref().map(AsFd::as_fd)]
         .map(|fd| fd.map_or(0..0, close::range_of));
     close::close_except(&[fd::FIRST_AFTER_STDIO..fd::FIRST_AFTER_STDIO + RawFd::from(state.sockets), a, b, c, d, e])?;
-    state.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify)
+    state.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify_probe_closed)
 }
 
 /// Makes every descriptor close-on-exec, except 0 to 2 and those that the program inherits.
@@ -37,8 +37,8 @@ pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, state: &mut Exec
 /// EPERM if a descriptor would survive the exec.
 pub fn cloexec_descriptors(state: &mut ExecState) -> Result<()> {
     fd::cloexec_all()?;
-    state.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify_cloexec)?;
-    fd::clear_cloexec_first(state.sockets)?;
+    state.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify_probe_cloexec)?;
+    fd::clear_cloexec_above_stdio(state.sockets)?;
     state.lock_fd.as_ref().map_or(Ok(()), |lock_fd| fd::clear_cloexec(lock_fd.as_fd()))
 }
 

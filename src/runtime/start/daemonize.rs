@@ -98,7 +98,7 @@ fn await_report(outcome_pipe: &OwnedFd, statuses: StatusSet) -> ! {
                 poll::sleep_ms(POLL_PAUSE_MS);
             }
             Err(why) => {
-                process::exit(print_error(&os_error(Problem::ReadReport, why).with_statuses(statuses)));
+                process::exit(print_error(&os_error(Problem::ReadReport, why).with_status_from(statuses)));
             }
         }
     }
@@ -106,7 +106,7 @@ fn await_report(outcome_pipe: &OwnedFd, statuses: StatusSet) -> ! {
         Some([exit::OK]) => exit::OK,
         message => {
             let early = || Error::new(Problem::ExitedEarly);
-            print_error(&message.and_then(parse_error).unwrap_or_else(early).with_statuses(statuses))
+            print_error(&message.and_then(parse_error).unwrap_or_else(early).with_status_from(statuses))
         }
     };
     process::exit(status)

@@ -2,18 +2,18 @@
 //!
 //! A container often has the capabilities CAP_SETUID and CAP_SETGID, and not CAP_KILL: then vsrun could start a server
 //! as another user, and never stop it. So a signal that kill(2) refuses is sent by a short-lived child that takes the
-//! target's user (`sys::sender`).
+//! target's user (`sys::signal_as_user`).
 
 use super::exec_image::ExecImage;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::signal::Signal;
 use crate::logic::control;
 use crate::logic::plan::step::Step;
-use crate::runtime::resources::lookup::read_proc;
+use crate::runtime::resources::pidfile_owner::read_proc;
 use crate::sys::dir;
 use crate::sys::pidfd::Process;
-use crate::sys::process::{self, Pid, Target};
-use crate::sys::{self, Errno, caps, credentials, sender};
+use crate::sys::process::{self, Pid, SignalTarget};
+use crate::sys::{self, Errno, caps, credentials, signal_as_user};
 
 /// Sends a signal to a process, as the process's own user if necessary.
 ///
@@ -21,28 +21,28 @@ use crate::sys::{self, Errno, caps, credentials, sender};
 /// ESRCH if the process has exited; EPERM if the signal can be sent neither directly nor as that user; ETIMEDOUT if
 /// that user has stopped the child that sends it.
 pub fn to_process(process: Process, signal: u8) -> sys::Result<()> {
-    deliver(process.number, None, &|| process.send(signal))
+    deliver(process.pid, None, &|| process.send(signal))
 }
 
 /// Calls `send`, which sends a signal to the process `pid` or its group. If this process may not do that, a child calls
 /// `send` as the user of the target. `user` is that user, if it is known.
 ///
 /// # Errors
-/// The errors of `send`, and of `sender::send_as`.
+/// The errors of `send`, and of `signal_as_user::send_as`.
 pub fn deliver(pid: i32, user: Option<u32>, send: &dyn Fn() -> sys::Result<()>) -> sys::Result<()> {
     let other = user.filter(|user| *user != credentials::effective_uid() && !caps::may_kill());
     if let Some(user) = other {
         // Become the user before the first attempt: for a group, kill(2) succeeds if it may signal at least one
         // process, and the other processes get no signal.
-        let sent = sender::send_as(user, send);
+        let sent = signal_as_user::send_as(user, send);
         if sent != Err(Errno::PERM) {
             return sent;
         }
     }
     match send() {
         Err(Errno::PERM) => {
-            let user = read_proc(pid, c"status", control::real_user);
-            user.map_or(Err(Errno::PERM), |user| sender::send_as(user, send))
+            let user = read_proc(pid, c"status", control::parse_real_uid);
+            user.map_or(Err(Errno::PERM), |user| signal_as_user::send_as(user, send))
         }
         result => result,
     }
@@ -65,13 +65,13 @@ pub fn user_of(program: &ExecImage) -> Option<u32> {
 /// Sends a signal to a child that runs this program, as the program's user if necessary. Errors are ignored, because
 /// the child may have exited.
 pub fn to_child(child: Pid, signal: Signal, program: &ExecImage) {
-    let send = || process::send(signal.number(), Target::Process(child));
+    let send = || process::send(signal.number(), SignalTarget::Process(child));
     let _ = deliver(child.number(), user_of(program), &send);
 }
 
 /// Kills the rest of a process group. Its leader must be a child of ours that has not been reaped.
 pub fn kill_group(leader: Pid, program: &ExecImage) {
-    let kill = || process::send(Signal::KILL.number(), Target::Group(leader));
+    let kill = || process::send(Signal::KILL.number(), SignalTarget::Group(leader));
     let _ = deliver(leader.number(), user_of(program), &kill);
 }
 

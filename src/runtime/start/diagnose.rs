@@ -15,14 +15,14 @@ use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, access, credentials, dir};
 
 /// A path for a message; a longer one is cut off.
-pub type Detail = ArrayText<256>;
+pub type CausePath = ArrayText<256>;
 
 /// How many nested `#!` interpreters the kernel follows.
 const MAX_INTERPRETERS: usize = 4;
 
 /// Finds the cause of a failed step. It is `ExecFailure::Plain` if the errno says enough. Writes the path that the
 /// cause is about into `about`.
-pub fn diagnose(step: &Step, program: &ExecImage, why: Errno, about: &mut Detail) -> ExecFailure {
+pub fn diagnose(step: &Step, program: &ExecImage, why: Errno, about: &mut CausePath) -> ExecFailure {
     if let Step::Chroot(dir)
     | Step::Chdir(dir)
     | Step::EnterReplacedDir(dir)
@@ -31,20 +31,20 @@ pub fn diagnose(step: &Step, program: &ExecImage, why: Errno, about: &mut Detail
         return diagnose_path(dir, about);
     }
     if let Step::VerifyLandlockCwd(dir) = step {
-        push_name(about, dir.to_bytes());
+        set_path(about, dir.to_bytes());
         return ExecFailure::UncoveredDir;
     }
     if !matches!(step, Step::Exec(_)) {
         return ExecFailure::Plain;
     }
     let cause = diagnose_exec(&program.paths, why, about);
-    let confines = |step: &Step| matches!(step, Step::CreateRuleset(handled) if handled.files != 0);
+    let confines = |step: &Step| matches!(step, Step::CreateRuleset(handled) if handled.file_rights != 0);
     let refused = cause == ExecFailure::Plain && why == Errno::ACCESS;
     if refused && program.steps.iter().any(confines) { ExecFailure::Confined } else { cause }
 }
 
 /// Finds the cause of a failed exec: examines the first of these paths that exists.
-fn diagnose_exec(paths: &[StaticCStr], why: Errno, about: &mut Detail) -> ExecFailure {
+fn diagnose_exec(paths: &[StaticCStr], why: Errno, about: &mut CausePath) -> ExecFailure {
     for path in paths {
         match dir::stat_path(path) {
             Ok(_) => {
@@ -71,7 +71,7 @@ fn diagnose_exec(paths: &[StaticCStr], why: Errno, about: &mut Detail) -> ExecFa
 /// The error that execve(2) would return.
 pub fn check_exec(path: &CStr) -> Result<()> {
     access::may_execute(path)?;
-    match diagnose_file(path, MAX_INTERPRETERS, &mut Detail::new()) {
+    match diagnose_file(path, MAX_INTERPRETERS, &mut CausePath::new()) {
         ExecFailure::Plain => Ok(()),
         ExecFailure::Foreign | ExecFailure::NoFormat => Err(Errno::NOEXEC),
         ExecFailure::Closed
@@ -102,8 +102,8 @@ pub fn verify_landlock_read(dir: &CStr) -> Result<()> {
 }
 
 /// Finds what is wrong with a file that exists, or with its loader or interpreter.
-fn diagnose_file(path: &CStr, depth: usize, about: &mut Detail) -> ExecFailure {
-    push_name(about, path.to_bytes());
+fn diagnose_file(path: &CStr, depth: usize, about: &mut CausePath) -> ExecFailure {
+    set_path(about, path.to_bytes());
     if !dir::stat_path(path).is_ok_and(|about| about.regular) {
         return ExecFailure::NotAFile;
     }
@@ -129,14 +129,14 @@ fn diagnose_file(path: &CStr, depth: usize, about: &mut Detail) -> ExecFailure {
     match dir::stat_path(there) {
         Err(Errno::ACCESS) => diagnose_path(there, about),
         Err(_) => {
-            push_name(about, next);
-            if access::is_link(there) { ExecFailure::Dangling } else { cause }
+            set_path(about, next);
+            if access::is_symlink(there) { ExecFailure::Dangling } else { cause }
         }
         Ok(_) if depth == 0 => ExecFailure::Plain,
         Ok(_) => {
             let cause = diagnose_file(there, depth - 1, about);
             if cause == ExecFailure::Plain {
-                push_name(about, path.to_bytes());
+                set_path(about, path.to_bytes());
             }
             cause
         }
@@ -145,7 +145,7 @@ fn diagnose_file(path: &CStr, depth: usize, about: &mut Detail) -> ExecFailure {
 
 /// The cause for a relative path that does not exist. Appends the working directory, in which the path was looked up,
 /// to `about`.
-fn relative_path_cause(cause: ExecFailure, about: &mut Detail) -> ExecFailure {
+fn relative_path_cause(cause: ExecFailure, about: &mut CausePath) -> ExecFailure {
     let mut buffer = [0; 256];
     let Some(dir) = credentials::read_current_dir(&mut buffer) else { return cause };
     if cause == ExecFailure::NoDirectory {
@@ -154,20 +154,20 @@ fn relative_path_cause(cause: ExecFailure, about: &mut Detail) -> ExecFailure {
         about.push(b"/");
         about.push(relative.as_bytes().strip_prefix(b"./").unwrap_or(relative.as_bytes()));
     } else if cause == ExecFailure::Plain {
-        push_name(about, dir);
+        set_path(about, dir);
         return ExecFailure::NotHere;
     }
     cause
 }
 
 /// Finds the first directory of a path that is missing or may not be searched.
-fn diagnose_path(path: &CStr, about: &mut Detail) -> ExecFailure {
+fn diagnose_path(path: &CStr, about: &mut CausePath) -> ExecFailure {
     let bytes = path.to_bytes();
-    // Skip directories that would not fit into `Detail` together with a NUL.
+    // Skip directories that would not fit into `CausePath` together with a NUL.
     let slashes = bytes.iter().enumerate().filter(|(at, byte)| **byte == b'/' && (1..255).contains(at));
     for (at, _) in slashes {
         let dir = bytes.get(..at).unwrap_or_default();
-        push_name(about, dir);
+        set_path(about, dir);
         let text = with_nul(dir);
         let Ok(dir) = CStr::from_bytes_until_nul(text.as_bytes()) else { break };
         match dir::stat_path(dir) {
@@ -181,17 +181,17 @@ fn diagnose_path(path: &CStr, about: &mut Detail) -> ExecFailure {
             return ExecFailure::Closed;
         }
     }
-    push_name(about, bytes);
-    if access::is_link(path) && dir::stat_path(path).is_err() { ExecFailure::Dangling } else { ExecFailure::Plain }
+    set_path(about, bytes);
+    if access::is_symlink(path) && dir::stat_path(path).is_err() { ExecFailure::Dangling } else { ExecFailure::Plain }
 }
 
-fn push_name(about: &mut Detail, path: &[u8]) {
+fn set_path(about: &mut CausePath, path: &[u8]) {
     about.clear();
     about.push(path);
 }
 
-fn with_nul(path: &[u8]) -> Detail {
-    let mut text = Detail::new();
+fn with_nul(path: &[u8]) -> CausePath {
+    let mut text = CausePath::new();
     text.push(path);
     text.end_with(0);
     text

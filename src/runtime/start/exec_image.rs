@@ -23,7 +23,7 @@ pub struct ExecImage {
     /// What differs because vsrun was called by another tool's name.
     pub personality: &'static Personality,
     /// The sources of the environment, if it is read again before a restart.
-    pub source: Option<&'static EnvRenewal>,
+    pub env_source: Option<&'static EnvRenewal>,
     /// The steps before the exec, in order.
     pub steps: Vec<Step>,
     /// The paths to try for the exec, in order.
@@ -86,7 +86,7 @@ impl ExecImage {
             shells.push(ExecArray::new(words, 0, 0));
         }
         let (argv, env) = (ExecArray::new(argv, 0, 0), ExecArray::new(env.0, slots, size));
-        Self { steps, paths, argv, env, source: None, personality, shells }
+        Self { steps, paths, argv, env, env_source: None, personality, shells }
     }
 
     /// Writes a pid into the variable `name`. A child writes its own pid; for a probe, vsrun writes the pid of the

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::diagnose;
 use super::outcome::ExecMode;
-use crate::logic::plan::landlock_rules::{Handled, Rule, right};
+use crate::logic::plan::landlock_rules::{HandledRights, Rule, right};
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, landlock};
 
@@ -15,9 +15,9 @@ use crate::sys::{Errno, Result, landlock};
 /// The errors of the kernel.
 pub fn apply_landlock_step(step: &Step, ruleset: &mut Option<OwnedFd>, mode: ExecMode) -> Result<()> {
     let starts = mode == ExecMode::Exec;
-    if let Step::CreateRuleset(Handled { files, tcp, scope }) = *step {
-        let files = if starts { files } else { files & right::READ };
-        *ruleset = Some(landlock::ruleset(files, tcp, scope)?);
+    if let Step::CreateRuleset(HandledRights { file_rights, tcp, scope }) = *step {
+        let file_rights = if starts { file_rights } else { file_rights & right::READ };
+        *ruleset = Some(landlock::ruleset(file_rights, tcp, scope)?);
         return Ok(());
     }
     if let Step::VerifyLandlockCwd(_) = step {
@@ -28,7 +28,7 @@ pub fn apply_landlock_step(step: &Step, ruleset: &mut Option<OwnedFd>, mode: Exe
     if let Step::AddLandlockRule(rule, handled) = *step {
         return match rule {
             Rule::Path(access, path) => {
-                let rights = if starts { access.rights(handled) } else { access.rehearsal_rights() };
+                let rights = if starts { access.rights(handled) } else { access.rights_under_check() };
                 landlock::allow_path(ruleset_fd.as_fd(), path, rights)
             }
             Rule::Port(direction, port) => landlock::allow_port(ruleset_fd.as_fd(), port, direction),

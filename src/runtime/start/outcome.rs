@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::deliver;
-use super::diagnose::Detail;
+use super::diagnose::CausePath;
 use super::exec_image::ExecImage;
 use crate::logic::base::error::Error;
 use crate::logic::base::problem::Problem;
@@ -47,11 +47,11 @@ pub struct StepFailure {
     /// The cause, as far as the file system shows it.
     pub cause: ExecFailure,
     /// The path that the cause is about.
-    pub detail: Detail,
+    pub detail: CausePath,
 }
 
 /// The step index that stands for a failed fork, which is not a step.
-pub const FORK_FAILED: u8 = u8::MAX;
+pub const FORK_FAILED_INDEX: u8 = u8::MAX;
 
 /// Why the steps are applied.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -81,8 +81,8 @@ impl StepFailure {
     /// Makes the failure of the step with this index. No cause is known yet.
     #[inline(never)]
     pub fn new(step_index: usize, why: Errno) -> Self {
-        let step_index = u8::try_from(step_index).unwrap_or(FORK_FAILED);
-        Self { step_index, why, cause: ExecFailure::Plain, detail: Detail::new() }
+        let step_index = u8::try_from(step_index).unwrap_or(FORK_FAILED_INDEX);
+        Self { step_index, why, cause: ExecFailure::Plain, detail: CausePath::new() }
     }
 
     /// The step that failed. None if the fork failed.
@@ -126,7 +126,7 @@ impl StepFailure {
         match self.step(program) {
             Some(step) => {
                 let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host_path(program));
-                let cause_text = CauseDisplay { cause, path, host: host.as_bytes() };
+                let cause_text = CauseDisplay { cause, path, path_on_host: host.as_bytes() };
                 // Scripts that call dumb-init may search its errors for this text, so vsrun prints the same.
                 if let (Step::Exec(command), FailureStatuses::DumbInit) = (step, program.personality.failures) {
                     write!(text, "[dumb-init] {}: {why}{cause_text}", Escaped(command.to_bytes()))?;
@@ -191,7 +191,7 @@ impl StepFailure {
         let [step_index, a, b, c, d, cause, detail @ ..] = message else { return None };
         let why = Errno::from_raw_os_error(i32::from_le_bytes([*a, *b, *c, *d]));
         let mut failure =
-            Self { step_index: *step_index, why, cause: ExecFailure::from_number(*cause), detail: Detail::new() };
+            Self { step_index: *step_index, why, cause: ExecFailure::from_number(*cause), detail: CausePath::new() };
         failure.detail.push(detail);
         Some(failure)
     }

@@ -6,7 +6,7 @@ use crate::sys::exec;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::exec_image::{ExecImage, SHELL_PATH};
-use super::outcome::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, ExecMode, FORK_FAILED, StepFailure};
+use super::outcome::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, ExecMode, FORK_FAILED_INDEX, StepFailure};
 use super::{close_inherited, diagnose, landlock_steps};
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
@@ -37,11 +37,11 @@ pub fn spawn(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<Spawned> {
     // A child in shared memory is killed by SIGALRM when it takes too long. If vsrun was started with that signal
     // blocked or ignored, the child gets memory of its own.
     let alarmed = program.personality.signals.is_blocked_or_ignored(Signal::ALRM);
-    let is_own = io.never_waits || alarmed || program.steps.iter().any(Step::needs_own_memory);
+    let is_own = io.forbids_vfork || alarmed || program.steps.iter().any(Step::needs_own_memory);
     let mut memory = if is_own { Memory::Own } else { Memory::Shared };
     loop {
         let (report, write) = fd::pipe()?;
-        if let Some(pid) = clone::start(memory, &|| child_main(program, io, &write))? {
+        if let Some(pid) = clone::start_with_timeout(memory, &|| child_main(program, io, &write))? {
             return Ok(Spawned { pid, report });
         }
         // The child exceeded the one-second vfork limit; retry with fork, which does not block the supervisor.
@@ -57,7 +57,7 @@ fn child_main(program: &ExecImage, io: &ChildIo<'_>, report: &OwnedFd) -> ! {
             let report = moved.as_ref().unwrap_or(report).as_fd();
             report_and_exit(program, &apply_and_exec(program, &ChildIo { report: Some(report), ..*io }), report)
         }
-        Err(why) => report_and_exit(program, &StepFailure::new(usize::from(FORK_FAILED), why), report.as_fd()),
+        Err(why) => report_and_exit(program, &StepFailure::new(usize::from(FORK_FAILED_INDEX), why), report.as_fd()),
     }
 }
 
@@ -71,7 +71,7 @@ pub fn report_and_exit(program: &ExecImage, failure: &StepFailure, report: Borro
 #[inline(never)]
 pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
     let mut state = ExecState { marker: EXEC_IS_NEXT, ..ExecState::default() };
-    let (mut log, stderr) = (io.debug, Log::new(LogTarget::Plain));
+    let (mut log, stderr) = (io.debug, Log::new(LogTarget::Stderr));
     for (step_index, step) in program.steps.iter().enumerate() {
         if let ExecMode::DryRun { skipped_steps } = io.mode
             && (skipped_steps.contains(step_index)
@@ -124,13 +124,13 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         Step::UnblockSignals => poll::set_mask(SignalMask::These(program.personality.signals.blocked)),
         Step::Setsid => process::setsid(),
         Step::ControlTerminal => {
-            terminal::make_controlling();
+            terminal::make_stdin_controlling();
             Ok(())
         }
         Step::BlockSignals => poll::set_mask(SignalMask::All),
-        Step::TakeForeground => terminal::take_foreground(),
+        Step::TakeForeground => terminal::new_foreground_group(),
         Step::NewBackgroundGroup => terminal::new_process_group(),
-        Step::DropTerminal => terminal::detach(),
+        Step::DropTerminal => terminal::drop_controlling_terminal(),
         Step::KeepPidfileLock(_) => match io.pidfile {
             Some(pidfile) => {
                 pidfile.write(process::own_pid())?;
@@ -146,10 +146,10 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
             result => result,
         },
         Step::Nice(value) => limits::set_nice(*value),
-        Step::OomScore(value) => limits::set_oom_score(value.to_bytes()),
+        Step::OomScore(value) => limits::set_oom_score_adj(value.to_bytes()),
         Step::Limit(limit) => limits::set_limit(limit.resource, limit.soft, limit.hard),
         Step::RedirectInput => {
-            let opened = io.input.map_or_else(cloexec_probe::install_null, cloexec_probe::install);
+            let opened = io.input.map_or_else(cloexec_probe::redirect_stdin_to_null, cloexec_probe::redirect_stdin);
             opened.map(|opened| state.cloexec_probe = Some(opened))
         }
         Step::RedirectOutput => [(io.output, 1), (io.error, 2)]
@@ -160,7 +160,7 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
             program.set_pid("LISTEN_PID", process::own_pid())
         }
         Step::SetWatchdogPid => program.set_pid("WATCHDOG_PID", process::own_pid()),
-        Step::LogDir(dir) => io.dir.map_or_else(|| credentials::change_dir(dir), credentials::fchdir),
+        Step::EnterLogDir(dir) => io.log_dir.map_or_else(|| credentials::change_dir(dir), credentials::fchdir),
         Step::ReturnToCallersDir(dir, which) => {
             close_inherited::return_to_callers_dir(dir, *which).map(|is| state.dir_replaced = is)
         }
@@ -169,7 +169,7 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         Step::Chroot(dir) => walk::change_root(dir),
         Step::Chdir(dir) => credentials::change_dir(dir),
         Step::VerifyCwdInsideRoot(_) => credentials::verify_cwd_inside_root(),
-        Step::Keyring => keyring::join_new_keyring(),
+        Step::JoinNewKeyring => keyring::join_new_keyring(),
         Step::Groups(groups) => credentials::set_groups(groups),
         Step::Gid(gid) => credentials::set_gid(*gid),
         Step::Uid(uid, rights) => credentials::set_uid(*uid, permitted_after_setuid(*rights)),
@@ -180,9 +180,10 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         Step::Umask(mask) => process::set_umask_verified(*mask),
         Step::CloseDescriptors => close_inherited::close_descriptors(program, io, state),
         Step::CloexecDescriptors => close_inherited::cloexec_descriptors(state),
-        Step::CreateRuleset(_) | Step::AddLandlockRule(..) | Step::RestrictSelf | Step::VerifyLandlockCwd(_) => {
-            landlock_steps::apply_landlock_step(step, &mut state.ruleset, io.mode)
-        }
+        Step::CreateRuleset(_)
+        | Step::AddLandlockRule(..)
+        | Step::LandlockRestrictSelf
+        | Step::VerifyLandlockCwd(_) => landlock_steps::apply_landlock_step(step, &mut state.ruleset, io.mode),
         Step::PassReadyPipe(_) => io.ready.map_or(Ok(()), close_inherited::move_ready_pipe),
         Step::RunLogRotator(_) | Step::RunProbe | Step::Exec(_) => {
             if let Some(report) = io.report.filter(|_| !matches!(step, Step::RunProbe)) {

@@ -7,9 +7,9 @@ use crate::logic::base::time::Time;
 pub struct BeforeCommand {
     /// The number of the command among those of `--before`, from 0.
     pub stage: usize,
-    /// The time at which the command is sent SIGTERM or, if `late` is true, SIGKILL. None without a time limit, and at
+    /// The time at which the command is sent SIGTERM or, if `timed_out` is true, SIGKILL. None without a time limit, and at
     /// the first start, whose time limit belongs to the state machine.
     pub until: Option<Time>,
     /// True if the command has exceeded its time limit and has been sent SIGTERM.
-    pub late: bool,
+    pub timed_out: bool,
 }

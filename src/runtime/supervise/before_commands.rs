@@ -8,7 +8,7 @@ use super::readiness::Readiness;
 use super::send_signals::SignalOrigin;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
-use crate::logic::base::error::{Error, Object};
+use crate::logic::base::error::{Error, MessageArg};
 use crate::logic::base::exit::{Exit, SETUP};
 use crate::logic::base::note::Note;
 use crate::logic::base::signal::Signal;
@@ -30,7 +30,7 @@ impl Supervisor<'_> {
 
     /// Prepares the start of the command with the number `stage` in this slot, and returns its state. None: all
     /// commands have run, and the start of the server itself is prepared.
-    pub fn prepare(&mut self, slot: Slot, stage: usize) -> Option<BeforeCommand> {
+    pub fn prepare_command(&mut self, slot: Slot, stage: usize) -> Option<BeforeCommand> {
         let is_last = stage == self.config.before.list.len();
         if !self.config.before.list.is_empty() {
             let program = &mut self.config.program;
@@ -38,7 +38,7 @@ impl Supervisor<'_> {
         }
         if is_last {
             if stage > 0 && slot == Slot::Server {
-                self.state.begin_server_run(now());
+                self.state.set_server_start_time(now());
                 if matches!(self.config.readiness, Readiness::Exec) {
                     self.state.end_start_limit();
                 }
@@ -51,9 +51,9 @@ impl Supervisor<'_> {
             _ => timeout.map(|span| now().after(span)),
         };
         if let Some(command) = self.config.before.list.get(stage) {
-            self.note(Priority::Info, Note::RunningBefore, &[Object::Name(command.text.to_bytes())]);
+            self.note(Priority::Info, Note::RunningBefore, &[MessageArg::Name(command.text.to_bytes())]);
         }
-        Some(BeforeCommand { stage, until, late: false })
+        Some(BeforeCommand { stage, until, timed_out: false })
     }
 
     /// Adapts a signal to a command of --before, if one runs in this slot; otherwise returns signal and recipient
@@ -71,7 +71,7 @@ impl Supervisor<'_> {
         }
         let signal = match (origin, signal) {
             (SignalOrigin::Forwarded, signal) => {
-                Some(signal).filter(|signal| self.config.policy.is_exit_signal(*signal))?
+                Some(signal).filter(|signal| self.config.policy.requests_exit(*signal))?
             }
             (SignalOrigin::Own, Signal::KILL) => signal,
             (SignalOrigin::Own, _) => Signal::TERM,
@@ -88,12 +88,12 @@ impl Supervisor<'_> {
 
     /// Called when a command of --before at a restart exceeds its time limit: sends SIGTERM and, when called again
     /// after the stop timeout, SIGKILL.
-    pub fn end_command(&mut self, time: Time) {
+    pub fn on_command_timeout(&mut self, time: Time) {
         let Some(last) = self.before_command(Slot::Server) else { return };
-        self.send(if last.late { Signal::KILL } else { Signal::TERM }, Recipient::Group);
+        self.send_exit_signal(if last.timed_out { Signal::KILL } else { Signal::TERM }, Recipient::Group);
         let until = self.config.policy.stop_deadline(time);
         if let Some(child) = &mut self.server {
-            child.before_command = Some(BeforeCommand { late: true, until, ..last });
+            child.before_command = Some(BeforeCommand { timed_out: true, until, ..last });
         }
     }
 
@@ -119,26 +119,28 @@ impl Supervisor<'_> {
         let (words, failed) = (text.as_str(), failure.is_some() || exit != Exit::SUCCESS);
         let (first, policy) = (self.is_first_start(), &self.config.policy);
         let stopped = match slot {
-            Slot::Server => !first && self.state.phase != Phase::Running || self.state.was_asked_to_end(policy),
+            Slot::Server => {
+                !first && self.state.phase != Phase::Running || self.state.has_forwarded_exit_request(policy)
+            }
             Slot::Second => !self.state.second.is_candidate(),
         };
         if stopped {
             self.record(Priority::Notice, format_args!("{words}"));
             if first || self.is_stopped_start() {
-                self.error = Some(stopped_by(self.stopped_by).raw(words));
+                self.start_error = Some(stopped_by(self.stopped_by).raw(words));
             }
             return Some(slot.event(Event::Exited(exit)));
         }
-        if !failed && !command.late {
+        if !failed && !command.timed_out {
             self.record(Priority::Info, format_args!("{words}"));
             return match self.start_process(slot, command.stage + 1) {
                 Ok(()) => None,
                 Err(why) => Some(self.on_launch_failed(slot, why)),
             };
         }
-        let late = self.timeout_text().filter(|_| command.late);
+        let late = self.timeout_text().filter(|_| command.timed_out);
         if first {
-            self.error = Some(before_error(&text));
+            self.start_error = Some(before_error(&text));
         } else {
             self.record(Priority::Err, format_args!("{}", late.as_ref().map_or(words, ErrorText::as_str)));
         }

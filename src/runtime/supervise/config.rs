@@ -24,9 +24,9 @@ pub struct SupervisorConfig {
     /// The parent process that waits until the server is ready (`--background`).
     pub waiting_parent: Option<WaitingParent>,
     /// Whether the log records each step of a start (`--debug`).
-    pub debug: bool,
+    pub traces_steps: bool,
     /// The exit statuses that vsrun uses for a failed start: its own, or those of an init script (`--rc`).
-    pub statuses: StatusSet,
+    pub failure_statuses: StatusSet,
     /// What vsrun does when the server is ready.
     pub after_start: AfterStart,
     /// Whether vsrun changes to `/` when the server is ready, because a file system cannot be unmounted while a process

@@ -84,9 +84,9 @@ impl Handler {
     }
 
     /// Called when a run of the server begins: stores the current count of out-of-memory kills.
-    pub fn begin(&mut self) {
+    pub fn store_kill_count(&mut self) {
         if let Some((file, before)) = &mut self.oom_kills {
-            *before = read(file, memory_events::kill_count).unwrap_or(u64::MAX);
+            *before = read_and_parse(file, memory_events::oom_kill_count).unwrap_or(u64::MAX);
         }
     }
 
@@ -97,12 +97,12 @@ impl Handler {
     #[inline(never)]
     pub fn spawn(&mut self, mut report: CrashReport, input: Option<BorrowedFd<'_>>) -> sys::Result<()> {
         if let Some((file, before)) = &self.oom_kills
-            && read(file, memory_events::kill_count) > Some(*before)
+            && read_and_parse(file, memory_events::oom_kill_count) > Some(*before)
         {
             report.reason = report.reason.or(Some("oom"));
         }
         for slot in 0..VARIABLE_COUNT {
-            self.program.env.set_slot(slot, variable(slot, &report).as_bytes());
+            self.program.env.set_slot(slot, format_variable(slot, &report).as_bytes());
         }
         let pipe = self.output.open()?;
         let output = Some(pipe.as_fd());
@@ -133,15 +133,17 @@ impl Handler {
 
 /// Opens the file with the count of out-of-memory kills in vsrun's own control group. None if it cannot be read.
 fn open_kill_counter() -> Option<OwnedFd> {
-    let files = read(&dir::open_readonly(c"/proc/self/cgroup").ok()?, |text| Some(memory_events::event_files(text)))?;
+    let files = read_and_parse(&dir::open_readonly(c"/proc/self/cgroup").ok()?, |text| {
+        Some(memory_events::oom_count_paths(text))
+    })?;
     files.iter().find_map(|path| {
         let file = dir::open_readonly(CStr::from_bytes_with_nul(path).ok()?).ok()?;
-        read(&file, memory_events::kill_count).map(|_| file)
+        read_and_parse(&file, memory_events::oom_kill_count).map(|_| file)
     })
 }
 
 /// Reads the first 4096 bytes of a file, and parses them.
-fn read<T>(file: &OwnedFd, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
+fn read_and_parse<T>(file: &OwnedFd, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
     let mut buffer = [0; 4096];
     let count = dir::pread_start(file.as_fd(), &mut buffer).ok()?;
     parse(buffer.get(..count)?)
@@ -154,7 +156,7 @@ const VARIABLE_NAMES: &[u8] =
 /// Returns the variable whose name has the index `slot` in `VARIABLE_NAMES`, as `NAME=VALUE`. Empty if the variable
 /// stays unset.
 #[inline(never)]
-fn variable(slot: usize, report: &CrashReport) -> Variable {
+fn format_variable(slot: usize, report: &CrashReport) -> Variable {
     let mut text = Variable::new();
     let exit = report.exit;
     // An exit sets neither TERMSIG (index 3) nor SIGNAME (8), and a signal does not set EXITSTATUS (2). `plain` is the

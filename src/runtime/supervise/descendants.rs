@@ -11,14 +11,14 @@ use super::slot::SweepScope;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::parse_number;
-use crate::logic::formats::proc::{ProcVisibility, parent_pid};
-use crate::logic::formats::process_tree::{self, DESCENDANT, ENTERED, UNKNOWN_ANCESTOR};
-use crate::runtime::resources::lookup::{proc_visibility, read};
+use crate::logic::formats::proc::{ProcLockInfo, parent_pid};
+use crate::logic::formats::process_tree::{self, DESCENDANT, FROM_OUTSIDE_NAMESPACE, UNKNOWN_ANCESTOR};
+use crate::runtime::resources::pidfile_owner::{proc_visibility, read};
 use crate::runtime::start::deliver;
 use crate::sys::dir::Dir;
+use crate::sys::mapped_table::MappedTable;
 use crate::sys::pidfd::Process;
 use crate::sys::process::{self, Pid};
-use crate::sys::scratch::MappedTable;
 
 /// The maximum number of processes that one turn reads from /proc, which takes about 10 ms.
 const LISTED_PER_TURN: usize = 1024;
@@ -90,7 +90,7 @@ impl ProcessSweep {
     /// Prepares a sweep. None: /proc is not readable or of another pid namespace, or there is no memory for the list.
     #[inline(never)]
     pub fn begin(signal: Option<Signal>, foreign: Foreign, scope: Option<SweepScope>) -> Option<Self> {
-        if matches!(proc_visibility(), None | Some(ProcVisibility::Foreign)) {
+        if matches!(proc_visibility(), None | Some(ProcLockInfo::OtherPidNamespace)) {
             return None;
         }
         let (proc, rows) = (Dir::open(c"/proc").ok()?, MappedTable::new()?);
@@ -116,12 +116,12 @@ impl ProcessSweep {
                     self.stage = Stage::Listing { from };
                     return TurnResult::More;
                 }
-                process_tree::mark(self.rows.rows(), process::own_pid().number(), &helpers);
+                process_tree::mark_descendants(self.rows.rows(), process::own_pid().number(), &helpers);
                 self.count_found();
                 self.stage = Stage::Sending { at: 0 };
                 if self.signal.is_some() { TurnResult::Listed } else { TurnResult::Done }
             }
-            Stage::Sending { at } => self.send(at),
+            Stage::Sending { at } => self.send_next_signals(at),
         }
     }
 
@@ -130,14 +130,14 @@ impl ProcessSweep {
         let Self { proc, rows, scope, .. } = self;
         let own = process::own_pid().number();
         let mut count = 0;
-        let next = proc.for_each_name_until(from, &mut |name| {
+        let next = proc.for_each_name_while(from, &mut |name| {
             if let Some(pid) = as_pid(name)
                 && pid != own
             {
                 count += 1;
                 let mut buffer = [0; 512];
                 let stat = stat(proc, pid, &mut buffer);
-                if let Some(parent) = process_tree::running_parent(stat) {
+                if let Some(parent) = process_tree::parent_unless_zombie(stat) {
                     let counts = scope.is_none_or(|scope| {
                         parent != own || process_tree::is_in_session_or_older(stat, scope.session, scope.started_before)
                     });
@@ -153,7 +153,7 @@ impl ProcessSweep {
     fn count_found(&mut self) {
         let Self { foreign, rows, found, proc, skips_dying, .. } = self;
         for [pid, _, mark] in rows.rows() {
-            if counts(*mark, *foreign) {
+            if is_counted(*mark, *foreign) {
                 if let Some(place) = found.first.get_mut(found.count) {
                     // Whether a process is dying is read only for the first three, because many would take long.
                     if *skips_dying && process_tree::is_dying(stat(proc, *pid, &mut [0; 512])) {
@@ -167,14 +167,14 @@ impl ProcessSweep {
         }
     }
 
-    fn send(&mut self, mut at: usize) -> TurnResult {
+    fn send_next_signals(&mut self, mut at: usize) -> TurnResult {
         let Self { signal: Some(signal), foreign, proc, rows, stage, .. } = self else {
             return TurnResult::Done;
         };
         let mut sent = 0;
         while let Some([pid, parent, mark]) = rows.rows().get(at).copied() {
-            if counts(mark, *foreign) {
-                send_one(proc, pid, parent, *signal);
+            if is_counted(mark, *foreign) {
+                signal_if_same_process(proc, pid, parent, *signal);
                 sent += 1;
             }
             at += 1;
@@ -189,7 +189,7 @@ impl ProcessSweep {
 
 impl Found {
     /// True if it is certain that no process is left.
-    pub fn is_none_left(&self) -> bool {
+    pub fn is_complete_and_empty(&self) -> bool {
         self.count == 0 && !self.is_incomplete
     }
 }
@@ -232,12 +232,12 @@ pub fn exited_children(except: [Option<Pid>; 2], from: u64, found: &mut [i32]) -
     let Ok(proc) = Dir::open(c"/proc") else { return (0, None) };
     let own = process::own_pid().number();
     let (mut looked_at, mut count) = (0, 0);
-    let next = proc.for_each_name_until(from, &mut |name| {
+    let next = proc.for_each_name_while(from, &mut |name| {
         let Some(pid) = as_pid(name).filter(|pid| !except.contains(&Some(Pid::new(*pid)))) else { return true };
         let mut buffer = [0; 512];
         let stat = stat(&proc, pid, &mut buffer);
         let ended = parent_pid(stat) == Some(own)
-            && process_tree::running_parent(stat).is_none()
+            && process_tree::parent_unless_zombie(stat).is_none()
             && process::has_exited(Pid::new(pid));
         if let Some(place) = found.get_mut(count).filter(|_| ended) {
             *place = pid;
@@ -251,30 +251,30 @@ pub fn exited_children(except: [Option<Pid>; 2], from: u64, found: &mut [i32]) -
 
 /// True if processes may have entered vsrun's container from outside, as with nsenter(1). False for the PID 1 of a
 /// machine: there, the kernel's threads look like such processes, and they never exit.
-pub fn has_foreign_processes() -> bool {
+pub fn container_can_be_entered() -> bool {
     process::is_pid1() && !process::in_initial_pid_ns()
 }
 
 /// True if a child has exited but cannot be reaped, because a tracer holds it.
 pub fn is_zombie(pid: Pid) -> bool {
     Dir::open(c"/proc")
-        .is_ok_and(|proc| process_tree::running_parent(stat(&proc, pid.number(), &mut [0; 512])).is_none())
+        .is_ok_and(|proc| process_tree::parent_unless_zombie(stat(&proc, pid.number(), &mut [0; 512])).is_none())
 }
 
 /// The wait(2) status of a child that a tracer keeps from being reaped, if /proc shows it.
 pub fn zombie_status(pid: Pid) -> Option<i32> {
-    process_tree::zombie_status(stat(&Dir::open(c"/proc").ok()?, pid.number(), &mut [0; 1024]))
+    process_tree::nonzero_wait_status(stat(&Dir::open(c"/proc").ok()?, pid.number(), &mut [0; 1024]))
 }
 
-fn counts(mark: i32, foreign: Foreign) -> bool {
-    mark == DESCENDANT || (foreign == Foreign::Included && mark == ENTERED)
+fn is_counted(mark: i32, foreign: Foreign) -> bool {
+    mark == DESCENDANT || (foreign == Foreign::Included && mark == FROM_OUTSIDE_NAMESPACE)
 }
 
 /// Sends a signal to a process if it is still the one that was listed with the parent `listed`. The process is opened
 /// first and its parent compared after that, so that a new process with a reused pid never gets the signal.
-fn send_one(proc: &Dir, pid: i32, listed: i32, signal: Signal) {
+fn signal_if_same_process(proc: &Dir, pid: i32, listed: i32, signal: Signal) {
     let Ok(process) = Process::open(pid, path(&mut ArrayText::new(), format_args!("/proc/{pid}\0"))) else { return };
-    let parent = process_tree::running_parent(stat(proc, pid, &mut [0; 512]));
+    let parent = process_tree::parent_unless_zombie(stat(proc, pid, &mut [0; 512]));
     if parent.is_some_and(|parent| parent == listed || parent == process::own_pid().number()) {
         let _ = deliver::to_process(process, signal.number());
         if signal != Signal::KILL {

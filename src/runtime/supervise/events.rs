@@ -1,7 +1,7 @@
 //! The supervisor's events: signals, exits of children, messages, deadlines. The sleep between events is in
 //! `sources.rs`.
 
-use crate::logic::base::error::Object;
+use crate::logic::base::error::MessageArg;
 use crate::logic::base::note::Note;
 use crate::logic::base::time::earliest;
 
@@ -38,7 +38,7 @@ impl Supervisor<'_> {
                 budget -= 1;
                 match self.reap() {
                     Reaped::Event(event) => return event,
-                    Reaped::Other => {}
+                    Reaped::CheckAgain => {}
                     Reaped::None => self.exits_pending = false,
                 }
             }
@@ -52,11 +52,11 @@ impl Supervisor<'_> {
             }
             budget = REAPED_PER_TURN;
             let time = now();
-            if let Some(event) = self.search(time) {
+            if let Some(event) = self.search_remaining(time) {
                 // No descendant of the server is left. Another process may have moved into its control group: kill that
                 // process too.
                 let slot = if event == Event::NoneLeft { Slot::Server } else { Slot::Second };
-                self.kill_cgroup(slot);
+                self.kill_slot_in_cgroup(slot);
                 return event;
             }
             if let Some(event) = self.check_deadlines(time) {
@@ -99,8 +99,8 @@ impl Supervisor<'_> {
     #[inline(never)]
     fn check_deadlines(&mut self, time: Time) -> Option<Event> {
         let is_due = self.next_deadline().is_some_and(|until| until <= time);
-        self.was_due = is_due && !self.was_due;
-        if self.was_due {
+        self.deadline_was_due = is_due && !self.deadline_was_due;
+        if self.deadline_was_due {
             // vsrun may have been suspended until now. What happened before the deadline counts, so the next turn reads
             // signals and exits first.
             self.exits_pending = true;
@@ -115,7 +115,7 @@ impl Supervisor<'_> {
             return Some(event);
         }
         if self.command_deadline().is_some_and(|until| until <= time) {
-            self.end_command(time);
+            self.on_command_timeout(time);
         }
         self.state.deadline().filter(|until| *until <= time)?;
         self.on_deadline(time)
@@ -124,8 +124,8 @@ impl Supervisor<'_> {
     /// Sends SIGCONT to a server that Ctrl-Z has stopped, because no shell will resume it.
     fn resume_suspended(&self) {
         let living = self.server.as_ref().filter(|child| child.uptime.is_none());
-        if let Some(child) = living.filter(|_| self.config.has_terminal_foreground()) {
-            process::continue_stopped(child.pid);
+        if let Some(child) = living.filter(|_| self.config.takes_foreground()) {
+            process::continue_if_tstp_stopped(child.pid);
         }
     }
 
@@ -146,7 +146,7 @@ impl Supervisor<'_> {
             };
             let Some(signal) = Signal::new(arrived.signal.into()) else { continue };
             // Our own writes cause SIGPIPE and SIGXFSZ (closed pipe, size limit): they are not requests.
-            if [Signal::PIPE, Signal::XFSZ].contains(&signal) && process::own_pid().is_sender(arrived.sender) {
+            if [Signal::PIPE, Signal::XFSZ].contains(&signal) && process::own_pid().is_sender(arrived.sender_pid) {
                 continue;
             }
             if signal == Signal::CHLD {
@@ -163,15 +163,15 @@ impl Supervisor<'_> {
                 self.exits_pending = true;
                 return None;
             }
-            let action = self.config.signal_table.take(signal);
-            self.suspends =
-                self.config.personality.suspends && [Signal::TSTP, Signal::TTIN, Signal::TTOU].contains(&signal);
+            let action = self.config.signal_table.on_signal(signal);
+            self.suspends_after_signal =
+                self.config.personality.suspends_itself && [Signal::TSTP, Signal::TTIN, Signal::TTOU].contains(&signal);
             // A forwarded signal is recorded when it is sent.
             if !matches!(action, SignalAction::Forward(_)) {
-                self.note(Priority::Notice, Note::Received, &[Object::Signal(signal)]);
+                self.note(Priority::Notice, Note::Received, &[MessageArg::Signal(signal)]);
             }
             match action {
-                SignalAction::Stop | SignalAction::End(_) => {
+                SignalAction::Stop | SignalAction::EndMachine(_) => {
                     self.stopped_by = signal;
                     return Some(if signal == Signal::INT { Event::Interrupt } else { Event::Stop });
                 }
@@ -184,10 +184,10 @@ impl Supervisor<'_> {
                     // Do not read another signal now. Usually there is none, so this saves a system call, and the next
                     // sleep reports whether there is one.
                     self.signals_pending = false;
-                    if self.config.policy.is_exit_signal(other) {
+                    if self.config.policy.requests_exit(other) {
                         self.stopped_by = other;
                     }
-                    if !self.suspends
+                    if !self.suspends_after_signal
                         && let Some(to) = forward_in_same_phase(&self.config.policy, &mut self.state, other)
                     {
                         self.forward(other, to);
@@ -205,7 +205,7 @@ impl Supervisor<'_> {
 
 impl SupervisorConfig {
     /// Whether a start makes the server's process group the foreground process group of the terminal.
-    pub fn has_terminal_foreground(&self) -> bool {
+    pub fn takes_foreground(&self) -> bool {
         self.program.steps().iter().any(|step| matches!(step, Step::TakeForeground))
     }
 }

@@ -5,7 +5,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::logic::base::error::Object;
+use crate::logic::base::error::MessageArg;
 use crate::logic::base::note::Note;
 use crate::logic::base::text::ArrayText;
 use crate::runtime::report::log::{Log, Priority};
@@ -36,7 +36,7 @@ impl HandlerOutput {
     /// # Errors
     /// The errors of pipe2(2).
     pub fn open(&mut self) -> sys::Result<OwnedFd> {
-        let (read, write) = pipe::from_child()?;
+        let (read, write) = pipe::create_nonblocking_read()?;
         *self = Self { pipe: Some(read), ..Self::default() };
         Ok(write)
     }
@@ -86,9 +86,9 @@ impl HandlerOutput {
             return;
         }
         self.lines = self.lines.saturating_add(1);
-        let (text, cut) = (Object::Name(self.line.as_bytes()), if self.is_cut { "..." } else { "" });
+        let (text, cut) = (MessageArg::Name(self.line.as_bytes()), if self.is_cut { "..." } else { "" });
         if self.lines <= MAX_LINES {
-            log.note(Priority::Notice, Note::HandlerOutput, &[text, Object::Raw(cut)]);
+            log.note(Priority::Notice, Note::HandlerOutput, &[text, MessageArg::Raw(cut)]);
         } else if self.lines == MAX_LINES + 1 {
             log.note(Priority::Warning, Note::MoreOutput, &[]);
         }

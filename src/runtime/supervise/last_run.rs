@@ -37,7 +37,7 @@ impl fmt::Display for EndingDisplay {
             }
             // `Stopped` is not displayed: vsrun exits with 0 after a requested stop, and then writes no termination
             // log.
-            Ending::Stopped | Ending::Failed(_) => f.write_str("the server could not be started"),
+            Ending::Stopped | Ending::FirstStartFailed(_) => f.write_str("the server could not be started"),
         }
     }
 }

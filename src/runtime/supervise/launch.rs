@@ -7,15 +7,15 @@ use super::readiness::ReadyPipe;
 use super::slot::Slot;
 use super::socket_recovery::SocketUse;
 use super::supervisor::{ServerProcess, Supervisor};
-use crate::logic::base::error::Object;
+use crate::logic::base::error::MessageArg;
 use crate::logic::base::note::Note;
 use crate::logic::base::problem::Problem;
-use crate::logic::control::started_at;
+use crate::logic::control::parse_start_ticks;
 use crate::logic::supervisor::event::{Event, LogFiles};
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
 use crate::runtime::report::os_error::os_error;
-use crate::runtime::resources::lookup::read_proc;
+use crate::runtime::resources::pidfile_owner::read_proc;
 use crate::runtime::start::child_io::{ChildIo, StartKind};
 use crate::runtime::start::spawn::{Spawned, spawn};
 use crate::sys::process::ResourceUsage;
@@ -27,10 +27,10 @@ impl Supervisor<'_> {
     #[inline(never)]
     pub fn relaunch(&mut self, logs: LogFiles) -> Event {
         if logs == LogFiles::Keep {
-            self.note(Priority::Notice, Note::Restarting, &[Object::Count(self.state.restarts())]);
+            self.note(Priority::Notice, Note::Restarting, &[MessageArg::Count(self.state.restarts())]);
         } else {
             self.config.output.rotate(&mut self.config.log);
-            self.reread();
+            self.reread_env();
             self.note(Priority::Notice, Note::RestartingOnRequest, &[]);
         }
         self.launch(Slot::Server)
@@ -39,7 +39,7 @@ impl Supervisor<'_> {
     /// Starts the process of this slot, and then waits for the next event. Returns at once if the start fails.
     pub fn launch(&mut self, slot: Slot) -> Event {
         if let Some(prober) = &mut self.config.prober {
-            prober.end(slot);
+            prober.end_attempts(slot);
         }
         match self.start_process(slot, 0) {
             Ok(()) => self.next_event(),
@@ -58,35 +58,36 @@ impl Supervisor<'_> {
             let alone = slot == Slot::Server && self.second.is_none();
             self.restore_sockets(if alone { SocketUse::BetweenRuns } else { SocketUse::BeforeSecond });
         }
-        let before_command = self.prepare(slot, stage);
+        let before_command = self.prepare_command(slot, stage);
         let begun = self.process_mut(slot).as_ref().filter(|_| stage > 0).map(|last| last.log_start);
         let config = &mut *self.config;
         if before_command.is_none() {
-            config.readiness.begin(slot, &mut config.program.env)?;
+            config.readiness.prepare_run(slot, &mut config.program.env)?;
         }
         let output = config.output.server_fd(&config.log);
-        let debug = config.debug.then_some(&config.log);
+        let debug = config.traces_steps.then_some(&config.log);
         // The pid of a candidate is written to the pidfile only when the candidate becomes the server.
         let pidfile = self.pidfiles[0].as_ref().filter(|_| slot == Slot::Server);
-        let (dir, cgroup) = (config.output.dir(), config.cgroup.as_ref());
+        let (log_dir, cgroup) = (config.output.dir(), config.cgroup.as_ref());
         let pipe = if before_command.is_some() { None } else { config.readiness.pipe()? };
         let (readiness, log) = match pipe {
             Some((read, write, number)) => (Some(ReadyPipe::new(read)), Some((write, number))),
             None => (None, None),
         };
         let ready = log.as_ref().map(|(write, number)| (write.as_fd(), *number));
-        let io = ChildIo { output, error: output, dir, cgroup, ready, start_kind, debug, ..ChildIo::for_supervisor() };
+        let io =
+            ChildIo { output, error: output, log_dir, cgroup, ready, start_kind, debug, ..ChildIo::inheriting_stdin() };
         let log_start = begun.unwrap_or_else(|| config.output.mark());
         if let Some(handler) = config.handler.as_mut().filter(|_| stage == 0 && slot == Slot::Server) {
-            handler.begin();
+            handler.store_kill_count();
         }
-        let env = Some((&config.program.env, config.before.skipped));
+        let env = Some((&config.program.env, config.before.skipped_vars));
         let Spawned { pid, report } = match config.before.list.get(stage) {
             // The commands of --before do not get the server's standard input.
             Some(command) => spawn(&command.image, &ChildIo { input: None, env, ..io })?,
             None => spawn(&config.program, &ChildIo { pidfile, ..io })?,
         };
-        let start_ticks = if slot == Slot::Second { read_proc(pid.number(), c"stat", started_at) } else { None };
+        let start_ticks = if slot == Slot::Second { read_proc(pid.number(), c"stat", parse_start_ticks) } else { None };
         *self.process_mut(slot) = Some(ServerProcess {
             pid,
             exec_pipe: Some(report),
@@ -107,9 +108,9 @@ impl Supervisor<'_> {
     /// Records why a process could not be started, and returns the event `ForkFailed` for this slot.
     pub fn on_launch_failed(&mut self, slot: Slot, why: Errno) -> Event {
         if self.is_first_start() {
-            self.error = Some(os_error(Problem::StartProcess, why));
+            self.start_error = Some(os_error(Problem::StartProcess, why));
         } else {
-            self.warn(Note::CannotStartProcess, Object::None, why);
+            self.warn(Note::CannotStartProcess, MessageArg::None, why);
         }
         if let Some(receiver) = self.config.readiness.receiver().filter(|_| slot == Slot::Second) {
             receiver.close_second();

@@ -96,7 +96,8 @@ fn exchange(connection: &OwnedFd, request: &[u8], deadline: Time) -> core::resul
             HttpAnswer::Status(status) => return Err(ProbeFailure::Status(status)),
             HttpAnswer::Other => return Err(ProbeFailure::NotHttp),
         }
-        let readable = poll::wait(&[Some(connection.as_fd()), None], Some(millis_left(deadline)?)) != 0;
+        let readable =
+            poll::wait_last_hangup_only(&[Some(connection.as_fd()), None], Some(millis_left(deadline)?)) != 0;
         if !readable {
             continue;
         }

@@ -17,12 +17,12 @@ use super::readiness::Readiness;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::duration::SpanDisplay;
-use crate::logic::base::error::{Error, Object};
+use crate::logic::base::error::{Error, MessageArg};
 use crate::logic::base::note::Note;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::Event;
-use crate::logic::supervisor::notify::{Ignored, Message, is_trusted, parse};
+use crate::logic::supervisor::notify::{IgnoreReason, Message, is_trusted, parse};
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
 use crate::sys::datagram::Sender;
@@ -60,13 +60,13 @@ impl Supervisor<'_> {
         let mut buffer = [0; MAX_MESSAGE];
         let datagram = receiver.socket(slot)?.peek(&mut buffer)?;
         let sender = datagram.sender;
-        if !receiver.remove(slot, &datagram, time) {
-            self.record_ignored(sender, Ignored::Hanging);
+        if !receiver.remove_message(slot, &datagram, time) {
+            self.record_ignored_message(sender, IgnoreReason::DescriptorCloserHangs);
             return None;
         }
         if !is_trusted(sender.pid, sender.uid, receiver.user) {
             receiver.is_backlogged = true;
-            self.record_ignored(sender, Ignored::OtherUser);
+            self.record_ignored_message(sender, IgnoreReason::OtherUser);
             return Some(None);
         }
         let message: Message<'_> = parse(datagram.text);
@@ -77,24 +77,24 @@ impl Supervisor<'_> {
         }
         let event = match slot {
             _ if !is_server => None,
-            Slot::Server => message.apply(&self.config.policy, &mut self.state, time),
-            Slot::Second => message.apply_to_second(&self.config.policy, &mut self.state, time),
+            Slot::Server => message.apply_from_server(&self.config.policy, &mut self.state, time),
+            Slot::Second => message.apply_from_second_process(&self.config.policy, &mut self.state, time),
         };
         if let Some(why) = message.ignored {
-            self.record_ignored(sender, why);
+            self.record_ignored_message(sender, why);
         }
         Some(event)
     }
 
     /// Records that a message is ignored: each reason once in a run, so that no sender can fill the log.
     #[inline(never)]
-    fn record_ignored(&mut self, Sender { pid, uid }: Sender, why: Ignored) {
+    fn record_ignored_message(&mut self, Sender { pid, uid }: Sender, why: IgnoreReason) {
         if let Readiness::Notify(receiver) = &mut self.config.readiness
-            && receiver.recorded & why.bit() == 0
+            && receiver.recorded_reasons & why.bit() == 0
         {
-            receiver.recorded |= why.bit();
-            let (pid, uid) = (Object::Number(pid.into()), Object::Number(uid.into()));
-            self.note(Priority::Warning, Note::WrongSender, &[pid, uid, Object::Reason(why.reason())]);
+            receiver.recorded_reasons |= why.bit();
+            let (pid, uid) = (MessageArg::Number(pid.into()), MessageArg::Number(uid.into()));
+            self.note(Priority::Warning, Note::WrongSender, &[pid, uid, MessageArg::Reason(why.reason())]);
         }
     }
 
@@ -113,9 +113,9 @@ impl Supervisor<'_> {
             let problem = if why.is_empty() { Problem::NotReady } else { Problem::NotReadyBecause };
             let late = || {
                 let error = Error::new(problem).raw(how.as_str());
-                error.with(Object::Duration(SpanDisplay(within))).raw(why)
+                error.with(MessageArg::Duration(SpanDisplay(within))).raw(why)
             };
-            self.error = Some(self.timeout_error().unwrap_or_else(late));
+            self.start_error = Some(self.timeout_error().unwrap_or_else(late));
         }
         if let Some(until) = self.state.watchdog_due(time) {
             if self.is_delayed_by_others(until, time) {
@@ -123,7 +123,7 @@ impl Supervisor<'_> {
             }
             self.note(Priority::Warning, Note::Silent, &[]);
         }
-        Some(Event::Tick)
+        Some(Event::DeadlinePassed)
     }
 
     /// True if other senders may have delayed a message that the server sent in time. While they fill the queue, the

@@ -33,7 +33,7 @@ pub struct NotifyReceiver {
     pub is_backlogged: bool,
     /// The reasons for which messages were ignored and that have been recorded in this run of the server, a bit for
     /// each.
-    pub recorded: u8,
+    pub recorded_reasons: u8,
 }
 
 impl NotifyReceiver {
@@ -46,7 +46,7 @@ impl NotifyReceiver {
             closers: [None; MAX_CLOSERS],
             paused_until: Time(0),
             is_backlogged: false,
-            recorded: 0,
+            recorded_reasons: 0,
         }
     }
 
@@ -55,8 +55,8 @@ impl NotifyReceiver {
     ///
     /// # Errors
     /// The errors of socket(2).
-    pub fn begin(&mut self, slot: Slot) -> sys::Result<&NotifySocket> {
-        self.recorded = 0;
+    pub fn prepare_run(&mut self, slot: Slot) -> sys::Result<&NotifySocket> {
+        self.recorded_reasons = 0;
         match slot {
             Slot::Server => Ok(&self.notify_socket),
             Slot::Second => NotifySocket::open().map(|socket| &*self.second.insert(socket)),
@@ -89,12 +89,12 @@ impl NotifyReceiver {
     }
 
     /// Removes a reaped child from `closers`, because its pid can be reused.
-    pub fn forget(&mut self, child: Pid) {
+    pub fn forget_closer(&mut self, child: Pid) {
         self.closers.iter_mut().filter(|closer| **closer == Some(child)).for_each(|closer| *closer = None);
     }
 
     /// Removes this message, the first one, from the queue. Returns false if that is not possible now.
-    pub fn remove(&mut self, slot: Slot, message: &Datagram<'_>, now: Time) -> bool {
+    pub fn remove_message(&mut self, slot: Slot, message: &Datagram<'_>, now: Time) -> bool {
         let notify_socket = if slot == Slot::Second {
             self.second.as_ref().unwrap_or(&self.notify_socket)
         } else {
@@ -112,7 +112,7 @@ impl NotifyReceiver {
         }
         let started = match self.closers.iter_mut().find(|closer| closer.is_none()) {
             Some(free) => {
-                *free = start_closer(notify_socket);
+                *free = receive_in_child(notify_socket);
                 free.is_some()
             }
             None => false,
@@ -127,6 +127,6 @@ impl NotifyReceiver {
 /// Starts a child that receives the first message, with its descriptors, and exits. Not inlined, because the child runs
 /// on the stack of this function.
 #[inline(never)]
-pub fn start_closer(notify_socket: &NotifySocket) -> Option<Pid> {
-    clone::start(Memory::Shared, &|| notify_socket.receive_and_exit()).ok().flatten()
+pub fn receive_in_child(notify_socket: &NotifySocket) -> Option<Pid> {
+    clone::start_with_timeout(Memory::Shared, &|| notify_socket.receive_and_exit()).ok().flatten()
 }

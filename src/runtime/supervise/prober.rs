@@ -11,10 +11,10 @@ use super::slot::Slot;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::exit::{self, Exit};
 use crate::logic::base::time::{Time, earliest};
-use crate::logic::plan::env::{EnvRenewal, SERVER_PID};
+use crate::logic::plan::env::{EnvRenewal, SERVER_PID_VAR};
 use crate::logic::plan::probes::{PlannedProbe, Probes};
 use crate::logic::supervisor::probe::Probe;
-use crate::logic::supervisor::schedule::{AttemptResult, ProbeKind, Schedule};
+use crate::logic::supervisor::probe_schedule::{AttemptResult, ProbeKind, Schedule};
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::deliver;
 use crate::runtime::start::exec_image::ExecImage;
@@ -68,7 +68,7 @@ impl Prober {
             planned.map(|PlannedProbe { text, probe, program }| {
                 // A network probe executes nothing, so it needs no environment.
                 let source = source.filter(|_| matches!(probe, Probe::Exec(_)));
-                PreparedProbe { text, probe, program: ExecImage { source, ..ExecImage::new(program) } }
+                PreparedProbe { text, probe, program: ExecImage { env_source: source, ..ExecImage::new(program) } }
             })
         });
         let [server, second] = core::array::from_fn(|_| Attempts { schedule, running: None, why: ErrorText::new() });
@@ -89,7 +89,7 @@ impl Prober {
 
     /// Begins to probe the process in this slot after its exec. Clears the reason of the last failure, so that the same
     /// reason is recorded again in this run.
-    pub fn begin(&mut self, slot: Slot, time: Time) {
+    pub fn begin_attempts(&mut self, slot: Slot, time: Time) {
         let attempts = self.attempts(slot);
         attempts.why.clear();
         attempts.schedule.begin(time);
@@ -112,7 +112,7 @@ impl Prober {
     }
 
     /// Ends the attempts to probe a process that has exited or has been asked to exit.
-    pub fn end(&mut self, slot: Slot) {
+    pub fn end_attempts(&mut self, slot: Slot) {
         self.attempts(slot).schedule.end();
         self.kill_attempt(slot);
     }
@@ -168,7 +168,7 @@ impl Prober {
         io: &ChildIo<'_>,
     ) -> sys::Result<()> {
         let Some(PreparedProbe { probe, program, .. }) = self.prepared_probe(which) else { return Ok(()) };
-        program.set_pid(SERVER_PID, server)?;
+        program.set_pid(SERVER_PID_VAR, server)?;
         let ask = |report: BorrowedFd<'_>| {
             let Probe::Connect { addresses, request } = probe else { return };
             let Err(failed) = probe_network(addresses, request.as_deref(), until) else { process::exit(exit::OK) };

@@ -6,13 +6,13 @@ use core::fmt::Write;
 use super::network_probe::ProbeFailure;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
-use crate::logic::base::error::{FilledPhrase, Object};
+use crate::logic::base::error::{FilledPhrase, MessageArg};
 use crate::logic::base::exit::Exit;
 use crate::logic::base::note::Note;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::Event;
-use crate::logic::supervisor::schedule::{AttemptResult, Due, ProbeKind};
+use crate::logic::supervisor::probe_schedule::{AttemptResult, Due, ProbeKind};
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
 use crate::runtime::report::os_error::errno_text;
@@ -26,7 +26,7 @@ impl Supervisor<'_> {
     /// replacement is not probed.
     fn is_probed(&self, slot: Slot) -> bool {
         match slot {
-            Slot::Server => self.state.phase.is_up(),
+            Slot::Server => self.state.phase.is_starting_or_running(),
             Slot::Second => self.state.second.is_candidate(),
         }
     }
@@ -35,7 +35,7 @@ impl Supervisor<'_> {
     pub fn begin_probes(&mut self, slot: Slot) {
         let is_probed = self.is_probed(slot);
         if let Some(prober) = self.config.prober.as_mut().filter(|_| is_probed) {
-            prober.begin(slot, now());
+            prober.begin_attempts(slot, now());
         }
     }
 
@@ -45,10 +45,10 @@ impl Supervisor<'_> {
         let [server, second] = [Slot::Server, Slot::Second].map(|slot| self.is_probed(slot));
         let Some(prober) = &mut self.config.prober else { return };
         if !second {
-            prober.end(Slot::Second);
+            prober.end_attempts(Slot::Second);
         }
         if !server {
-            prober.end(Slot::Server);
+            prober.end_attempts(Slot::Server);
         } else if event == Event::Ready {
             prober.server.schedule.on_ready(time);
         }
@@ -78,17 +78,17 @@ impl Supervisor<'_> {
                 Due::Ready => return Some(slot.event(Event::Ready)),
                 Due::Attempt(which, limit) => (which, limit),
             };
-            let (dir, cgroup) = (config.output.dir(), config.cgroup.as_ref());
+            let (log_dir, cgroup) = (config.output.dir(), config.cgroup.as_ref());
             // The standard output of a probe is discarded, because it would fill the log. Descriptor 0 is `/dev/null`
             // by now.
             let (output, error) = (Some(fd::standard(0)), config.output.server_fd(&config.log));
-            let io = ChildIo { output, error, dir, cgroup, never_waits: true, ..ChildIo::default() };
+            let io = ChildIo { output, error, log_dir, cgroup, forbids_vfork: true, ..ChildIo::default() };
             if prober.attempts(slot).is_stuck() {
                 (which, AttemptResult::TimedOut)
             } else if let Err(error) = prober.start(slot, server, which, time.after(limit), &io) {
-                let objects = [Object::None, Object::Errno(errno_text(error))];
+                let objects = [MessageArg::None, MessageArg::Errno(errno_text(error))];
                 let _ = write!(why, "{}", FilledPhrase(Note::CannotStartProcess.phrase(), &objects));
-                (which, AttemptResult::Refused)
+                (which, AttemptResult::NotStarted)
             } else {
                 return None;
             }

@@ -14,7 +14,7 @@ use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::{Span, Time};
 use crate::logic::plan::env::Env;
 use crate::logic::supervisor::event::Event;
-use crate::logic::supervisor::readiness::{NOTIFY_SOCKET, Ready};
+use crate::logic::supervisor::readiness::{NOTIFY_SOCKET, ReadyCondition};
 use crate::runtime::report::os_error::os_error;
 use crate::runtime::start::exec_image::NOTIFY_SLOT;
 use crate::runtime::start::outcome::ErrorText;
@@ -39,18 +39,18 @@ pub enum Readiness {
 
 impl Readiness {
     /// For `--ready notify`, opens the notify socket, to which processes of the user id `user` may send messages, and
-    /// removes NOTIFY_SOCKET from `env`. [`Self::begin`] sets that variable for each run.
+    /// removes NOTIFY_SOCKET from `env`. [`Self::prepare_run`] sets that variable for each run.
     ///
     /// # Errors
     /// When the kernel refuses a socket.
     #[inline(never)]
-    pub fn open(ready: Ready, user: u32, env: &mut Env) -> Result<Self> {
+    pub fn open(ready: ReadyCondition, user: u32, env: &mut Env) -> Result<Self> {
         Ok(match ready {
-            Ready::Exec => Self::Exec,
-            Ready::Newline(number) => Self::Newline(number),
-            Ready::Alive(span) => Self::Alive(span),
-            Ready::Probe(text) => Self::Probe(text),
-            Ready::Notify => {
+            ReadyCondition::Exec => Self::Exec,
+            ReadyCondition::Newline(number) => Self::Newline(number),
+            ReadyCondition::Alive(span) => Self::Alive(span),
+            ReadyCondition::Probe(text) => Self::Probe(text),
+            ReadyCondition::Notify => {
                 let notify_socket = NotifySocket::open().map_err(|why| os_error(Problem::NotifySocket, why))?;
                 env.remove(&|name| name == NOTIFY_SOCKET);
                 Self::Notify(Box::new(NotifyReceiver::new(notify_socket, user)))
@@ -78,7 +78,7 @@ impl Readiness {
     /// When the kernel refuses a pipe.
     pub fn pipe(&self) -> sys::Result<Option<(OwnedFd, OwnedFd, i32)>> {
         match self {
-            Self::Newline(number) => pipe::from_child().map(|(read, write)| Some((read, write, *number))),
+            Self::Newline(number) => pipe::create_nonblocking_read().map(|(read, write)| Some((read, write, *number))),
             Self::Exec | Self::Notify(_) | Self::Alive(_) | Self::Probe(_) => Ok(None),
         }
     }
@@ -99,10 +99,10 @@ impl Readiness {
     ///
     /// # Errors
     /// When the kernel refuses the new socket of a candidate.
-    pub fn begin(&mut self, slot: Slot, env: &mut ExecArray) -> sys::Result<()> {
+    pub fn prepare_run(&mut self, slot: Slot, env: &mut ExecArray) -> sys::Result<()> {
         if let Self::Notify(receiver) = self {
             let mut word = ArrayText::<24>::new();
-            [NOTIFY_SOCKET, b"=@", &receiver.begin(slot)?.name].iter().for_each(|part| word.push(part));
+            [NOTIFY_SOCKET, b"=@", &receiver.prepare_run(slot)?.name].iter().for_each(|part| word.push(part));
             env.set_slot(NOTIFY_SLOT, word.as_bytes());
         }
         Ok(())
@@ -114,9 +114,9 @@ impl Readiness {
     }
 
     /// Removes a reaped child from the list of children that close descriptors, because its pid can be reused.
-    pub fn forget(&mut self, child: Pid) {
+    pub fn forget_closer(&mut self, child: Pid) {
         if let Self::Notify(receiver) = self {
-            receiver.forget(child);
+            receiver.forget_closer(child);
         }
     }
 }

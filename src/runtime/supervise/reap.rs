@@ -4,7 +4,7 @@ use super::descendants::{self};
 use super::exit_watch::{ExitWatch, hidden_exit};
 use super::slot::Slot;
 use super::supervisor::Supervisor;
-use crate::logic::base::error::Object;
+use crate::logic::base::error::MessageArg;
 use crate::logic::base::exit::Exit;
 use crate::logic::base::note::Note;
 use crate::logic::base::time::{Span, Time, earliest};
@@ -64,7 +64,7 @@ impl Supervisor<'_> {
         if self.process_mut(slot).as_ref().is_some_and(|child| child.is_kept_zombie) {
             return Reaped::None;
         }
-        self.on_server_exit(slot);
+        self.on_exit_before_reap(slot);
         Reaped::Event(slot.event(Event::LeaderExited))
     }
 
@@ -101,14 +101,14 @@ impl Supervisor<'_> {
             }
         }
         self.next_orphan_search = (next.unwrap_or(0), if next.is_some() { time } else { time.after(POLL_INTERVAL) });
-        if next.is_some() { Reaped::Other } else { Reaped::None }
+        if next.is_some() { Reaped::CheckAgain } else { Reaped::None }
     }
 
     fn reap_one(&mut self, pid: Pid) -> Reaped {
         self.kill_probe_group(pid);
         let Ok((word, _)) = process::reap(pid) else { return Reaped::None };
         let exit = Exit::from_wait(word);
-        self.config.readiness.forget(pid);
+        self.config.readiness.forget_closer(pid);
         if let Some(event) = self.on_probe_exit(pid, exit) {
             return Reaped::Event(event);
         }
@@ -116,11 +116,11 @@ impl Supervisor<'_> {
             return self.on_handler_exit(exit);
         }
         if let Some(name) = self.config.output.on_exit(pid, now()) {
-            self.note(Priority::Warning, Note::LogChildEnded, &[Object::Raw(name), Object::Exit(exit)]);
-        } else if self.config.personality.reports_orphans {
+            self.note(Priority::Warning, Note::LogChildEnded, &[MessageArg::Raw(name), MessageArg::Exit(exit)]);
+        } else if self.config.personality.records_orphans {
             self.note_process(Priority::Warning, Note::Reaped, pid);
         }
-        Reaped::Other
+        Reaped::CheckAgain
     }
 
     /// Handles the exit of the crash handler, whose exit status decides whether the server is restarted.
@@ -131,7 +131,7 @@ impl Supervisor<'_> {
             handler.on_exit(&mut why);
         }
         let note = if exit == Exit::SUCCESS { Note::HandlerAgrees } else { Note::HandlerRefuses };
-        self.note(Priority::Notice, note, &[Object::Exit(exit), Object::Raw(why.as_str())]);
+        self.note(Priority::Notice, note, &[MessageArg::Exit(exit), MessageArg::Raw(why.as_str())]);
         Reaped::Event(Event::HandlerExited(exit))
     }
 
@@ -153,7 +153,7 @@ impl Supervisor<'_> {
             self.note(Priority::Warning, Note::HandlerHidden, &[]);
             return match self.on_handler_exit(hidden_exit(pid)) {
                 Reaped::Event(event) => Some(event),
-                Reaped::Other | Reaped::None => None,
+                Reaped::CheckAgain | Reaped::None => None,
             };
         }
         let slot =
@@ -169,7 +169,7 @@ impl Supervisor<'_> {
         if let Some(event) = self.read_ready_at_exit(slot) {
             return Some(event);
         }
-        self.on_server_exit(slot);
+        self.on_exit_before_reap(slot);
         self.exit_hidden = true;
         if self.config.policy.signal_scope == Recipient::Group || self.before_command(slot).is_some() {
             // Kill the whole group, because waitid(2) cannot show whether other processes of it are alive. The number
@@ -194,7 +194,7 @@ impl Supervisor<'_> {
         // exit.
         let given_up = match slot {
             Slot::Server => {
-                matches!(self.state.phase, Phase::Clearing { killed: true, until: Some(until), .. } if until <= now())
+                matches!(self.state.phase, Phase::StoppingRemaining { killed: true, until: Some(until), .. } if until <= now())
             }
             Slot::Second => self.state.is_second_wait_over(now()),
         };
@@ -206,7 +206,7 @@ impl Supervisor<'_> {
 
     /// Handles the exit of a server process before it is reaped. The pidfile is emptied now, because after the reaping
     /// another process can get the pid. If a candidate becomes the server, the pidfile names it instead.
-    fn on_server_exit(&mut self, slot: Slot) {
+    fn on_exit_before_reap(&mut self, slot: Slot) {
         if let Some(child) = self.process_mut(slot) {
             (child.uptime, child.is_kept_zombie, child.exit_watch) =
                 (Some(now().since(child.started)), true, ExitWatch::default());
@@ -232,7 +232,7 @@ impl Supervisor<'_> {
     #[inline(never)]
     fn reap_server(&mut self, slot: Slot, pid: Pid) -> Reaped {
         if self.process_mut(slot).as_ref().is_some_and(|child| !child.is_kept_zombie) {
-            self.on_server_exit(slot);
+            self.on_exit_before_reap(slot);
         }
         if self.config.policy.signal_scope == Recipient::Group || self.before_command(slot).is_some() {
             // Kill the other processes of the group. Some may not be children of vsrun, because their parent is alive
@@ -241,13 +241,13 @@ impl Supervisor<'_> {
         } else {
             // The last signal is sent before the process is reaped, because afterwards the number of its group can be
             // reused.
-            self.send_last_signal(pid);
+            self.send_after_exit_signal(pid);
         }
         let Ok((word, usage)) = process::reap(pid) else { return Reaped::None };
         if let Some(child) = self.process_mut(slot) {
             child.usage = usage;
         }
-        self.finish_run(slot, pid, Exit::from_wait(word)).map_or(Reaped::Other, Reaped::Event)
+        self.finish_run(slot, pid, Exit::from_wait(word)).map_or(Reaped::CheckAgain, Reaped::Event)
     }
 }
 
@@ -256,7 +256,7 @@ pub enum Reaped {
     /// An event, usually the exit of the server, the handler or a probe.
     Event(Event),
     /// No event, but more children may have exited.
-    Other,
+    CheckAgain,
     /// No child can be reaped now.
     None,
 }

@@ -2,7 +2,9 @@
 //! and later KILL, and waits until they have exited.
 
 use super::config::SupervisorConfig;
-use super::descendants::{Foreign, Helpers, NO_HELPERS, ProcessSweep, TurnResult, count_living, has_foreign_processes};
+use super::descendants::{
+    Foreign, Helpers, NO_HELPERS, ProcessSweep, TurnResult, container_can_be_entered, count_living,
+};
 use super::reap::POLL_INTERVAL;
 use super::send_signals::Resume;
 use super::slot::Slot;
@@ -16,24 +18,26 @@ use crate::runtime::report::log::Priority;
 use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::start::deliver::{self, Delivery};
 use crate::sys::caps;
-use crate::sys::process::{self, Pid, Target};
+use crate::sys::process::{self, Pid, SignalTarget};
 
 impl Supervisor<'_> {
     /// True if the server has been reaped and the supervisor waits only for its remaining processes.
     pub fn awaits_remaining(&self) -> bool {
         matches!(
             self.state.phase,
-            Phase::DrainingRemaining { .. } | Phase::KillingRemaining { .. } | Phase::Clearing { exit: Some(_), .. }
+            Phase::DrainingRemaining { .. }
+                | Phase::KillingRemaining { .. }
+                | Phase::StoppingRemaining { exit: Some(_), .. }
         )
     }
 
     /// Sends a signal to the remaining processes: at once to a process group, and to descendants when later calls of
-    /// `search` find them.
+    /// `search_remaining` find them.
     #[inline(never)]
     pub fn signal_remaining(&mut self, signal: Signal, to: Recipient) {
         self.sweep = None;
         if signal == Signal::KILL {
-            self.kill_cgroup(Slot::Server);
+            self.kill_slot_in_cgroup(Slot::Server);
         }
         let child = self.server.as_ref();
         let group = child
@@ -45,13 +49,13 @@ impl Supervisor<'_> {
                 // date by the time it is used.
                 deliver::kill_group(pid, &self.config.program);
             }
-            if group.is_none() && self.is_none_left(to) {
+            if group.is_none() && self.none_left_without_search(to) {
                 return;
             }
             let foreign = foreign_processes(to);
             // PID 1 can send a signal to all processes without a list of them: all of them descend from it, unless
             // some entered the container from outside.
-            let all_are_ours = to == Recipient::All || !has_foreign_processes();
+            let all_are_ours = to == Recipient::AllProcesses || !container_can_be_entered();
             // Without CAP_KILL, kill(-1) would skip processes of other users and report success.
             let all = all_are_ours && self.config.helpers() == NO_HELPERS && process::is_pid1() && caps::may_kill();
             // While there are two server processes, only those processes get the signal that certainly belong to the
@@ -62,16 +66,16 @@ impl Supervisor<'_> {
             if self.sweep.is_some() {
                 return;
             }
-            if all_are_ours && scope.is_none() && process::signal_all_processes(0) {
+            if all_are_ours && scope.is_none() && process::signal_all_as_pid1(0) {
                 self.record_sending(signal, Note::SendingToAll, None);
-                process::signal_all_processes(signal.number());
+                process::signal_all_as_pid1(signal.number());
                 if signal != Signal::KILL {
-                    process::signal_all_processes(Signal::CONT.number());
+                    process::signal_all_as_pid1(Signal::CONT.number());
                 }
             }
         }
         if let Some(pid) = group
-            && self.deliver(signal, Target::Group(pid), Resume::IfStopped) == Delivery::Open
+            && self.deliver(signal, SignalTarget::Group(pid), Resume::IfStopped) == Delivery::Open
         {
             self.record_sending(signal, Note::SendingToGroup, Some(pid));
         }
@@ -79,7 +83,7 @@ impl Supervisor<'_> {
 
     /// Kills every process in the control group. As long as the process in the other slot has not been reaped, kills
     /// only those that certainly belong to the process in this slot.
-    pub fn kill_cgroup(&mut self, slot: Slot) {
+    pub fn kill_slot_in_cgroup(&mut self, slot: Slot) {
         let other = if slot == Slot::Server { Slot::Second } else { Slot::Server };
         if self.unreaped_pid(other).is_none() {
             self.config.kill_cgroup();
@@ -91,21 +95,24 @@ impl Supervisor<'_> {
     /// Does a limited part of the search for remaining processes, if a search is running or due. Returns the event
     /// `NoneLeft` when no process is left.
     #[inline(never)]
-    pub fn search(&mut self, time: Time) -> Option<Event> {
+    pub fn search_remaining(&mut self, time: Time) -> Option<Event> {
         let rest = self.state.second.remaining_killed();
         let awaits_remaining = self.awaits_remaining();
         let none_left = if rest.is_some() { Slot::Second.event(Event::NoneLeft) } else { Event::NoneLeft };
         let waits = awaits_remaining || rest.is_some();
         let scope = self.sweep_scope(if rest.is_some() { Slot::Second } else { Slot::Server });
-        let clearing = rest.is_some() || matches!(self.state.phase, Phase::Clearing { .. });
-        let to = if clearing { Recipient::Remains } else { Recipient::All };
+        let clearing = rest.is_some() || matches!(self.state.phase, Phase::StoppingRemaining { .. });
+        let to = if clearing { Recipient::RemainingOfRun } else { Recipient::AllProcesses };
         let Some(sweep) = &mut self.sweep else {
-            if waits && self.is_none_left(to) {
+            if waits && self.none_left_without_search(to) {
                 return Some(none_left);
             }
             // If KILL was sent before, this search sends it again, because processes may have been forked just before.
             let killed = rest == Some(true)
-                || matches!(self.state.phase, Phase::KillingRemaining { .. } | Phase::Clearing { killed: true, .. });
+                || matches!(
+                    self.state.phase,
+                    Phase::KillingRemaining { .. } | Phase::StoppingRemaining { killed: true, .. }
+                );
             let unsure = killed || self.exit_hidden || scope.is_some() || self.config.helpers() != NO_HELPERS;
             if waits && unsure && self.next_sweep_at <= time {
                 self.next_sweep_at = time.after(POLL_INTERVAL);
@@ -123,7 +130,7 @@ impl Supervisor<'_> {
                 None
             }
             TurnResult::Done => {
-                let nothing = sweep.found.is_none_left();
+                let nothing = sweep.found.is_complete_and_empty();
                 self.sweep = None;
                 self.next_sweep_at = time.after(POLL_INTERVAL);
                 (nothing && waits).then_some(none_left)
@@ -133,12 +140,12 @@ impl Supervisor<'_> {
 
     /// True if it is known without a search that no process is left. While helpers run, which are children of vsrun
     /// too, only a search can show that.
-    fn is_none_left(&self, to: Recipient) -> bool {
+    fn none_left_without_search(&self, to: Recipient) -> bool {
         if self.config.helpers() != NO_HELPERS || self.exit_hidden {
             return false;
         }
-        if to == Recipient::All && has_foreign_processes() {
-            !process::signal_all_processes(0)
+        if to == Recipient::AllProcesses && container_can_be_entered() {
+            !process::signal_all_as_pid1(0)
         } else {
             !process::has_live_child(None)
         }
@@ -184,5 +191,5 @@ impl SupervisorConfig {
 
 /// Whether processes that entered our container from outside are among those that get the signal.
 fn foreign_processes(to: Recipient) -> Foreign {
-    if to == Recipient::All && has_foreign_processes() { Foreign::Included } else { Foreign::Excluded }
+    if to == Recipient::AllProcesses && container_can_be_entered() { Foreign::Included } else { Foreign::Excluded }
 }

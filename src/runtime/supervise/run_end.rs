@@ -4,7 +4,7 @@ use super::descendants::{self, Found};
 use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::duration::SpanDisplay;
-use crate::logic::base::error::{Error, Object};
+use crate::logic::base::error::{Error, MessageArg};
 use crate::logic::base::exit::Exit;
 use crate::logic::base::note::Note;
 use crate::logic::base::problem::Problem;
@@ -18,7 +18,7 @@ use crate::runtime::start::outcome::ErrorText;
 use crate::sys::process::Pid;
 
 /// A server that exits with 0 within this uptime, and leaves processes, has put itself into the background.
-const DAEMONIZE_TIME: Span = Span::secs(10);
+const MAX_DAEMONIZING_UPTIME: Span = Span::secs(10);
 
 impl Supervisor<'_> {
     /// Records the end of the run and returns its event. None if a command of `--before` ended and the next start
@@ -26,7 +26,7 @@ impl Supervisor<'_> {
     pub fn finish_run(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<Event> {
         let command = self.before_command(slot);
         if self.config.policy.linger.is_none() || command.is_some() {
-            self.kill_cgroup(slot);
+            self.kill_slot_in_cgroup(slot);
         }
         let Some(child) = self.process_mut(slot) else { return Some(slot.event(Event::Exited(exit))) };
         child.is_kept_zombie = false;
@@ -41,15 +41,15 @@ impl Supervisor<'_> {
                 || matches!(
                     self.state.phase,
                     Phase::Stopping { next: AfterStop::FailStart, .. }
-                        | Phase::Clearing { next: AfterStop::FailStart, .. }
+                        | Phase::StoppingRemaining { next: AfterStop::FailStart, .. }
                 );
-            let (ended, lived) = (Object::Exit(exit), Object::Duration(SpanDisplay(uptime)));
-            self.note(Priority::Notice, Note::Exited, &[Object::Number(pid.number().into()), ended, lived]);
+            let (ended, lived) = (MessageArg::Exit(exit), MessageArg::Duration(SpanDisplay(uptime)));
+            self.note(Priority::Notice, Note::Exited, &[MessageArg::Number(pid.number().into()), ended, lived]);
             // A server that puts itself into the background seems to exit at once with 0, and continues unsupervised.
             let by_itself =
                 self.second.is_none() && matches!(self.state.phase, Phase::Starting { .. } | Phase::Running);
             let mut found = Found::default();
-            if by_itself && exit == Exit::SUCCESS && uptime < DAEMONIZE_TIME {
+            if by_itself && exit == Exit::SUCCESS && uptime < MAX_DAEMONIZING_UPTIME {
                 found = descendants::count_living(self.config.helpers());
             }
             let daemon = found.count > 0;
@@ -58,17 +58,18 @@ impl Supervisor<'_> {
                 self.record(Priority::Warning, format_args!("the server has left {found} running{why}"));
             }
             let stopped = self.is_stopped_start();
-            if (fails || stopped) && self.error.is_none() {
-                let error = Error::new(Problem::ExitedUnready).with(Object::Exit(exit));
+            if (fails || stopped) && self.start_error.is_none() {
+                let error = Error::new(Problem::ExitedUnready).with(MessageArg::Exit(exit));
                 let error = if daemon { error.reason(Reason::Daemonizes) } else { error };
-                self.error = Some(if stopped { stopped_by(self.stopped_by).with(Object::Cause(error)) } else { error });
+                self.start_error =
+                    Some(if stopped { stopped_by(self.stopped_by).with(MessageArg::Cause(error)) } else { error });
             }
             return Some(slot.event(Event::Exited(exit)));
         };
         let code = failure.exit_status(&self.config.program);
         if self.is_first_start() {
             // The error of a failed first start goes to vsrun's caller, and is recorded when vsrun exits.
-            self.error = Some(failure.error(&self.config.program));
+            self.start_error = Some(failure.error(&self.config.program));
         } else {
             let mut text = ErrorText::new();
             let _ = failure.write(&self.config.program, &mut text);

@@ -4,14 +4,14 @@ use super::crash_handler::Handler;
 use super::descendants::{Foreign, ProcessSweep};
 use super::slot::Slot;
 use super::supervisor::Supervisor;
-use crate::logic::base::error::Object;
+use crate::logic::base::error::MessageArg;
 use crate::logic::base::note::Note;
 use crate::logic::base::signal::Signal;
 use crate::logic::supervisor::event::{Event, Recipient};
 use crate::runtime::report::log::Priority;
 use crate::runtime::report::os_error::errno_text;
 use crate::runtime::start::deliver::{Delivery, deliver, user_of};
-use crate::sys::process::{Pid, Target};
+use crate::sys::process::{Pid, SignalTarget};
 use crate::sys::{Errno, process};
 
 /// Why a signal is sent to the server.
@@ -35,8 +35,8 @@ pub enum Resume {
 impl Supervisor<'_> {
     /// Sends a signal that makes its recipient exit, then CONT: a stopped process handles no signal except CONT and
     /// KILL.
-    pub fn send(&mut self, signal: Signal, to: Recipient) {
-        if let Recipient::All | Recipient::Remains = to {
+    pub fn send_exit_signal(&mut self, signal: Signal, to: Recipient) {
+        if let Recipient::AllProcesses | Recipient::RemainingOfRun = to {
             return self.signal_remaining(signal, to);
         }
         if let Some((signal, to)) = self.adapt_signal(Slot::Server, signal, to, SignalOrigin::Own) {
@@ -47,7 +47,7 @@ impl Supervisor<'_> {
     /// Sends a signal to the second process of a replacement, or to what remains of it.
     #[inline(never)]
     pub fn send_second(&mut self, signal: Signal, to: Recipient) {
-        if to == Recipient::Remains {
+        if to == Recipient::RemainingOfRun {
             self.sweep = ProcessSweep::begin(Some(signal), Foreign::Excluded, self.sweep_scope(Slot::Second));
             return;
         }
@@ -55,16 +55,16 @@ impl Supervisor<'_> {
         if let Some(target) = self.second_target(to)
             && self.deliver(signal, target, Resume::IfStopped) == Delivery::Open
         {
-            let (Target::Process(pid) | Target::Group(pid)) = target;
+            let (SignalTarget::Process(pid) | SignalTarget::Group(pid)) = target;
             self.record_sending(signal, Note::Sending, Some(pid));
         }
     }
 
     /// Sends a last signal to what is left of the server's group after its exit, if vsrun is called by the name of a
     /// tool that does so.
-    pub fn send_last_signal(&mut self, pid: Pid) {
-        if let Some(signal) = self.config.personality.after_exit_signal
-            && self.deliver(signal, Target::Group(pid), Resume::Never) == Delivery::Open
+    pub fn send_after_exit_signal(&mut self, pid: Pid) {
+        if let Some(signal) = self.config.personality.signal_to_remaining
+            && self.deliver(signal, SignalTarget::Group(pid), Resume::Never) == Delivery::Open
         {
             self.record_sending(signal, Note::SendingToGroup, Some(pid));
         }
@@ -79,17 +79,17 @@ impl Supervisor<'_> {
 
     /// Stops vsrun itself after a forwarded terminal stop signal, if vsrun is called by the name of a tool that does so.
     pub fn suspend(&mut self) {
-        if core::mem::take(&mut self.suspends) {
-            process::suspend();
+        if core::mem::take(&mut self.suspends_after_signal) {
+            process::stop_self();
         }
     }
 
     fn send_to(&mut self, signal: Signal, to: Recipient, resume: Resume) {
-        let (pid, target): (_, fn(Pid) -> Target) = match to {
-            Recipient::Server => (self.server.as_ref().map(|child| child.pid), Target::Process),
-            Recipient::Group => (self.server.as_ref().map(|child| child.pid), Target::Group),
-            Recipient::Handler => (self.config.handler.as_deref().and_then(Handler::pid), Target::Group),
-            Recipient::All | Recipient::Remains => return,
+        let (pid, target): (_, fn(Pid) -> SignalTarget) = match to {
+            Recipient::Server => (self.server.as_ref().map(|child| child.pid), SignalTarget::Process),
+            Recipient::Group => (self.server.as_ref().map(|child| child.pid), SignalTarget::Group),
+            Recipient::Handler => (self.config.handler.as_deref().and_then(Handler::pid), SignalTarget::Group),
+            Recipient::AllProcesses | Recipient::RemainingOfRun => return,
         };
         let Some(pid) = pid else { return };
         let note = if to == Recipient::Group { Note::SendingToGroup } else { Note::Sending };
@@ -102,8 +102,8 @@ impl Supervisor<'_> {
     /// Records that a signal is sent. `note` is the text for one process, for a group or for all processes.
     #[inline(never)]
     pub fn record_sending(&self, signal: Signal, note: Note, pid: Option<Pid>) {
-        let to = pid.map_or(Object::None, |pid| Object::Number(pid.number().into()));
-        self.note(Priority::Notice, note, &[Object::Signal(signal), to]);
+        let to = pid.map_or(MessageArg::None, |pid| MessageArg::Number(pid.number().into()));
+        self.note(Priority::Notice, note, &[MessageArg::Signal(signal), to]);
     }
 }
 
@@ -111,8 +111,8 @@ impl Supervisor<'_> {
     /// Sends a signal to a server process, its group or the handler, and then SIGCONT if it may have to resume. Records why
     /// the kernel refuses it, unless the previous signal was refused too.
     #[inline(never)]
-    pub fn deliver(&mut self, signal: Signal, target: Target, resume: Resume) -> Delivery {
-        let (Target::Process(pid) | Target::Group(pid)) = target;
+    pub fn deliver(&mut self, signal: Signal, target: SignalTarget, resume: Resume) -> Delivery {
+        let (SignalTarget::Process(pid) | SignalTarget::Group(pid)) = target;
         let user = user_of(&self.config.program);
         let sent = deliver(pid.number(), user, &|| {
             process::send(signal.number(), target)?;
@@ -124,8 +124,11 @@ impl Supervisor<'_> {
             Ok(()) | Err(Errno::SRCH) => self.delivery = Delivery::Open,
             Err(why) => {
                 if self.delivery == Delivery::Open {
-                    let objects =
-                        [Object::Signal(signal), Object::Number(pid.number().into()), Object::Errno(errno_text(why))];
+                    let objects = [
+                        MessageArg::Signal(signal),
+                        MessageArg::Number(pid.number().into()),
+                        MessageArg::Errno(errno_text(why)),
+                    ];
                     self.note(Priority::Warning, Note::CannotSend, &objects);
                 }
                 self.delivery = Delivery::Refused;

@@ -11,7 +11,7 @@ use crate::sys::process;
 use crate::sys::{Errno, clock};
 
 /// The largest number of bytes of the server's STATUS= that are passed on.
-const STATUS_LENGTH: usize = 240;
+const MAX_STATUS_BYTES: usize = 240;
 /// The time after which a message is sent again because the socket of the service manager was full.
 const RETRY_TIME: Span = Span::millis(100);
 
@@ -80,16 +80,16 @@ impl ServiceManager {
     #[inline(never)]
     pub fn forward_message(&mut self, message: &Message<'_>) {
         if let Some(status) = message.status {
-            let status = Escaped(status.get(..STATUS_LENGTH).unwrap_or(status));
+            let status = Escaped(status.get(..MAX_STATUS_BYTES).unwrap_or(status));
             let _ = self.send(format_args!("STATUS={status}"));
         }
-        if let Some(span) = message.extend {
+        if let Some(span) = message.extend_timeout {
             let micros = span.0.saturating_mul(1000);
             let _ = self.send(format_args!("EXTEND_TIMEOUT_USEC={micros}"));
         }
         if message.reloading && matches!(self.state, NotifyState::Ready | NotifyState::Reloading) {
             self.state = NotifyState::Reloading;
-            self.send_state(message.began.unwrap_or_else(clock::monotonic_micros));
+            self.send_state(message.reload_began_usec.unwrap_or_else(clock::monotonic_micros));
         }
     }
 
@@ -134,7 +134,7 @@ impl ServiceManager {
             NotifyState::Stopping => self.send(format_args!("STOPPING=1")),
         };
         let full = matches!(sent, Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM));
-        self.retry_at = full.then(|| Time(clock::monotonic()).after(RETRY_TIME));
+        self.retry_at = full.then(|| Time(clock::monotonic_millis()).after(RETRY_TIME));
     }
 
     fn send(&self, text: fmt::Arguments<'_>) -> Result<(), Errno> {

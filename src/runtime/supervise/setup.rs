@@ -11,7 +11,7 @@ use super::readiness::Readiness;
 use super::service::ServiceManager;
 use super::supervisor::supervise;
 use crate::logic::base::duration::SpanDisplay;
-use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::error::{Error, MessageArg, Result};
 use crate::logic::base::exit;
 use crate::logic::base::note::Note;
 use crate::logic::base::problem::Problem;
@@ -77,10 +77,10 @@ pub fn set_up(plan: Plan) -> Result<Box<PreparedSupervisor>> {
 /// Blocks the signals and closes inherited descriptors.
 fn block_and_close(plan: &Plan) -> Result<()> {
     if plan.personality.session == Session::WithTerminal {
-        terminal::drop_controlling();
+        terminal::drop_stdin_terminal();
     }
-    // From here on, each signal that is not in the set `unhandled` stays pending until the event loop reads it.
-    poll::set_mask(SignalMask::These(!plan.personality.unhandled))
+    // From here on, each signal that is not in the set `unhandled_signals` stays pending until the event loop reads it.
+    poll::set_mask(SignalMask::These(!plan.personality.unhandled_signals))
         .map_err(|why| os_error(Problem::BlockSignals, why))?;
     let numbers = sockets::reserve_fds(&plan.sockets)?;
     // If no step of the server's start closes descriptors, the server inherits those that vsrun has inherited.
@@ -116,7 +116,7 @@ impl PreparedSupervisor {
     #[inline(never)]
     pub fn run(mut self: Box<Self>, at_exit: &mut Option<AtExit>) -> Result<u8> {
         let (ending, error, last) = supervise(&mut self.config, &mut self.resources);
-        *at_exit = self.config.signal_table.end().or(*at_exit);
+        *at_exit = self.config.signal_table.at_exit().or(*at_exit);
         self.finish(ending, error, last)
     }
 
@@ -127,20 +127,27 @@ impl PreparedSupervisor {
         let Self { config, mut resources, termination_log } = *self;
         // A parent that still waits for the start gets an error also if a stop was requested, because it would take
         // success for a started server.
-        let error = error.filter(|_| matches!(ending, Ending::Failed(_)) || config.waiting_parent.is_some());
+        let error = error.filter(|_| matches!(ending, Ending::FirstStartFailed(_)) || config.waiting_parent.is_some());
         let error = error.map(|error| if ending.status() == exit::OK { error } else { error.status(ending.status()) });
         if let Some(error) = &error {
             config.log.record_failure(error);
         }
         config.record_remaining();
         config.record_ending(ending);
-        if config.has_terminal_foreground() {
+        if config.takes_foreground() {
             terminal::reclaim_foreground();
         }
         let wanted = !termination_log.is_none() && ending.status() != exit::OK;
         let tail = if wanted { config.output.read_from((0, 0)) } else { None };
-        let SupervisorConfig { output: destination, log, signals, cgroup, waiting_parent: caller, statuses, .. } =
-            config;
+        let SupervisorConfig {
+            output: destination,
+            log,
+            signals,
+            cgroup,
+            waiting_parent: caller,
+            failure_statuses: statuses,
+            ..
+        } = config;
         resources.cgroup = cgroup;
         resources.release();
         destination.close(log, &signals);
@@ -152,7 +159,7 @@ impl PreparedSupervisor {
         match (error, caller) {
             (None, _) => Ok(ending.status()),
             (Some(error), Some(caller)) => caller.fail(&error),
-            (Some(error), None) => Err(error.with_statuses(statuses)),
+            (Some(error), None) => Err(error.with_status_from(statuses)),
         }
     }
 }
@@ -163,7 +170,7 @@ impl PreparedSupervisor {
 fn prepare(mut plan: Plan, resources: &StartResources, caller: &mut Option<WaitingParent>) -> Result<SupervisorConfig> {
     resources.pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
     let (handler, notify, after_start) = match plan.supervision {
-        Some(supervision) => (supervision.handler, supervision.notify, AfterStart::Supervise),
+        Some(supervision) => (supervision.handler, supervision.notify_target, AfterStart::Supervise),
         None => (None, None, AfterStart::ExitWhenReady),
     };
     let mut handler = handler.map(Handler::new).transpose()?.map(Box::new);
@@ -180,7 +187,7 @@ fn prepare(mut plan: Plan, resources: &StartResources, caller: &mut Option<Waiti
     if !plan.keeps_stdin {
         // Makes /dev/null standard input, once and not for each server process. That also closes a pipe from the
         // caller, whose writer would otherwise block when the pipe is full.
-        cloexec_probe::install_null().map_err(|why| os_error(Problem::OpenStdio, why))?;
+        cloexec_probe::redirect_stdin_to_null().map_err(|why| os_error(Problem::OpenStdio, why))?;
     }
     log.separate_trace(plan.debug)?;
     log.reopen_terminal();
@@ -196,20 +203,20 @@ fn prepare(mut plan: Plan, resources: &StartResources, caller: &mut Option<Waiti
     start_output(&plan.server, after_start, &mut destination, &mut log)?;
     let user = plan.sockets.owner.map_or_else(credentials::effective_uid, |(uid, _)| uid);
     let readiness = Readiness::open(plan.ready, user, &mut plan.server.env)?;
-    let before = Commands::new(plan.before, &mut plan.server.env);
+    let before = Commands::new(plan.commands_before, &mut plan.server.env);
 
     // `source` is never freed: the server's program and its probes share it until vsrun exits.
     let source = plan.env_renewal.map(|source| &*Box::leak(Box::new(source)));
     let prober = plan.probes.map(|probes| Prober::new(probes, source));
     Ok(SupervisorConfig {
         policy: plan.policy,
-        program: ExecImage { source, ..ExecImage::new(plan.server) },
+        program: ExecImage { env_source: source, ..ExecImage::new(plan.server) },
         before,
         command: plan.command,
         handler,
         output: destination,
         log,
-        debug: plan.debug != StepTrace::Off,
+        traces_steps: plan.debug != StepTrace::Off,
         cgroup: None,
         signals,
         signal_table: plan.signal_table,
@@ -217,7 +224,7 @@ fn prepare(mut plan: Plan, resources: &StartResources, caller: &mut Option<Waiti
         prober,
         service_manager: notify.and_then(|(address, ping)| ServiceManager::new(&address, ping)),
         waiting_parent: None,
-        statuses: plan.statuses,
+        failure_statuses: plan.statuses,
         after_start,
         leaves_cwd: plan.leaves_cwd,
         personality: plan.personality,
@@ -259,22 +266,22 @@ impl SupervisorConfig {
             Ending::Server(_) => Reason::ServerExited,
             Ending::GaveUp(_) => {
                 if let Some(limit) = self.policy.limit {
-                    let within = Object::Duration(SpanDisplay(limit.within));
-                    self.log.note(Priority::Err, Note::GivingUp, &[Object::Count(limit.restarts.into()), within]);
+                    let within = MessageArg::Duration(SpanDisplay(limit.within));
+                    self.log.note(Priority::Err, Note::GivingUp, &[MessageArg::Count(limit.restarts.into()), within]);
                 }
                 Reason::TooManyRestarts
             }
             Ending::Stopped => Reason::OnRequest,
             // If the log is standard error, the error message that vsrun prints there is enough.
-            Ending::Failed(_) if matches!(self.log.target, LogTarget::Plain) => return,
-            Ending::Failed(_) => Reason::StartFailed,
+            Ending::FirstStartFailed(_) if matches!(self.log.target, LogTarget::Stderr) => return,
+            Ending::FirstStartFailed(_) => Reason::StartFailed,
         };
         let priority = match ending {
             _ if status == exit::OK => Priority::Info,
             // As an init, vsrun exits with the server's status, so no status is an error of vsrun.
             Ending::Server(_) if self.policy.role != Role::Manager => Priority::Notice,
-            Ending::Server(_) | Ending::Stopped | Ending::GaveUp(_) | Ending::Failed(_) => Priority::Err,
+            Ending::Server(_) | Ending::Stopped | Ending::GaveUp(_) | Ending::FirstStartFailed(_) => Priority::Err,
         };
-        self.log.note(priority, Note::Shutdown, &[Object::Reason(why), Object::Number(status.into())]);
+        self.log.note(priority, Note::Shutdown, &[MessageArg::Reason(why), MessageArg::Number(status.into())]);
     }
 }

@@ -17,14 +17,14 @@ impl Slot {
     pub fn event(self, event: Event) -> Event {
         match self {
             Self::Server => event,
-            Self::Second => event.for_second(),
+            Self::Second => event.for_second_process(),
         }
     }
 }
 
 /// The requests of `--replace` that have been answered.
 #[derive(Default)]
-pub struct Requests {
+pub struct ReplaceRequests {
     /// The token of the request whose replacement is under way.
     pub current: Option<u32>,
     /// The tokens of the last requests and the numbers that answer them in the lock of the pidfiles. Older answers are

@@ -10,7 +10,7 @@
 use std::os::fd::RawFd;
 
 use super::supervisor::Supervisor;
-use crate::logic::base::error::Object;
+use crate::logic::base::error::MessageArg;
 use crate::logic::base::note::Note;
 use crate::logic::plan::step::Step;
 use crate::sys::socket::{self, Disconnect};
@@ -41,7 +41,7 @@ impl Supervisor<'_> {
                 SocketUse::BetweenRuns => Disconnect::Datagram,
                 SocketUse::BeforeSecond | SocketUse::ByServer => Disconnect::None,
             };
-            let mut restored = socket::restore_socket(number, disconnect);
+            let mut restored = socket::restore_receiving(number, disconnect);
             let is_lost = restored == Err(Errno::SHUTDOWN) || restored.is_ok() && self.sockets.is_file_missing(number);
             if is_lost && usage != SocketUse::ByServer {
                 restored = self.sockets.renew(number);
@@ -49,7 +49,7 @@ impl Supervisor<'_> {
             match restored {
                 // Not an error: vsrun's parent passed a connection, a socket that never listens, or no socket.
                 Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOTSOCK) => {}
-                Err(why) => self.warn(Note::CannotListen, Object::Number(number.into()), why),
+                Err(why) => self.warn(Note::CannotListen, MessageArg::Number(number.into()), why),
             }
         }
     }

@@ -176,7 +176,7 @@ impl Supervisor<'_> {
             return None;
         }
         if unready && self.is_first_start() {
-            self.error = Some(Error::new(Problem::ClosedUnready));
+            self.start_error = Some(Error::new(Problem::ClosedUnready));
         }
         Some(slot.event(event))
     }

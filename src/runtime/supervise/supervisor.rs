@@ -11,9 +11,9 @@ use super::descendants::ProcessSweep;
 use super::exit_watch::ExitWatch;
 use super::last_run::LastRun;
 use super::readiness::ReadyPipe;
-use super::slot::{Requests, Slot};
+use super::slot::{ReplaceRequests, Slot};
 use crate::logic::base::duration::SpanDisplay;
-use crate::logic::base::error::{Error, Object};
+use crate::logic::base::error::{Error, MessageArg};
 use crate::logic::base::exit::{self, Exit};
 use crate::logic::base::note::Note;
 use crate::logic::base::signal::Signal;
@@ -75,19 +75,19 @@ pub struct Supervisor<'a> {
     /// The sockets that vsrun has made for the server.
     pub sockets: &'a mut SocketFiles,
     /// The error of a failed or stopped start, for vsrun's caller.
-    pub error: Option<Error>,
+    pub start_error: Option<Error>,
     /// Whether there may be children that have exited and have not been reaped.
     pub exits_pending: bool,
     /// Whether signals may be pending: a sleep has shown some, and they have not all been read.
     pub signals_pending: bool,
     /// Whether the last turn found that a deadline has passed.
-    pub was_due: bool,
+    pub deadline_was_due: bool,
     /// Whether a tracer has hidden an exit: the exited process may still be a child of vsrun.
     pub exit_hidden: bool,
     /// Whether the kernel accepted the last signal that was sent to a server process, a group or the handler.
     pub delivery: Delivery,
     /// Whether vsrun stops itself after the signal that is being handled.
-    pub suspends: bool,
+    pub suspends_after_signal: bool,
     /// The last signal that asked the server or vsrun to exit, for the message of a start that is stopped.
     pub stopped_by: Signal,
     /// When the next search in /proc for remaining processes may begin.
@@ -100,7 +100,7 @@ pub struct Supervisor<'a> {
     /// The search in /proc for remaining processes, if one is running.
     pub sweep: Option<ProcessSweep>,
     /// The requests of `--replace` and their answers.
-    pub requests: Requests,
+    pub requests: ReplaceRequests,
     /// The server process of the current or last run.
     pub server: Option<ServerProcess>,
     /// The second process of a replacement (the candidate or, once that is the server, the old server), until none of
@@ -112,7 +112,7 @@ pub struct Supervisor<'a> {
 /// failed first start, and facts about the last run.
 #[inline(never)]
 pub fn supervise(config: &mut SupervisorConfig, resources: &mut StartResources) -> (Ending, Option<Error>, LastRun) {
-    config.log.note(Priority::Info, Note::Starting, &[Object::Name(&config.command)]);
+    config.log.note(Priority::Info, Note::Starting, &[MessageArg::Name(&config.command)]);
     let mut this = Supervisor::new(config, resources);
     let mut event = this.launch(Slot::Server);
     loop {
@@ -129,12 +129,12 @@ pub fn supervise(config: &mut SupervisorConfig, resources: &mut StartResources) 
             Action::Finish(ending) => {
                 let uptime = this.server.as_ref().and_then(|child| child.uptime).unwrap_or_default();
                 let last = LastRun { uptime, restarts: this.state.restarts() };
-                return (ending, this.error, last);
+                return (ending, this.start_error, last);
             }
             Action::Launch(logs) => this.relaunch(logs),
             Action::RunHandler(exit) => this.run_handler(exit),
             Action::Send(signal, to) => {
-                this.send(signal, to);
+                this.send_exit_signal(signal, to);
                 this.unkillable_event(signal, to).unwrap_or_else(|| this.next_event())
             }
             Action::Forward(signal, to) => {
@@ -142,13 +142,13 @@ pub fn supervise(config: &mut SupervisorConfig, resources: &mut StartResources) 
                 this.suspend();
                 this.next_event()
             }
-            Action::Pause(span) => {
-                let restarts = Object::Count(this.state.restarts());
-                this.note(Priority::Notice, Note::RestartingIn, &[Object::Duration(SpanDisplay(span)), restarts]);
+            Action::RecordRestartDelay(span) => {
+                let restarts = MessageArg::Count(this.state.restarts());
+                this.note(Priority::Notice, Note::RestartingIn, &[MessageArg::Duration(SpanDisplay(span)), restarts]);
                 this.next_event()
             }
-            Action::Delay(span) => {
-                this.note(Priority::Notice, Note::Delayed, &[Object::Duration(SpanDisplay(span))]);
+            Action::RecordStopDelay(span) => {
+                this.note(Priority::Notice, Note::Delayed, &[MessageArg::Duration(SpanDisplay(span))]);
                 this.next_event()
             }
             Action::ReportReady => {
@@ -157,9 +157,9 @@ pub fn supervise(config: &mut SupervisorConfig, resources: &mut StartResources) 
             }
             Action::Wait | Action::SwitchOver => this.next_event(),
             Action::LaunchCandidate => this.launch_candidate(),
-            Action::SendSecond(signal, to) => {
+            Action::SendToSecondProcess(signal, to) => {
                 this.send_second(signal, to);
-                let refused = this.unkillable_event(signal, to).map(Event::for_second);
+                let refused = this.unkillable_event(signal, to).map(Event::for_second_process);
                 refused.unwrap_or_else(|| this.next_event())
             }
         };
@@ -178,17 +178,17 @@ impl<'a> Supervisor<'a> {
             sockets: &mut resources.sockets,
             server: None,
             second: None,
-            requests: Requests::default(),
+            requests: ReplaceRequests::default(),
             exits_pending: false,
             signals_pending: false,
             sweep: None,
             next_sweep_at: Time::default(),
             next_orphan_search: (0, Time::default()),
             exit_hidden: false,
-            was_due: false,
-            error: None,
+            deadline_was_due: false,
+            start_error: None,
             delivery: Delivery::Open,
-            suspends: false,
+            suspends_after_signal: false,
             stopped_by: Signal::TERM,
         })
     }
@@ -210,7 +210,7 @@ impl Supervisor<'_> {
         }
         // Leave the caller's directory, because a file system cannot be unmounted while a process has its working
         // directory there.
-        self.config.leaves_cwd.then(credentials::leave_dir);
+        self.config.leaves_cwd.then(credentials::chdir_to_root);
         heap::release_stack();
     }
 
@@ -238,7 +238,7 @@ impl Supervisor<'_> {
         match handler.spawn(report, input.as_ref().map(AsFd::as_fd)) {
             Ok(()) => self.next_event(),
             Err(why) => {
-                self.warn(Note::CannotStartHandler, Object::None, why);
+                self.warn(Note::CannotStartHandler, MessageArg::None, why);
                 Event::ForkFailed
             }
         }
@@ -256,17 +256,17 @@ impl Supervisor<'_> {
     }
 
     /// Logs a warning about an object, with the text of the errno `why`.
-    pub fn warn(&self, note: Note, object: Object<'_>, why: Errno) {
-        self.note(Priority::Warning, note, &[object, Object::Errno(errno_text(why))]);
+    pub fn warn(&self, note: Note, object: MessageArg<'_>, why: Errno) {
+        self.note(Priority::Warning, note, &[object, MessageArg::Errno(errno_text(why))]);
     }
 
     /// Logs a note about the process with this pid.
     pub fn note_process(&self, priority: Priority, note: Note, pid: Pid) {
-        self.note(priority, note, &[Object::Number(pid.number().into())]);
+        self.note(priority, note, &[MessageArg::Number(pid.number().into())]);
     }
 
     /// Logs the text of a note, filled in with the objects that it mentions.
-    pub fn note(&self, priority: Priority, note: Note, objects: &[Object<'_>]) {
+    pub fn note(&self, priority: Priority, note: Note, objects: &[MessageArg<'_>]) {
         self.config.log.note(priority, note, objects);
     }
 

@@ -8,12 +8,12 @@ use crate::sys::Errno;
 
 /// True if there are bytes to read now.
 pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
-    ready(fd, PollFlags::IN).contains(PollFlags::IN)
+    poll_now(fd, PollFlags::IN).contains(PollFlags::IN)
 }
 
 /// True if a write would not block and the reader still exists.
 pub fn is_writable(fd: BorrowedFd<'_>) -> bool {
-    ready(fd, PollFlags::OUT) == PollFlags::OUT
+    poll_now(fd, PollFlags::OUT) == PollFlags::OUT
 }
 
 /// Waits until a write would not block or the connection has failed, for at most `millis` milliseconds. Returns false
@@ -29,7 +29,7 @@ pub fn await_writable(fd: BorrowedFd<'_>, millis: u64) -> bool {
 }
 
 /// The events of a descriptor that poll(2) reports now, without waiting.
-fn ready(fd: BorrowedFd<'_>, event: PollFlags) -> PollFlags {
+fn poll_now(fd: BorrowedFd<'_>, event: PollFlags) -> PollFlags {
     let mut fds = [PollFd::from_borrowed_fd(fd, event)];
     let _ = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
     let [fd] = fds;

@@ -81,7 +81,7 @@ macro_rules! control {
         wrong: "is not [http:][ADDRESS:]PORT[/PATH], [http:]/SOCKET[:/PATH] or exec:/PROGRAM",
         accepts: ["80", "127.0.0.1:80", "http:80/healthy", "/run/web.sock", "exec:/bin/true"],
         rejects: ["localhost", "0", "exec:true"],
-        sets: probe = |value| Probe::parse(value).map(|_| text(value)),
+        sets: probe = |value| Probe::parse(value).map(|_| leak_copy(value)),
     }
 
     ProbeTimeout "probe-timeout" {

@@ -61,10 +61,10 @@ macro_rules! environment {
         rejects: ["=", "A=b", "A,,B", "A,A"],
         sets: |options, value, _| {
             for name in split_byte(value, b',') {
-                if !is_name(name) || options.file_env.iter().any(|other| other.to_bytes() == name) {
+                if !is_variable_name(name) || options.file_env.iter().any(|other| other.to_bytes() == name) {
                     return false;
                 }
-                options.file_env.push(text(name));
+                options.file_env.push(leak_copy(name));
             }
             true
         },
@@ -104,7 +104,7 @@ macro_rules! environment {
         wrong: "is not an integer of -20 to 19",
         accepts: ["-20", "0", "19"],
         rejects: ["-21", "20", "+1", "high"],
-        sets: attributes += parse_nice,
+        sets: attribute_steps += parse_nice,
     }
 
     OomScoreAdj "oom-score-adj" {
@@ -116,7 +116,7 @@ macro_rules! environment {
         wrong: "is not an integer of -1000 to 1000",
         accepts: ["-1000", "0", "1000"],
         rejects: ["-1001", "1001", "max"],
-        sets: attributes += parse_oom_score_adj,
+        sets: attribute_steps += parse_oom_score_adj,
     }
 
     Limit "limit" {
@@ -144,8 +144,8 @@ macro_rules! environment {
         sets: |options, value, _| {
             let limit = parse_limit(value);
             let twice =
-                limit.is_some_and(|limit| options.attributes.iter().any(|other| set_same_attribute(other, &limit)));
-            !twice && append(&mut options.attributes, limit)
+                limit.is_some_and(|limit| options.attribute_steps.iter().any(|other| is_same_attribute(other, &limit)));
+            !twice && append(&mut options.attribute_steps, limit)
         },
     }
 

@@ -28,7 +28,7 @@ macro_rules! identity {
             "web:12ab": "a name does not begin with a digit",
             "4294967295": "that number means 'unchanged' to the kernel",
         ],
-        sets: user = Login::parse,
+        sets: user = UserAndGroup::parse,
     }
 
     NoUserChecks "no-user-checks" {

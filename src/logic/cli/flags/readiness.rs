@@ -18,7 +18,7 @@ macro_rules! readiness {
         wrong: "is not exec, notify or fd:N with N of 3 to 65535, nor alive:DURATION, nor probe:PROBE",
         accepts: ["exec", "notify", "fd:3", "alive:2s", "probe:80"],
         rejects: ["now", "fd:2", "fd:65536", "alive:", "probe:localhost"],
-        sets: ready = Ready::parse,
+        sets: ready = ReadyCondition::parse,
     }
 
     ReadyTimeout "ready-timeout" {
@@ -59,7 +59,7 @@ macro_rules! readiness {
         wrong: "is not [http:][ADDRESS:]PORT[/PATH], [http:]/SOCKET[:/PATH] or exec:/PROGRAM",
         accepts: ["80", "http:80/healthy", "[::1]:80", "/run/web.sock", "exec:/bin/true"],
         rejects: ["localhost", "0", "exec:true"],
-        sets: health = |value| Probe::parse(value).map(|_| text(value)),
+        sets: health = |value| Probe::parse(value).map(|_| leak_copy(value)),
     }
 
     HealthInterval "health-interval" {

@@ -15,7 +15,7 @@ macro_rules! sockets {
         wrong: "is not PORT[/udp] with PORT of 1 to 65535",
         accepts: ["80", "53/udp", "65535"],
         rejects: ["0", "65536", "-1", "80x", "80/tcp", "99999": "a port is 1 to 65535", "http": "a port is 1 to 65535"],
-        sets: port = socket_address::port,
+        sets: port = socket_address::parse_port_option,
     }
 
     Bind "bind" {
@@ -27,7 +27,7 @@ macro_rules! sockets {
         wrong: "is not a numeric address, or a path from / on of at most 107 bytes",
         accepts: ["127.0.0.1", "::1", "[::]", "/run/web.sock"],
         rejects: ["256.1.1.1", "localhost": "an address is numeric"],
-        sets: bind = socket_address::bind,
+        sets: bind = socket_address::parse_bind_option,
     }
 
     Listen "listen" {
@@ -53,7 +53,7 @@ macro_rules! sockets {
         ],
         sets: |options, value, _| {
             options.port_index += usize::from(options.port.is_none() && options.bind.is_none());
-            append(&mut options.listen, socket_address::listen(value))
+            append(&mut options.listen, socket_address::parse_listen_option(value))
         },
     }
 

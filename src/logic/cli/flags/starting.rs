@@ -52,7 +52,7 @@ macro_rules! starting {
         wrong: "is empty",
         accepts: ["/bin/migrate --all"],
         rejects: [" "],
-        sets: before += |value| split_words(value).map(|_| text(value)),
+        sets: before += |value| split_words(value).map(|_| leak_copy(value)),
     }
 
     Mount "mount" {
@@ -66,7 +66,7 @@ macro_rules! starting {
         wrong: "is not a list of proc, sys, dev, run, tmp and cgroup",
         accepts: ["proc", "proc,sys,dev,run,tmp,cgroup"],
         rejects: ["proc,home", "proc,"],
-        sets: mounts = Mounts::parse,
+        sets: mounts = MountSet::parse,
     }
 
     Argv0 "argv0" {

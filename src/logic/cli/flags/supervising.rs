@@ -16,7 +16,7 @@ macro_rules! supervising {
         accepts: ["/run/web.manager.pid" "/etc/web/handler", "-" "-"],
         rejects: [],
         sets: |options, value, second| {
-            options.manager = Some(ManagerFiles { pidfile: path_or_dash(value), handler: path_or_dash(second) });
+            options.manager = Some(ManagerFiles { pidfile: none_if_dash(value), handler: none_if_dash(second) });
             true
         },
     }
@@ -73,7 +73,7 @@ macro_rules! supervising {
         wrong: "is not MIN[:MAX] with MIN at most MAX",
         accepts: ["0", "1min", "100ms:30s", "5:5"],
         rejects: ["5:1", "x", "1:"],
-        sets: restart_delay = parse_delays,
+        sets: restart_delay = parse_delay_range,
     }
 
     RestartLimit "restart-limit" {

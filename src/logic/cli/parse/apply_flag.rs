@@ -12,18 +12,18 @@ use crate::logic::cli::lookup::FlagRow;
 use crate::logic::cli::options::ControlCommand;
 use crate::logic::cli::options::{ManagerFiles, Options, SyslogUsage};
 use crate::logic::cli::value::{
-    is_name, parse_assignment, parse_delays, parse_limit, parse_nice, parse_oom_score_adj, parse_size,
-    parse_stop_signal, parse_umask, path_or_dash, set_same_attribute, split_words, text,
+    is_same_attribute, is_variable_name, leak_copy, none_if_dash, parse_assignment, parse_delay_range, parse_limit,
+    parse_nice, parse_oom_score_adj, parse_size, parse_stop_signal, parse_umask, split_words,
 };
 use crate::logic::formats::cgroup;
-use crate::logic::formats::mounts::Mounts;
-use crate::logic::plan::account::Login;
+use crate::logic::formats::pid1_mounts::MountSet;
+use crate::logic::plan::account::UserAndGroup;
 use crate::logic::plan::landlock::Confinement;
 use crate::logic::plan::limits::Capabilities;
 use crate::logic::plan::socket_address;
 use crate::logic::supervisor::policy::{AtExit, Restart, RestartLimit};
 use crate::logic::supervisor::probe::Probe;
-use crate::logic::supervisor::readiness::Ready;
+use crate::logic::supervisor::readiness::ReadyCondition;
 use crate::logic::supervisor::signal_action;
 
 /// The values of one option, and the options to store them in.
@@ -63,13 +63,13 @@ macro_rules! set {
     ($given:ident $field:ident = false,) => {{ $given.options.$field = false.into(); return true }};
     // In `FIELD = [...]`, the list says what the words after `choices=` mean, in the order of these words.
     ($given:ident $field:ident = [$($choice:expr),+],) => {
-        return store(&mut $given.options.$field, $given.row.choose($given.value, &[$($choice),+]))
+        return store(&mut $given.options.$field, $given.row.parse_choice($given.value, &[$($choice),+]))
     };
     ($given:ident $field:ident = $parser:expr,) => {{
         let parse: fn(&[u8]) -> Option<_> = $parser;
         return store(&mut $given.options.$field, parse($given.value))
     }};
-    ($given:ident $field:ident += text,) => {{ $given.options.$field.push(text($given.value)); return true }};
+    ($given:ident $field:ident += text,) => {{ $given.options.$field.push(leak_copy($given.value)); return true }};
     ($given:ident $field:ident += $parser:expr,) => {{
         let parse: fn(&[u8]) -> Option<_> = $parser;
         return append(&mut $given.options.$field, parse($given.value))
@@ -116,7 +116,7 @@ all_flags!(set_all);
 /// Stores a value in the way that `slot` says. Returns false if the value is malformed.
 fn store_in_slot(slot: ValueSlot<'_>, id: Id, value: &[u8], second: &[u8]) -> bool {
     match slot {
-        ValueSlot::Text(slot) => store(slot, Some(text(value))),
+        ValueSlot::Text(slot) => store(slot, Some(leak_copy(value))),
         ValueSlot::Duration(slot, least) => store(slot, Span::parse(value).filter(|span| *span >= least)),
         ValueSlot::Confine(confinement) => confinement.add_option_value(id, value),
         ValueSlot::Control(commands) => append(commands, parse_control_command(id, value, second)),
@@ -126,7 +126,7 @@ fn store_in_slot(slot: ValueSlot<'_>, id: Id, value: &[u8], second: &[u8]) -> bo
 /// Parses a control command and its pidfile.
 fn parse_control_command(id: Id, value: &[u8], second: &[u8]) -> Option<(ControlCommand, StaticCStr)> {
     if id == Id::Signal {
-        return Some((ControlCommand::Signal(Signal::parse(value)?), text(second)));
+        return Some((ControlCommand::Signal(Signal::parse(value)?), leak_copy(second)));
     }
     let command = if id == Id::Status {
         ControlCommand::Status
@@ -135,7 +135,7 @@ fn parse_control_command(id: Id, value: &[u8], second: &[u8]) -> Option<(Control
     } else {
         ControlCommand::Replace
     };
-    Some((command, text(value)))
+    Some((command, leak_copy(value)))
 }
 
 /// Stores a value. Returns false for None, which means that the value is malformed.

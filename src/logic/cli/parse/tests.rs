@@ -7,8 +7,8 @@ use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Span;
 use crate::logic::cli::flags::{EXAMPLES, Examples, FLAGS, Flag};
 use crate::logic::cli::options::ControlCommand;
-use crate::logic::cli::value::parse_delays;
-use crate::logic::plan::account::Login;
+use crate::logic::cli::value::parse_delay_range;
+use crate::logic::plan::account::UserAndGroup;
 
 fn parse_all(words: &Args) -> Result<(Request, Options)> {
     let mut options = Options::default();
@@ -71,9 +71,9 @@ fn rows_with_values() -> impl Iterator<Item = (&'static Flag, &'static Examples)
 fn read_values(flag: &Flag, values: &[&[u8]]) -> Result<Options> {
     let mut options = Options::default();
     let words: Vec<StaticCStr> =
-        [format!("--{}", flag.long).as_bytes()].iter().chain(values).map(|word| text(word)).collect();
+        [format!("--{}", flag.long).as_bytes()].iter().chain(values).map(|word| leak_copy(word)).collect();
     assert_eq!(values.len(), flag.values.len(), "{words:?}");
-    match read_all(&words, &mut options, &mut None).0? {
+    match read_options_counting(&words, &mut options, &mut None).0? {
         None => Ok(options),
         Some(DecidingOption::File(path)) => {
             assert_eq!((flag.long, path.to_bytes()), ("args", values[0]));
@@ -106,13 +106,13 @@ fn changed_fields(options: &Options) -> Vec<String> {
     let before: Vec<&str> = before.lines().collect();
     let changed = after.lines().filter(|line| !before.contains(line));
     let names = changed.filter_map(|line| Some(line.split_once(": ")?.0.trim().to_owned()));
-    names.filter(|name| name != "given" && name != "count").collect()
+    names.filter(|name| name != "given" && name != "given_count").collect()
 }
 
 #[test]
 fn accepted_examples_are_stored_and_each_option_has_its_own_field() {
     /// Fields with the values of several options.
-    const COMMON: [&str; 4] = ["attributes", "confine", "control", "port_index"];
+    const COMMON: [&str; 4] = ["attribute_steps", "confine", "control", "port_index"];
     let mut owners = std::collections::BTreeMap::new();
     for (flag, examples) in rows_with_values() {
         let mut is_stored = flag.long == "args";
@@ -165,7 +165,7 @@ fn an_empty_value_is_rejected_except_where_an_example_is_empty() {
 #[test]
 fn the_command_is_its_own() {
     let options = options(&["-b", "-f", "--", "--", "-u", "--help"]);
-    assert_eq!(options.command, ["--", "-u", "--help"].map(|word| text(word.as_bytes())));
+    assert_eq!(options.command, ["--", "-u", "--help"].map(|word| leak_copy(word.as_bytes())));
     assert!(!options.background && options.user.is_none());
 }
 
@@ -173,7 +173,7 @@ fn the_command_is_its_own() {
 fn values_follow_a_blank_or_a_sign() {
     for words in [["-u", "web"].as_slice(), &["-uweb"], &["--user=web"], &["--user", "web"]] {
         let words: Vec<&str> = words.iter().copied().chain(["--", "x"]).collect();
-        assert_eq!(options(&words).user, Login::parse(b"web"), "{words:?}");
+        assert_eq!(options(&words).user, UserAndGroup::parse(b"web"), "{words:?}");
     }
     let options = options(&["-m", "-", "-", "--restart-delay", "5", "-d", "logs", "2w", "--", "x"]);
     let managed = options.manager.unwrap();
@@ -199,7 +199,7 @@ fn sockets_are_in_the_order_of_the_line() {
 #[test]
 fn delays_have_a_longest() {
     for (text, delays) in [("0", (0, 0)), ("1min", (60_000, 60_000)), ("0:5", (0, 5000)), ("10ms:20ms", (10, 20))] {
-        assert_eq!(parse_delays(text.as_bytes()), Some((Span(delays.0), Span(delays.1))), "{text}");
+        assert_eq!(parse_delay_range(text.as_bytes()), Some((Span(delays.0), Span(delays.1))), "{text}");
     }
 }
 
@@ -212,8 +212,8 @@ fn a_file_of_arguments() {
     for words in [["-b", "--args", "f", "x", "-y"].as_slice(), &["-b", "--args=f", "x", "-y"]] {
         match read(words, "#!/sbin/vsrun --args\n--user\nweb\n--\n/bin/run\n-f").unwrap() {
             (Request::Run, options) => {
-                assert!(options.background && options.user == Login::parse(b"web"));
-                assert_eq!(options.command, ["/bin/run", "-f", "x", "-y"].map(|word| text(word.as_bytes())));
+                assert!(options.background && options.user == UserAndGroup::parse(b"web"));
+                assert_eq!(options.command, ["/bin/run", "-f", "x", "-y"].map(|word| leak_copy(word.as_bytes())));
             }
             other => panic!("{other:?}"),
         }
@@ -297,7 +297,7 @@ fn wrong_words_are_named() {
 #[test]
 fn requests_exclude_all_other_options() {
     let control = |words: &[&str]| match parse_words(words) {
-        Ok((Request::Control(control), _)) => (control.command, control.timeout),
+        Ok((Request::Control(control), _)) => (control.command, control.stop_timeout),
         other => panic!("{words:?}: {other:?}"),
     };
     assert_eq!(control(&["--status", "p"]), (ControlCommand::Status, None));

@@ -9,7 +9,7 @@ fn confinement(paths: &[(PathAccess, &str)], ports: &[(u64, &str)], scope: &str)
         assert!(made.add_option_value(option, path.as_bytes()));
     }
     for (direction, port) in ports {
-        let option = if *direction == BIND { Id::BindTcp } else { Id::ConnectTcp };
+        let option = if *direction == BIND_TCP { Id::BindTcp } else { Id::ConnectTcp };
         assert!(made.add_option_value(option, port.as_bytes()));
     }
     if !scope.is_empty() {
@@ -18,7 +18,7 @@ fn confinement(paths: &[(PathAccess, &str)], ports: &[(u64, &str)], scope: &str)
     made
 }
 
-fn handled(made: &Confinement, abi: u32) -> Handled {
+fn handled(made: &Confinement, abi: u32) -> HandledRights {
     match made.steps(LandlockSupport::Abi(abi), None).unwrap().first() {
         Some(Step::CreateRuleset(handled)) => *handled,
         other => panic!("{other:?}"),
@@ -29,14 +29,14 @@ fn handled(made: &Confinement, abi: u32) -> Handled {
 fn every_right_the_kernel_knows_is_handled() {
     let files = confinement(&[(PathAccess::Ro, "/x")], &[], "");
     for (abi, rights) in [(3, 0x7fff), (4, 0x7fff), (5, 0xffff), (6, 0xffff), (99, 0xffff)] {
-        assert_eq!(handled(&files, abi), Handled { files: rights, tcp: 0, scope: 0 }, "ABI {abi}");
+        assert_eq!(handled(&files, abi), HandledRights { file_rights: rights, tcp: 0, scope: 0 }, "ABI {abi}");
     }
-    let tcp = confinement(&[], &[(BIND, "80"), (CONNECT, "none")], "");
-    assert_eq!(handled(&tcp, 4), Handled { files: 0, tcp: 3, scope: 0 });
+    let tcp = confinement(&[], &[(BIND_TCP, "80"), (CONNECT_TCP, "none")], "");
+    assert_eq!(handled(&tcp, 4), HandledRights { file_rights: 0, tcp: 3, scope: 0 });
     let scopes = confinement(&[], &[], "abstract,signal");
-    assert_eq!(handled(&scopes, 6), Handled { files: 0, tcp: 0, scope: 3 });
+    assert_eq!(handled(&scopes, 6), HandledRights { file_rights: 0, tcp: 0, scope: 3 });
     assert_eq!(handled(&confinement(&[], &[], "signal"), 6).scope, 2);
-    assert!(scopes.hides_abstract() && !confinement(&[], &[], "signal").hides_abstract());
+    assert!(scopes.hides_abstract_sockets() && !confinement(&[], &[], "signal").hides_abstract_sockets());
 }
 
 #[test]
@@ -49,34 +49,34 @@ fn each_option_allows_what_its_name_says() {
         (PathAccess::Rwx, 0x7fff, 0xffff),
     ] {
         assert_eq!((reach.rights(0x7fff), reach.rights(0xffff)), (old, new), "{reach:?}");
-        assert_eq!(reach.rehearsal_rights() & right::READ_FILE != 0, new & EXECUTE != 0, "{reach:?}");
-        assert_eq!(reach.rehearsal_rights() & !right::READ, 0, "{reach:?}");
+        assert_eq!(reach.rights_under_check() & right::READ_FILE != 0, new & EXECUTE != 0, "{reach:?}");
+        assert_eq!(reach.rights_under_check() & !right::READ, 0, "{reach:?}");
     }
 }
 
 #[test]
 fn rules_keep_their_order_and_confine_comes_after_them() {
-    let made = confinement(&[(PathAccess::Rox, "/a"), (PathAccess::Rw, "b")], &[(CONNECT, "443")], "signal");
+    let made = confinement(&[(PathAccess::Rox, "/a"), (PathAccess::Rw, "b")], &[(CONNECT_TCP, "443")], "signal");
     let expected = [
-        Step::CreateRuleset(Handled { files: 0xffff, tcp: CONNECT, scope: 2 }),
+        Step::CreateRuleset(HandledRights { file_rights: 0xffff, tcp: CONNECT_TCP, scope: 2 }),
         Step::AddLandlockRule(Rule::Path(PathAccess::Rox, c"/a"), 0xffff),
         Step::AddLandlockRule(Rule::Path(PathAccess::Rw, c"b"), 0xffff),
-        Step::AddLandlockRule(Rule::Port(CONNECT, 443), 0xffff),
-        Step::RestrictSelf,
+        Step::AddLandlockRule(Rule::Port(CONNECT_TCP, 443), 0xffff),
+        Step::LandlockRestrictSelf,
         Step::VerifyLandlockCwd(c"/srv"),
     ];
     assert_eq!(made.steps(LandlockSupport::Abi(7), Some(c"/srv")).unwrap(), expected);
-    assert_eq!(Confinement::default().steps(LandlockSupport::Unasked, None).unwrap(), []);
+    assert_eq!(Confinement::default().steps(LandlockSupport::NotQueried, None).unwrap(), []);
     // No file is confined, so the work directory needs no rule.
-    let ports = confinement(&[], &[(BIND, "none")], "").steps(LandlockSupport::Abi(7), Some(c"/srv")).unwrap();
-    assert!(matches!(ports[..], [Step::CreateRuleset(_), Step::RestrictSelf]), "{ports:?}");
+    let ports = confinement(&[], &[(BIND_TCP, "none")], "").steps(LandlockSupport::Abi(7), Some(c"/srv")).unwrap();
+    assert!(matches!(ports[..], [Step::CreateRuleset(_), Step::LandlockRestrictSelf]), "{ports:?}");
 }
 
 #[test]
 fn an_older_kernel_is_refused_and_the_needed_one_named() {
     let files = confinement(&[(PathAccess::Ro, "/")], &[], "");
-    let tcp = confinement(&[(PathAccess::Ro, "/")], &[(BIND, "1")], "");
-    let scope = confinement(&[(PathAccess::Ro, "/")], &[(BIND, "1")], "signal");
+    let tcp = confinement(&[(PathAccess::Ro, "/")], &[(BIND_TCP, "1")], "");
+    let scope = confinement(&[(PathAccess::Ro, "/")], &[(BIND_TCP, "1")], "signal");
     for (made, abi, release) in [(&files, 3, "Linux 6.2 "), (&tcp, 4, "Linux 6.7 "), (&scope, 6, "Linux 6.12 ")] {
         assert!(made.steps(LandlockSupport::Abi(abi), None).is_ok());
         let old = [
@@ -86,7 +86,7 @@ fn an_older_kernel_is_refused_and_the_needed_one_named() {
             LandlockSupport::Disabled,
             LandlockSupport::Refused,
         ];
-        for kernel in old.into_iter().chain([LandlockSupport::Unasked]) {
+        for kernel in old.into_iter().chain([LandlockSupport::NotQueried]) {
             let error = made.steps(kernel, None).unwrap_err();
             assert!(error.to_string().contains(release) && error.exit_status == 125, "{kernel:?}: {}", error);
         }

@@ -6,7 +6,7 @@ use crate::logic::cli::args_file::Args;
 use crate::logic::cli::parse::{self, Request};
 use crate::logic::cli::value::parse_limit;
 use crate::logic::plan::env::Env;
-use crate::logic::plan::host::{CanChangeIds, Terminal};
+use crate::logic::plan::host::{CanChangeIds, StdinTerminal};
 use crate::logic::plan::limits::Capabilities;
 use crate::logic::plan::socket_activation::InheritedSockets;
 use crate::logic::plan::step::{KeepPermitted, Step};
@@ -61,11 +61,11 @@ fn privileges_are_dropped_last_and_in_order() {
             Step::Chroot(c"/jail"),
             dir("/"),
             Step::BlockSignals,
-            Step::Keyring,
+            Step::JoinNewKeyring,
             Step::Groups(&[44, 4]),
             Step::Gid(44),
             Step::Uid(33, gone),
-            Step::Keyring,
+            Step::JoinNewKeyring,
             Step::DropCapabilities(gone),
             proof,
             Step::Umask(0o027),
@@ -102,11 +102,11 @@ fn attributes_are_set_in_their_places() {
             Step::Chroot(c"/jail"),
             dir("/"),
             Step::BlockSignals,
-            Step::Keyring,
+            Step::JoinNewKeyring,
             Step::Groups(&[44, 4]),
             Step::Gid(44),
             Step::Uid(33, KeepPermitted::All),
-            Step::Keyring,
+            Step::JoinNewKeyring,
             Step::DropCapabilities(KeepPermitted::All),
             Step::VerifyCredentials { uid: 33, gid: 44, groups: &[4, 44] },
             Step::Capabilities(chosen),
@@ -120,7 +120,8 @@ fn attributes_are_set_in_their_places() {
     let Output::Logger(logger, _) = plan.output else { panic!("no logger") };
     for steps in [plan.supervision.unwrap().handler.unwrap().steps, logger.steps] {
         let spare = KeepPermitted::OneHarmless(chosen.set);
-        let [.., uid, Step::Keyring, rights, proof, Step::UnblockSignals, Step::Exec(_)] = steps.as_slice() else {
+        let [.., uid, Step::JoinNewKeyring, rights, proof, Step::UnblockSignals, Step::Exec(_)] = steps.as_slice()
+        else {
             panic!("{steps:?}")
         };
         assert_eq!([uid, rights], [&Step::Uid(33, spare), &Step::DropCapabilities(spare)]);
@@ -199,7 +200,7 @@ fn nothing_of_root_follows_the_proof() {
                     | Step::RedirectInput
                     | Step::RedirectOutput
                     | Step::PassSockets(_)
-                    | Step::LogDir(_)
+                    | Step::EnterLogDir(_)
             );
             assert!(!opens || at < closed, "{line}: {step}");
             let enters = matches!(step, Step::Chroot(_) | Step::Chdir(_) | Step::BlockSignals | Step::Groups(_));
@@ -221,7 +222,7 @@ fn the_working_directory() {
     for (line, expected) in [
         ("-- x", vec![]),
         ("-w sub -- x", vec![dir("sub")]),
-        ("-d logs 1 -- x", vec![Step::LogDir(c"logs")]),
+        ("-d logs 1 -- x", vec![Step::EnterLogDir(c"logs")]),
         ("-d logs 1 -w sub -- x", vec![dir("sub")]),
         ("-m - - -- x", callers.clone()),
         ("-b -m - - -- x", callers),
@@ -229,14 +230,14 @@ fn the_working_directory() {
         ("-m - - -w sub -- x", vec![dir("/home/sub")]),
         ("-b -m - - -w sub -- x", vec![dir("/home/sub")]),
         ("-b -m - - -w ./sub -- x", vec![dir("/home/sub")]),
-        ("-b -m - - -d logs 1 -- x", vec![Step::LogDir(c"logs")]),
-        ("-m - - -d logs 1 -- x", vec![Step::LogDir(c"logs")]),
+        ("-b -m - - -d logs 1 -- x", vec![Step::EnterLogDir(c"logs")]),
+        ("-m - - -d logs 1 -- x", vec![Step::EnterLogDir(c"logs")]),
         ("-r jail -d logs 1 -- x", vec![Step::Chroot(c"jail"), dir("/")]),
         ("-b -m - - -r jail -w sub -- x", vec![Step::Chroot(c"/home/jail"), dir("/"), dir("sub")]),
     ] {
         let steps = made(line, &root()).server.steps;
         let is_one = |step: &Step| {
-            matches!(step, Step::Chroot(_) | Step::Chdir(_) | Step::LogDir(_))
+            matches!(step, Step::Chroot(_) | Step::Chdir(_) | Step::EnterLogDir(_))
                 || matches!(step, Step::ReturnToCallersDir(..) | Step::EnterReplacedDir(_))
         };
         let found: Vec<Step> = steps.into_iter().filter(is_one).collect();
@@ -321,7 +322,7 @@ fn a_directory_comes_between_the_users_words_and_the_callers() {
 #[test]
 fn commands_are_searched_as_execvp_does() {
     let paths = |command: &str, path: Option<&str>| {
-        let found = command_path::search(leak_cstr(command.into()), path.map(str::as_bytes));
+        let found = command_path::paths_to_try(leak_cstr(command.into()), path.map(str::as_bytes));
         found.iter().map(|path| path.to_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(paths("a/b", Some("/bin")), ["a/b"]);
@@ -344,9 +345,9 @@ fn a_ready_descriptor_is_none_of_the_sockets() {
     }
     assert_eq!(
         made("-b --listen 80 --ready fd:6 -- x", &Host { inherited: handed(2), ..root() }).ready,
-        Ready::Newline(6)
+        ReadyCondition::Newline(6)
     );
-    assert_eq!(made("-b --ready fd:3 -- x", &root()).ready, Ready::Newline(3));
+    assert_eq!(made("-b --ready fd:3 -- x", &root()).ready, ReadyCondition::Newline(3));
 }
 
 /// With --user for the current user there is nothing to change, so no right is needed.
@@ -392,7 +393,7 @@ fn an_ignored_hangup_stays_ignored() {
 /// The terminal is given to an interactive server, and never to another user.
 #[test]
 fn the_terminal() {
-    let host = Host { terminal: Terminal::Controlling, ..root() };
+    let host = Host { terminal: StdinTerminal::Controlling, ..root() };
     for (line, first) in [
         ("--restart no --stdin -- sh", [Step::TakeForeground, Step::UnblockSignals]),
         ("--restart no -- sh", [Step::UnblockSignals, Step::Setsid]),
@@ -402,7 +403,7 @@ fn the_terminal() {
     ] {
         assert_eq!(made(line, &host).server.steps.get(..2).unwrap(), first, "{line}");
     }
-    let job = Host { terminal: Terminal::Background, ..root() };
+    let job = Host { terminal: StdinTerminal::Background, ..root() };
     let steps = made("--restart no --stdin -- sh", &job).server.steps;
     assert_eq!(steps.get(..2).unwrap(), [Step::UnblockSignals, Step::NewBackgroundGroup]);
 }
@@ -433,7 +434,7 @@ fn the_policy_of_an_init() {
 #[test]
 fn the_control_group_is_entered_first_and_the_rules_come_last() {
     use crate::logic::plan::landlock::LandlockSupport;
-    use crate::logic::plan::landlock_rules::{Handled, PathAccess, Rule};
+    use crate::logic::plan::landlock_rules::{HandledRights, PathAccess, Rule};
     let host = Host { landlock: LandlockSupport::Abi(7), ..root() };
     let plan = made("--cgroup /c --cgroup-set pids.max=9 --ro /x --scope signal -u web --umask 7 -- x", &host);
     let steps = &plan.server.steps;
@@ -441,9 +442,9 @@ fn the_control_group_is_entered_first_and_the_rules_come_last() {
     let last = [
         Step::NoNewPrivileges,
         Step::Umask(7),
-        Step::CreateRuleset(Handled { files: 0xffff, tcp: 0, scope: 2 }),
+        Step::CreateRuleset(HandledRights { file_rights: 0xffff, tcp: 0, scope: 2 }),
         Step::AddLandlockRule(Rule::Path(PathAccess::Ro, c"/x"), 0xffff),
-        Step::RestrictSelf,
+        Step::LandlockRestrictSelf,
         Step::UnblockSignals,
         Step::Exec(c"x"),
     ];
@@ -456,6 +457,6 @@ fn the_control_group_is_entered_first_and_the_rules_come_last() {
     // The handler is neither in the group nor confined.
     let plan = made("--cgroup /c --ro /x -m - /h -- x", &host);
     let handler = plan.supervision.unwrap().handler.unwrap();
-    let jailed = |step: &Step| matches!(step, Step::Cgroup(_) | Step::CreateRuleset(_) | Step::RestrictSelf);
+    let jailed = |step: &Step| matches!(step, Step::Cgroup(_) | Step::CreateRuleset(_) | Step::LandlockRestrictSelf);
     assert!(!handler.steps.iter().any(jailed), "{:?}", handler.steps);
 }

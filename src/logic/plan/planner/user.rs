@@ -6,15 +6,15 @@ use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::Options;
 use crate::logic::plan::account::{self, Identity};
 use crate::logic::plan::host::{CanChangeIds, Host};
-use crate::logic::plan::personality::Accounts;
+use crate::logic::plan::personality::AccountRules;
 
 /// The user and groups of `--user`. None if the option is not given, or if `--no-user-checks` lets the server
 /// keep vsrun's user, although it is another one.
 pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> {
     let Some(login) = &options.user else { return Ok(None) };
-    let accounts = options.personality.accounts;
+    let accounts = options.personality.account_rules;
     let identity = account::resolve_as(login, accounts, host.passwd, host.group)?;
-    if accounts != Accounts::Vsrun {
+    if accounts != AccountRules::Vsrun {
         // As gosu or su-exec, vsrun always tries to change its ids: the kernel decides whether that is allowed.
         return Ok(Some(identity));
     }
@@ -41,7 +41,7 @@ pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> 
 /// If vsrun was called as gosu or su-exec, the server's process always tries to change them.
 pub fn needed_change<'a>(identity: Option<&'a Identity>, options: &Options, host: &Host<'_>) -> Option<&'a Identity> {
     let may = host.euid == 0 && host.can_change_ids == CanChangeIds::Yes;
-    let tries = options.personality.accounts != Accounts::Vsrun;
+    let tries = options.personality.account_rules != AccountRules::Vsrun;
     identity.filter(|identity| tries || may && !has_identity(identity, host))
 }
 

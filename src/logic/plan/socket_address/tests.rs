@@ -61,9 +61,9 @@ fn or_paths() {
 
 #[test]
 fn anything_else_is_refused() {
-    let long = format!("/{}", "x".repeat(LONGEST_PATH));
-    let long_name = format!("{}=80", "x".repeat(LONGEST_NAME + 1));
-    assert!(listen(&long.as_bytes()[..LONGEST_PATH]).is_some() && parsed(&long_name[1..]).is_some());
+    let long = format!("/{}", "x".repeat(MAX_PATH_BYTES));
+    let long_name = format!("{}=80", "x".repeat(MAX_NAME_BYTES + 1));
+    assert!(parse_listen_option(&long.as_bytes()[..MAX_PATH_BYTES]).is_some() && parsed(&long_name[1..]).is_some());
     for text in [
         "",
         "0",
@@ -97,7 +97,7 @@ fn anything_else_is_refused() {
         &long_name,
     ] {
         let path = text.starts_with('/') || text.contains("=/");
-        assert!(parsed_or_path(text).is_none() || (path && text.len() < LONGEST_PATH), "{text:?}");
+        assert!(parsed_or_path(text).is_none() || (path && text.len() < MAX_PATH_BYTES), "{text:?}");
     }
 }
 
@@ -157,16 +157,16 @@ fn port_and_bind_are_one_socket() {
         (Some("80"), Some("[::1]"), "[::1]:80"),
         (None, Some("/run/x"), "/run/x"),
     ] {
-        let port = given_port.map(|text: &str| port(text.as_bytes()).unwrap());
-        let bind = given_bind.map(|text: &str| bind(text.as_bytes()).unwrap());
+        let port = given_port.map(|text: &str| parse_port_option(text.as_bytes()).unwrap());
+        let bind = given_bind.map(|text: &str| parse_bind_option(text.as_bytes()).unwrap());
         assert_eq!(join_port_and_bind(port, bind).unwrap().to_bytes(), same.as_bytes());
         assert!(Listener::parse(same.as_bytes()).is_some(), "{same}");
     }
     for text in ["", "0", "65536", "-1", "80x", "127.0.0.1:80", "/x", "a=80"] {
-        assert_eq!(port(text.as_bytes()), None, "{text}");
+        assert_eq!(parse_port_option(text.as_bytes()), None, "{text}");
     }
     for text in ["", "localhost", "127.0.0.1:80", "::1]", "[::1", "x/y", "1", "[]"] {
-        assert_eq!(bind(text.as_bytes()), None, "{text}");
+        assert_eq!(parse_bind_option(text.as_bytes()), None, "{text}");
     }
 }
 
@@ -190,7 +190,7 @@ fn what_the_parent_handed_in_comes_first() {
     ] {
         let mut env = environ(given);
         env.put(c"LISTEN_X=mine");
-        let handed = InheritedSockets::take(&mut env, b"7");
+        let handed = InheritedSockets::take_from_env(&mut env, b"7");
         assert_eq!(env.0.len(), 1, "{given:?}");
         let own = vec![c"web=80"];
         handed.announce(&own, &mut env);

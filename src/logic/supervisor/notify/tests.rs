@@ -2,7 +2,7 @@ use super::*;
 use crate::logic::base::exit::SuccessExits;
 use crate::logic::base::signal::Signal;
 use crate::logic::supervisor::event::{Action, Recipient};
-use crate::logic::supervisor::policy::{HandlerPolicy, Restart, Role};
+use crate::logic::supervisor::policy::{CrashHandlerPolicy, Restart, Role};
 use crate::logic::supervisor::transition::next;
 
 fn policy() -> Policy {
@@ -13,12 +13,12 @@ fn policy() -> Policy {
         linger: None,
         restart: Restart::OnFailure,
         success: SuccessExits::default(),
-        delay: (Span::ZERO, Span::ZERO),
+        restart_delay: (Span::ZERO, Span::ZERO),
         limit: None,
         candidate_timeout: Some(Span::secs(5)),
         ready_timeout: Some(Span::secs(5)),
         watchdog: Some(Span::secs(3)),
-        handler: HandlerPolicy::Absent,
+        handler: CrashHandlerPolicy::Absent,
         stop_signal: Signal::TERM,
         stop_delay: None,
         stop_timeout: Some(Span::secs(30)),
@@ -42,7 +42,7 @@ impl Story {
 
     /// Applies a message and returns the action.
     fn receive(&mut self, at: u64, text: &str) -> Action {
-        let event = parse(text.as_bytes()).apply(&self.policy, &mut self.state, Time(at));
+        let event = parse(text.as_bytes()).apply_from_server(&self.policy, &mut self.state, Time(at));
         event.map_or(Action::Wait, |event| self.event(at, event))
     }
 
@@ -59,11 +59,11 @@ fn every_assignment_of_a_message_counts() {
         alive: true,
         status: Some(b"up = well"),
         watchdog: Some(Span(3)),
-        extend: Some(Span(1)),
+        extend_timeout: Some(Span(1)),
         ..Message::default()
     };
     assert_eq!(message, expected);
-    let reload = Message { reloading: true, began: Some(77), ..Message::default() };
+    let reload = Message { reloading: true, reload_began_usec: Some(77), ..Message::default() };
     assert_eq!(parse(b"RELOADING=1\nMONOTONIC_USEC=77"), reload);
     assert_eq!(parse(b"STOPPING=1\nSTATUS="), Message { stopping: true, status: Some(b""), ..Message::default() });
     for nothing in ["", "\n\n", "READY=0", "READY=10", "XREADY=1", "READY", "BARRIER=1", "WATCHDOG=0", "ERRNO=2", "="] {
@@ -75,16 +75,22 @@ fn every_assignment_of_a_message_counts() {
 #[test]
 fn what_cannot_be_read_or_done_has_a_reason() {
     for (text, why) in [
-        ("MAINPID=7", Ignored::Unsupported),
-        ("READY=1\nFDSTORE=1\nFDNAME=x", Ignored::Unsupported),
-        ("WATCHDOG_USEC=", Ignored::Malformed),
-        ("WATCHDOG_USEC=-1", Ignored::Malformed),
-        ("EXTEND_TIMEOUT_USEC=5s", Ignored::Malformed),
-        ("WATCHDOG_USEC=99999999999999999999", Ignored::Malformed),
+        ("MAINPID=7", IgnoreReason::Unsupported),
+        ("READY=1\nFDSTORE=1\nFDNAME=x", IgnoreReason::Unsupported),
+        ("WATCHDOG_USEC=", IgnoreReason::Malformed),
+        ("WATCHDOG_USEC=-1", IgnoreReason::Malformed),
+        ("EXTEND_TIMEOUT_USEC=5s", IgnoreReason::Malformed),
+        ("WATCHDOG_USEC=99999999999999999999", IgnoreReason::Malformed),
     ] {
         assert_eq!(parse(text.as_bytes()).ignored, Some(why), "{text}");
     }
-    let bits = [Ignored::OtherUser, Ignored::Unsupported, Ignored::Malformed, Ignored::Hanging].map(Ignored::bit);
+    let bits = [
+        IgnoreReason::OtherUser,
+        IgnoreReason::Unsupported,
+        IgnoreReason::Malformed,
+        IgnoreReason::DescriptorCloserHangs,
+    ]
+    .map(IgnoreReason::bit);
     assert_eq!(bits.iter().fold(0, |all, bit| all | bit).count_ones(), 4);
 }
 
@@ -103,8 +109,8 @@ fn a_server_may_take_more_time_to_be_ready_and_not_less() {
     assert_eq!(story.deadline(), Some(5000));
     story.receive(1000, "EXTEND_TIMEOUT_USEC=10000000");
     assert_eq!(story.deadline(), Some(11_000));
-    assert_eq!(story.event(10_999, Event::Tick), Action::Wait);
-    assert_eq!(story.event(11_000, Event::Tick), Action::Send(Signal::TERM, Recipient::Server));
+    assert_eq!(story.event(10_999, Event::DeadlinePassed), Action::Wait);
+    assert_eq!(story.event(11_000, Event::DeadlinePassed), Action::Send(Signal::TERM, Recipient::Server));
     // The server is being stopped because it was not ready in time: no extension counts.
     story.receive(11_001, "EXTEND_TIMEOUT_USEC=90000000");
     assert_eq!(story.deadline(), Some(41_000));
@@ -119,13 +125,13 @@ fn a_server_may_take_more_time_to_stop_but_not_where_it_was_silent() {
     assert_eq!(story.receive(0, "READY=1"), Action::ReportReady);
     story.event(1, Event::Stop);
     story.receive(20_000, "EXTEND_TIMEOUT_USEC=60000000");
-    assert_eq!(story.event(79_999, Event::Tick), Action::Wait);
-    assert_eq!(story.event(80_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
+    assert_eq!(story.event(79_999, Event::DeadlinePassed), Action::Wait);
+    assert_eq!(story.event(80_000, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::Group));
     let mut silent = Story::new(policy());
     silent.receive(0, "READY=1");
-    assert_eq!(silent.event(3000, Event::Tick), Action::Send(Signal::ABRT, Recipient::Server));
+    assert_eq!(silent.event(3000, Event::DeadlinePassed), Action::Send(Signal::ABRT, Recipient::Server));
     silent.receive(3001, "EXTEND_TIMEOUT_USEC=60000000");
-    assert_eq!(silent.event(33_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
+    assert_eq!(silent.event(33_000, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::Group));
 }
 
 #[test]
@@ -161,7 +167,7 @@ fn a_trigger_is_silence_at_once_and_a_server_that_stops_may_be_silent() {
     assert_eq!(story.receive(0, "WATCHDOG=trigger"), Action::Wait, "it is not ready yet");
     story.receive(0, "READY=1");
     story.receive(100, "WATCHDOG=1\nWATCHDOG=trigger");
-    assert_eq!(story.event(100, Event::Tick), Action::Send(Signal::ABRT, Recipient::Server));
+    assert_eq!(story.event(100, Event::DeadlinePassed), Action::Send(Signal::ABRT, Recipient::Server));
     let mut stops = Story::new(policy());
     stops.receive(0, "READY=1");
     stops.receive(1, "STOPPING=1");
@@ -186,7 +192,7 @@ fn messages_of_the_second_process_concern_only_that_process() {
     let mut story = Story::new(policy());
     story.event(0, Event::Ready);
     let tell = |story: &mut Story, at: u64, text: &[u8]| {
-        parse(text).apply_to_second(&story.policy, &mut story.state, Time(at))
+        parse(text).apply_from_second_process(&story.policy, &mut story.state, Time(at))
     };
     assert_eq!(story.event(1, Event::Replace), Action::LaunchCandidate);
     let watchdog = story.state.watchdog_deadline;
@@ -195,19 +201,23 @@ fn messages_of_the_second_process_concern_only_that_process() {
     let until = Time(9010);
     let second = SecondProcess::Candidate { until, since: Time(1), watchdog: Some(Span::secs(1)) };
     assert_eq!(story.state.second, second);
-    assert_eq!(tell(&mut story, 11, b"READY=1"), Some(Event::Ready.for_second()));
-    assert_eq!(story.event(11, Event::Ready.for_second()), Action::SwitchOver);
+    assert_eq!(tell(&mut story, 11, b"READY=1"), Some(Event::Ready.for_second_process()));
+    assert_eq!(story.event(11, Event::Ready.for_second_process()), Action::SwitchOver);
     assert_eq!(story.state.watchdog_deadline, Some(Time(1011)), "its own watchdog time counts now");
-    assert_eq!(story.event(11, Event::Tick), Action::SendSecond(Signal::TERM, Recipient::Server));
+    assert_eq!(story.event(11, Event::DeadlinePassed), Action::SendToSecondProcess(Signal::TERM, Recipient::Server));
     tell(&mut story, 12, b"EXTEND_TIMEOUT_USEC=60000000");
     assert!(matches!(story.state.second, SecondProcess::Exiting { until: Some(Time(60_012)), .. }));
 
     let mut late = Story::new(policy());
     late.event(0, Event::Ready);
     late.event(1, Event::Replace);
-    assert_eq!(late.event(5001, Event::Tick), Action::Wait);
-    assert_eq!(late.event(5001, Event::Tick), Action::SendSecond(Signal::TERM, Recipient::Server));
-    assert_eq!(late.event(5001, Event::Tick), Action::Send(Signal::ABRT, Recipient::Server), "the server's watchdog");
+    assert_eq!(late.event(5001, Event::DeadlinePassed), Action::Wait);
+    assert_eq!(late.event(5001, Event::DeadlinePassed), Action::SendToSecondProcess(Signal::TERM, Recipient::Server));
+    assert_eq!(
+        late.event(5001, Event::DeadlinePassed),
+        Action::Send(Signal::ABRT, Recipient::Server),
+        "the server's watchdog"
+    );
     let second = late.state.second;
     tell(&mut late, 5002, b"EXTEND_TIMEOUT_USEC=60000000");
     assert_eq!(late.state.second, second);

@@ -1,6 +1,6 @@
 //! `Phase::Stopping`: the server has been asked to exit.
 
-use super::clearing::clear_group;
+use super::stopping_remaining::stop_rest_of_group;
 use super::{after_stop, finish, forward};
 use crate::logic::base::exit::{Exit, KILLED};
 use crate::logic::base::signal::Signal;
@@ -19,14 +19,14 @@ pub(super) fn on_event(
 ) -> Action {
     use Event::*;
     match event {
-        Tick => kill(policy, state, next, now),
+        DeadlinePassed => kill(policy, state, next, now),
         Interrupt if next == AfterStop::Finish => kill(policy, state, next, now),
         Stop | Interrupt => set_next(state, AfterStop::Finish, until),
         Restart if next == AfterStop::HandleExit => set_next(state, AfterStop::Restart, until),
         Forward(signal) => forward(policy, state, signal, now),
         Exited(exit) => after_stop(policy, state, next, exit, now),
         ExecFailed(code) => after_stop(policy, state, next, Exit::Code(code), now),
-        LeaderExited => clear_group(policy, state, (next, until), now),
+        LeaderExited => stop_rest_of_group(policy, state, (next, until), now),
         // vsrun is PID 1 and cannot end this server, so it does not start another. The kernel ends all processes when
         // vsrun exits.
         Unkillable if matches!(next, AfterStop::Restart | AfterStop::HandleExit) => {
@@ -34,7 +34,7 @@ pub(super) fn on_event(
         }
         Unkillable => after_stop(policy, state, next, KILLED, now),
         Restart | Ready | NotReady | Heartbeat | Unhealthy | HandlerExited(_) | NoneLeft | ForkFailed | Replace
-        | Second(_) => Action::Wait,
+        | OfSecondProcess(_) => Action::Wait,
     }
 }
 

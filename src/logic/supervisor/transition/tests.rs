@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::logic::base::exit::SuccessExits;
-use crate::logic::supervisor::event::SecondEvent;
-use crate::logic::supervisor::policy::{HandlerPolicy, Restart, RestartLimit};
-use crate::logic::supervisor::readiness::Ready;
+use crate::logic::supervisor::event::SecondProcessEvent;
+use crate::logic::supervisor::policy::{CrashHandlerPolicy, Restart, RestartLimit};
+use crate::logic::supervisor::readiness::ReadyCondition;
 use crate::logic::supervisor::replacement::{Outcome, candidate_timeout};
 use crate::logic::supervisor::state::ForcedStop;
 
@@ -18,12 +18,12 @@ fn policy() -> Policy {
         linger: None,
         restart: Restart::OnFailure,
         success: SuccessExits::default(),
-        delay: (Span::millis(100), Span::secs(30)),
+        restart_delay: (Span::millis(100), Span::secs(30)),
         limit: None,
         ready_timeout: None,
         candidate_timeout: None,
         watchdog: None,
-        handler: HandlerPolicy::Absent,
+        handler: CrashHandlerPolicy::Absent,
         stop_signal: Signal::TERM,
         stop_delay: None,
         stop_timeout: Some(Span::secs(30)),
@@ -93,12 +93,14 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
             (world.handler, world.forking) = (true, true);
         }
         // `explore.rs` checks replacements.
-        Action::LaunchCandidate | Action::SwitchOver | Action::SendSecond(..) => panic!("no replacement: {action:?}"),
+        Action::LaunchCandidate | Action::SwitchOver | Action::SendToSecondProcess(..) => {
+            panic!("no replacement: {action:?}")
+        }
         Action::Send(signal, to @ (Recipient::Server | Recipient::Group)) | Action::Forward(signal, to) => {
             assert!(world.server || world.group, "a signal to a dead server");
             assert!(to == Recipient::Group || policy.signal_scope == Recipient::Server, "{signal} to one of the group");
         }
-        Action::Send(signal, Recipient::Remains) => {
+        Action::Send(signal, Recipient::RemainingOfRun) => {
             assert!(!world.server && !world.handler, "only what outlives the server is cleared away");
             assert!(!world.lingering, "the last processes are ended once");
             assert!(world.group || policy.linger.is_some(), "processes are ended that no option is about");
@@ -113,17 +115,17 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
             assert!(world.lingering == policy.linger.is_some(), "an end without asking what is left");
             world.finished = true;
         }
-        Action::Send(signal, Recipient::All) => {
+        Action::Send(signal, Recipient::AllProcesses) => {
             assert!(!world.server && !world.handler && !world.group, "a process is asked twice");
             assert_eq!(signal, if world.lingering { Signal::KILL } else { Signal::TERM }, "the order of signals");
             world.lingering = true;
         }
-        Action::Pause(span) => {
+        Action::RecordRestartDelay(span) => {
             assert!(!world.server && !world.handler && !world.group, "a pause beside a process");
             assert_eq!(state.phase, Phase::Backoff { until: state.deadline().unwrap() });
             assert!(span > Span::ZERO, "a pause of no length");
         }
-        Action::Delay(span) => {
+        Action::RecordStopDelay(span) => {
             assert!(world.server && span > Span::ZERO, "a delay of nothing");
             assert!(matches!(state.phase, Phase::Delaying { .. }));
         }
@@ -137,8 +139,12 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
 fn possible(policy: &Policy, world: World) -> Vec<(Event, World)> {
     let World { server, handler, group, clearing, lingering, .. } = world;
     let stopped = World { stopped: true, ..world };
-    let mut events =
-        vec![(Event::Tick, world), (Event::Stop, stopped), (Event::Interrupt, stopped), (Event::Restart, world)];
+    let mut events = vec![
+        (Event::DeadlinePassed, world),
+        (Event::Stop, stopped),
+        (Event::Interrupt, stopped),
+        (Event::Restart, world),
+    ];
     if world.forking {
         let clearing = clearing || policy.linger.is_some();
         events.push((Event::ForkFailed, World { server: false, handler: false, clearing, ..world }));
@@ -183,9 +189,9 @@ fn possible(policy: &Policy, world: World) -> Vec<(Event, World)> {
 /// Times of an event: early, due and late.
 fn times(state: &State, event: Event, now: Time) -> Vec<Time> {
     match (state.deadline(), event) {
-        (Some(until), Event::Tick) => vec![now, until.max(now), until.max(now).after(Span::secs(40))],
+        (Some(until), Event::DeadlinePassed) => vec![now, until.max(now), until.max(now).after(Span::secs(40))],
         (Some(until), _) => vec![now.after(Span::millis(1)), until.max(now)],
-        (None, Event::Tick) => vec![now],
+        (None, Event::DeadlinePassed) => vec![now],
         (None, _) => vec![now.after(Span::millis(1)), now.after(Span::secs(11))],
     }
 }
@@ -209,7 +215,7 @@ fn has_no_effect(phase: Phase, event: Event) -> bool {
             Restart | Ready | NotReady | Heartbeat | Unhealthy | HandlerExited(_) | NoneLeft | Unkillable | ForkFailed,
         ) => true,
         // Without a replacement there is no second process.
-        (Phase::AwaitingSecond { .. }, _) | (_, Replace | Second(_)) => true,
+        (Phase::AwaitingSecondProcess { .. }, _) | (_, Replace | OfSecondProcess(_)) => true,
         // No handler is running that could exit.
         (
             Phase::Starting { .. }
@@ -239,34 +245,38 @@ fn has_no_effect(phase: Phase, event: Event) -> bool {
         (Phase::Backoff { .. } | Phase::ForkRetry { .. }, ForkFailed) => true,
         (
             Phase::Done,
-            Tick | Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | LeaderExited | ExecFailed(_)
+            DeadlinePassed | Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | LeaderExited | ExecFailed(_)
             | HandlerExited(_) | NoneLeft | ForkFailed | Stop | Interrupt | Restart | Forward(_) | Unkillable,
         ) => true,
         // Pairs with an effect, at least in some states of the phase.
         (
             Phase::Starting { .. } | Phase::Running,
-            Ready | ExecFailed(_) | ForkFailed | Exited(_) | LeaderExited | Tick,
+            Ready | ExecFailed(_) | ForkFailed | Exited(_) | LeaderExited | DeadlinePassed,
         )
         | (Phase::Starting { .. }, NotReady)
         | (Phase::Running, Heartbeat | Unhealthy)
         | (Phase::Starting { .. } | Phase::Running, Stop | Interrupt | Restart | Forward(_))
         | (
             Phase::Stopping { .. },
-            Forward(_) | Tick | Unkillable | Interrupt | Stop | Restart | Exited(_) | ExecFailed(_) | LeaderExited,
+            Forward(_) | DeadlinePassed | Unkillable | Interrupt | Stop | Restart | Exited(_) | ExecFailed(_)
+            | LeaderExited,
         )
-        | (Phase::Delaying { .. }, Tick | Stop | Interrupt | Forward(_) | Exited(_) | ExecFailed(_) | LeaderExited)
         | (
-            Phase::Clearing { .. },
-            Tick | Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | LeaderExited | ExecFailed(_)
+            Phase::Delaying { .. },
+            DeadlinePassed | Stop | Interrupt | Forward(_) | Exited(_) | ExecFailed(_) | LeaderExited,
+        )
+        | (
+            Phase::StoppingRemaining { .. },
+            DeadlinePassed | Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | LeaderExited | ExecFailed(_)
             | HandlerExited(_) | NoneLeft | ForkFailed | Stop | Interrupt | Restart | Forward(_) | Unkillable,
         )
-        | (Phase::HandlerRunning { .. }, HandlerExited(_) | Tick | Stop | Interrupt | Restart | ForkFailed)
-        | (Phase::HandlerTimedOut { .. }, HandlerExited(_) | Tick | Stop | Interrupt)
-        | (Phase::HandlerStopping { .. }, HandlerExited(_) | Tick | Interrupt)
-        | (Phase::Backoff { .. } | Phase::ForkRetry { .. }, Tick | Restart | Stop | Interrupt)
+        | (Phase::HandlerRunning { .. }, HandlerExited(_) | DeadlinePassed | Stop | Interrupt | Restart | ForkFailed)
+        | (Phase::HandlerTimedOut { .. }, HandlerExited(_) | DeadlinePassed | Stop | Interrupt)
+        | (Phase::HandlerStopping { .. }, HandlerExited(_) | DeadlinePassed | Interrupt)
+        | (Phase::Backoff { .. } | Phase::ForkRetry { .. }, DeadlinePassed | Restart | Stop | Interrupt)
         | (Phase::ForkRetry { .. }, Forward(_))
-        | (Phase::DrainingRemaining { .. }, Tick | Interrupt | NoneLeft)
-        | (Phase::KillingRemaining { .. }, Tick | NoneLeft) => false,
+        | (Phase::DrainingRemaining { .. }, DeadlinePassed | Interrupt | NoneLeft)
+        | (Phase::KillingRemaining { .. }, DeadlinePassed | NoneLeft) => false,
     }
 }
 
@@ -317,23 +327,23 @@ fn every_short_history_holds() {
     };
     let policies = [
         policy(),
-        Policy { handler: HandlerPolicy::Within(Span::secs(5)), restart: Restart::Always, ..policy() },
-        Policy { handler: HandlerPolicy::NoTimeout, stop_timeout: None, limit, ..policy() },
-        Policy { delay: (Span::ZERO, Span::ZERO), restart: Restart::OnAbort, limit, ..policy() },
+        Policy { handler: CrashHandlerPolicy::Within(Span::secs(5)), restart: Restart::Always, ..policy() },
+        Policy { handler: CrashHandlerPolicy::NoTimeout, stop_timeout: None, limit, ..policy() },
+        Policy { restart_delay: (Span::ZERO, Span::ZERO), restart: Restart::OnAbort, limit, ..policy() },
         Policy { restart: Restart::No, ..policy() },
         Policy { restart: Restart::No, role: Role::Init, linger: Some(Span::secs(3)), ..policy() },
         Policy { restart: Restart::No, role: Role::InitWithTimeout, signal_scope: Recipient::Group, ..policy() },
         Policy { signal_scope: Recipient::Group, linger: Some(Span::secs(3)), stop_timeout: None, ..policy() },
-        Policy { linger: Some(Span::secs(3)), handler: HandlerPolicy::NoTimeout, limit, ..policy() },
+        Policy { linger: Some(Span::secs(3)), handler: CrashHandlerPolicy::NoTimeout, limit, ..policy() },
         Policy { signal_scope: Recipient::Group, stop_signal: Signal::INT, role: Role::InitWithTimeout, ..policy() },
         Policy {
             signal_scope: Recipient::Group,
-            handler: HandlerPolicy::NoTimeout,
+            handler: CrashHandlerPolicy::NoTimeout,
             ready_timeout: Some(Span::secs(9)),
             ..policy()
         },
         Policy { watchdog: Some(Span::secs(3)), restart: Restart::OnAbort, ..policy() },
-        Policy { stop_delay: Some(Span::secs(7)), handler: HandlerPolicy::NoTimeout, ..policy() },
+        Policy { stop_delay: Some(Span::secs(7)), handler: CrashHandlerPolicy::NoTimeout, ..policy() },
         Policy { stop_delay: Some(Span::secs(7)), restart: Restart::No, role: Role::InitWithTimeout, ..policy() },
         Policy {
             stop_delay: Some(Span::secs(7)),
@@ -360,9 +370,9 @@ fn every_short_history_holds() {
 fn the_end_is_the_end() {
     let policy = policy();
     let (state, action) = step(&policy, State::new(&policy, Time(0)), Event::ExecFailed(127), Time(0));
-    assert_eq!(action, Action::Finish(Ending::Failed(127)));
+    assert_eq!(action, Action::Finish(Ending::FirstStartFailed(127)));
     let all = [
-        Event::Tick,
+        Event::DeadlinePassed,
         Event::Ready,
         Event::NotReady,
         Event::Heartbeat,
@@ -412,9 +422,9 @@ impl Story {
     fn fall(&mut self, life: u64) -> u64 {
         match self.at(life, Event::Exited(Exit::Code(1))) {
             Action::Launch(LogFiles::Keep) => 0,
-            Action::Pause(_) => {
+            Action::RecordRestartDelay(_) => {
                 let rest = self.state.deadline().unwrap().since(self.now).0;
-                assert_eq!(self.at(rest, Event::Tick), Action::Launch(LogFiles::Keep));
+                assert_eq!(self.at(rest, Event::DeadlinePassed), Action::Launch(LogFiles::Keep));
                 rest
             }
             other => panic!("{other:?}"),
@@ -424,18 +434,18 @@ impl Story {
 
 #[test]
 fn a_server_that_is_not_ready_is_stopped_and_is_a_failure() {
-    let policy = Policy { ready_timeout: Some(Span::secs(5)), handler: HandlerPolicy::NoTimeout, ..policy() };
-    for (later, event) in [(5000, Event::Tick), (1, Event::NotReady)] {
+    let policy = Policy { ready_timeout: Some(Span::secs(5)), handler: CrashHandlerPolicy::NoTimeout, ..policy() };
+    for (later, event) in [(5000, Event::DeadlinePassed), (1, Event::NotReady)] {
         let state = State::new(&policy, Time(0));
         let mut story = Story { policy: policy.clone(), state, now: Time(0) };
-        assert_eq!(story.at(0, Event::Tick), Action::Wait);
+        assert_eq!(story.at(0, Event::DeadlinePassed), Action::Wait);
         assert_eq!(story.at(later, event), Action::Send(Signal::TERM, Recipient::Server));
         assert_eq!(story.at(1, Event::Ready), Action::Wait);
-        assert_eq!(story.at(30_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
-        assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::Finish(Ending::Failed(125)));
+        assert_eq!(story.at(30_000, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::Group));
+        assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::Finish(Ending::FirstStartFailed(125)));
     }
     let mut ended = Story { state: State::new(&policy, Time(0)), policy: policy.clone(), now: Time(0) };
-    assert_eq!(ended.at(1, Event::Exited(Exit::SUCCESS)), Action::Finish(Ending::Failed(125)));
+    assert_eq!(ended.at(1, Event::Exited(Exit::SUCCESS)), Action::Finish(Ending::FirstStartFailed(125)));
     // After the first Ready, later runs have no ready timeout.
     let mut ready = Story::new(policy);
     assert_eq!(ready.state.deadline(), None);
@@ -450,7 +460,7 @@ fn pauses_double_and_a_sound_life_ends_them() {
     assert_eq!((story.fall(9_999), story.fall(10_000), story.fall(1)), (30_000, 0, 100));
     assert_eq!(story.state.restarts(), 15);
 
-    let mut short = Story::new(Policy { delay: (Span(10), Span(500)), ..policy() });
+    let mut short = Story::new(Policy { restart_delay: (Span(10), Span(500)), ..policy() });
     assert_eq!([short.fall(1), short.fall(1), short.fall(499), short.fall(500)], [0, 10, 20, 0]);
 }
 
@@ -464,7 +474,7 @@ fn any_number_of_consecutive_failures_is_counted() {
 #[test]
 fn a_limit_counts_restarts_within_its_window() {
     let limit = Some(RestartLimit { restarts: 2, within: Span::secs(60) });
-    let mut story = Story::new(Policy { limit, delay: (Span::ZERO, Span::ZERO), ..policy() });
+    let mut story = Story::new(Policy { limit, restart_delay: (Span::ZERO, Span::ZERO), ..policy() });
     assert_eq!((story.fall(1000), story.fall(1000)), (0, 0));
     // A restart on request does not count.
     assert_eq!(story.at(0, Event::Restart), Action::Send(Signal::TERM, Recipient::Server));
@@ -505,7 +515,7 @@ fn death_by_a_forwarded_signal_is_requested_only_if_the_signal_asks_for_an_end()
     {
         for restart in [Restart::OnFailure, Restart::OnAbort, Restart::Always] {
             let signal = Signal::new(number).unwrap();
-            let rules = Policy { stop_signal: winch, handler: HandlerPolicy::NoTimeout, restart, ..policy() };
+            let rules = Policy { stop_signal: winch, handler: CrashHandlerPolicy::NoTimeout, restart, ..policy() };
             let mut story = Story::new(rules);
             assert_eq!(story.at(1, Event::Forward(signal)), Action::Forward(signal, Recipient::Server), "once");
             let action = story.at(20_000, Event::Exited(killed(number)));
@@ -525,11 +535,11 @@ fn the_time_limit_for_commands_is_not_for_a_server_whose_readiness_is_its_exec()
     let rules = Policy { ready_timeout: Some(Span::secs(5)), ..policy() };
     let action_at_the_limit = |has_limit: bool| {
         let mut state = State::new(&rules, Time(0));
-        state.begin_server_run(Time(4000));
+        state.set_server_start_time(Time(4000));
         if !has_limit {
             state.end_start_limit();
         }
-        step(&rules, state, Event::Tick, Time(5000)).1
+        step(&rules, state, Event::DeadlinePassed, Time(5000)).1
     };
     assert_eq!(action_at_the_limit(true), Action::Send(Signal::TERM, Recipient::Server));
     assert_eq!(action_at_the_limit(false), Action::Wait);
@@ -541,9 +551,9 @@ fn a_stop_is_repeated_harder() {
     assert_eq!(story.at(1, Event::Stop), Action::Send(Signal::TERM, Recipient::Server));
     assert_eq!(story.at(1, Event::Stop), Action::Wait);
     assert_eq!(story.at(1, Event::Restart), Action::Wait);
-    assert_eq!(story.at(29_997, Event::Tick), Action::Wait);
-    assert_eq!(story.at(1, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
-    assert_eq!(story.at(30_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
+    assert_eq!(story.at(29_997, Event::DeadlinePassed), Action::Wait);
+    assert_eq!(story.at(1, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::Group));
+    assert_eq!(story.at(30_000, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::Group));
     assert_eq!(story.at(1, Event::Exited(killed(9))), Action::Finish(Ending::Stopped));
 
     let mut impatient = Story::new(Policy { stop_timeout: None, ..policy() });
@@ -562,7 +572,7 @@ fn a_stop_wins_over_a_restart() {
 
 #[test]
 fn the_handler_decides_and_may_be_too_slow() {
-    let patient = Policy { handler: HandlerPolicy::Within(Span::secs(5)), ..policy() };
+    let patient = Policy { handler: CrashHandlerPolicy::Within(Span::secs(5)), ..policy() };
     let ask =
         |story: &mut Story| assert_eq!(story.at(1, Event::Exited(Exit::Code(7))), Action::RunHandler(Exit::Code(7)));
 
@@ -578,8 +588,8 @@ fn the_handler_decides_and_may_be_too_slow() {
 
     let mut slow = Story::new(patient.clone());
     ask(&mut slow);
-    assert_eq!(slow.at(5000, Event::Tick), Action::Send(Signal::TERM, Recipient::Handler));
-    assert_eq!(slow.at(30_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Handler));
+    assert_eq!(slow.at(5000, Event::DeadlinePassed), Action::Send(Signal::TERM, Recipient::Handler));
+    assert_eq!(slow.at(30_000, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::Handler));
     assert_eq!(slow.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Finish(Ending::Server(Exit::Code(7))));
 
     let mut stopped = Story::new(patient);
@@ -595,12 +605,12 @@ fn a_fork_that_fails_is_tried_again() {
     assert_eq!(story.at(1, Event::Exited(Exit::Code(1))), Action::Launch(LogFiles::Keep));
     for wait in [100, 200, 400, 800, 1600, 3200, 5000, 5000] {
         assert_eq!(story.at(0, Event::ForkFailed), Action::Wait);
-        assert_eq!(story.at(wait - 1, Event::Tick), Action::Wait);
-        assert_eq!(story.at(1, Event::Tick), Action::Launch(LogFiles::Keep));
+        assert_eq!(story.at(wait - 1, Event::DeadlinePassed), Action::Wait);
+        assert_eq!(story.at(1, Event::DeadlinePassed), Action::Launch(LogFiles::Keep));
     }
     // A successful launch resets the fork back-off.
-    assert_eq!(story.at(1, Event::Exited(Exit::Code(1))), Action::Pause(Span(100)));
-    assert_eq!(story.at(100, Event::Tick), Action::Launch(LogFiles::Keep));
+    assert_eq!(story.at(1, Event::Exited(Exit::Code(1))), Action::RecordRestartDelay(Span(100)));
+    assert_eq!(story.at(100, Event::DeadlinePassed), Action::Launch(LogFiles::Keep));
     assert_eq!(story.at(0, Event::ForkFailed), Action::Wait);
     assert_eq!(story.state.deadline().unwrap().since(story.now), Span::millis(100));
     assert_eq!(story.at(0, Event::Restart), Action::Launch(LogFiles::Rotate));
@@ -613,7 +623,7 @@ fn a_first_start_that_fails_ends_it() {
     let policy = policy();
     for (event, status) in [(Event::ExecFailed(126), 126), (Event::ForkFailed, 125)] {
         let (_, action) = step(&policy, State::new(&policy, Time(0)), event, Time(0));
-        assert_eq!(action, Action::Finish(Ending::Failed(status)));
+        assert_eq!(action, Action::Finish(Ending::FirstStartFailed(status)));
     }
     let mut later = Story::new(policy);
     assert_eq!(later.at(1, Event::ExecFailed(126)), Action::Launch(LogFiles::Keep));
@@ -634,7 +644,7 @@ fn an_init_ends_as_the_server_ends() {
     assert_eq!(stopped.at(1, Event::Stop), Action::Send(Signal::TERM, Recipient::Server));
     assert_eq!(stopped.at(1, Event::Exited(Exit::Code(3))), Action::Finish(Ending::Server(Exit::Code(3))));
     // Before the exec, death by the forwarded signal is the server's exit; any other death is a failed start.
-    for (passed, ending) in [(15, Ending::Server(term)), (2, Ending::Failed(125))] {
+    for (passed, ending) in [(15, Ending::Server(term)), (2, Ending::FirstStartFailed(125))] {
         let state = State::new(&init, Time(0));
         let (state, _) = step(&init, state, Event::Forward(Signal::new(passed).unwrap()), Time(1));
         assert_eq!(step(&init, state, Event::Exited(term), Time(2)).1, Action::Finish(ending));
@@ -676,22 +686,26 @@ fn a_guard_gives_a_forwarded_stop_its_time() {
         assert_eq!(story.at(1, Event::Forward(signal)), Action::Send(signal, Recipient::Server));
         // A second TERM is forwarded too, and does not extend the deadline.
         assert_eq!(story.at(20_000, Event::Forward(signal)), Action::Forward(signal, Recipient::Server));
-        assert_eq!(story.at(10_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
+        assert_eq!(story.at(10_000, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::Group));
         assert_eq!(story.at(1, Event::Exited(killed(9))), Action::Finish(Ending::Server(killed(9))));
     }
 }
 
 #[test]
 fn the_rest_of_a_group_ends_before_anything_follows() {
-    let grouped = Policy { signal_scope: Recipient::Group, handler: HandlerPolicy::NoTimeout, ..policy() };
+    let grouped = Policy { signal_scope: Recipient::Group, handler: CrashHandlerPolicy::NoTimeout, ..policy() };
     let left = |policy: &Policy| {
         let mut story = Story::new(policy.clone());
-        assert_eq!(story.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::Remains));
+        assert_eq!(story.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::RemainingOfRun));
         story
     };
     let mut slow = left(&grouped);
-    assert_eq!(slow.at(30_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Remains));
-    assert_eq!(slow.at(5_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Remains), "and again");
+    assert_eq!(slow.at(30_000, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::RemainingOfRun));
+    assert_eq!(
+        slow.at(5_000, Event::DeadlinePassed),
+        Action::Send(Signal::KILL, Recipient::RemainingOfRun),
+        "and again"
+    );
     assert_eq!(slow.at(1, Event::Exited(Exit::Code(7))), Action::RunHandler(Exit::Code(7)));
     assert_eq!(left(&grouped).at(1, Event::Exited(Exit::SUCCESS)), Action::Finish(Ending::Server(Exit::SUCCESS)));
 
@@ -701,27 +715,27 @@ fn the_rest_of_a_group_ends_before_anything_follows() {
 
     let mut stopped = left(&grouped);
     assert_eq!(stopped.at(1, Event::Interrupt), Action::Wait);
-    assert_eq!(stopped.at(1, Event::Interrupt), Action::Send(Signal::KILL, Recipient::Remains));
+    assert_eq!(stopped.at(1, Event::Interrupt), Action::Send(Signal::KILL, Recipient::RemainingOfRun));
     assert_eq!(stopped.at(1, Event::Exited(Exit::Code(7))), Action::Finish(Ending::Stopped));
 
     // A stop has already sent TERM to the whole group.
     let mut asked = Story::new(grouped.clone());
     assert_eq!(asked.at(1, Event::Stop), Action::Send(Signal::TERM, Recipient::Group));
     assert_eq!(asked.at(1, Event::LeaderExited), Action::Wait);
-    assert_eq!(asked.at(29_999, Event::Tick), Action::Send(Signal::KILL, Recipient::Remains));
+    assert_eq!(asked.at(29_999, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::RemainingOfRun));
     assert_eq!(asked.at(1, Event::Exited(killed(15))), Action::Finish(Ending::Stopped));
 
     // The stop signal was not TERM, so the rest of the group still gets TERM.
     let mut own = Story::new(Policy { stop_signal: Signal::INT, ..grouped.clone() });
     assert_eq!(own.at(1, Event::Restart), Action::Send(Signal::INT, Recipient::Group));
-    assert_eq!(own.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::Remains));
+    assert_eq!(own.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::RemainingOfRun));
     assert_eq!(own.at(1, Event::Exited(killed(2))), Action::Launch(LogFiles::Rotate));
 
     // The first start failed.
     let (state, action) = step(&grouped, State::new(&grouped, Time(0)), Event::LeaderExited, Time(1));
-    assert_eq!(action, Action::Send(Signal::TERM, Recipient::Remains));
+    assert_eq!(action, Action::Send(Signal::TERM, Recipient::RemainingOfRun));
     let (_, action) = step(&grouped, state, Event::Exited(Exit::SUCCESS), Time(2));
-    assert_eq!(action, Action::Finish(Ending::Failed(125)));
+    assert_eq!(action, Action::Finish(Ending::FirstStartFailed(125)));
 }
 
 #[test]
@@ -730,19 +744,19 @@ fn remaining_processes_are_asked_killed_and_left() {
     let ending = Ending::Server(Exit::Code(7));
     let fallen = || {
         let mut story = Story::new(lingering.clone());
-        assert_eq!(story.at(1, Event::Exited(Exit::Code(7))), Action::Send(Signal::TERM, Recipient::All));
+        assert_eq!(story.at(1, Event::Exited(Exit::Code(7))), Action::Send(Signal::TERM, Recipient::AllProcesses));
         story
     };
     assert_eq!(fallen().at(1, Event::NoneLeft), Action::Finish(ending));
     let mut slow = fallen();
     assert_eq!(slow.at(2999, Event::Stop), Action::Wait);
-    assert_eq!(slow.at(1, Event::Tick), Action::Send(Signal::KILL, Recipient::All));
+    assert_eq!(slow.at(1, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::AllProcesses));
     assert_eq!(slow.at(1, Event::NoneLeft), Action::Finish(ending));
     let mut urgent = fallen();
-    assert_eq!(urgent.at(1, Event::Interrupt), Action::Send(Signal::KILL, Recipient::All));
+    assert_eq!(urgent.at(1, Event::Interrupt), Action::Send(Signal::KILL, Recipient::AllProcesses));
     assert_eq!(urgent.at(4999, Event::Interrupt), Action::Wait);
     // A process that hangs in the kernel survives KILL.
-    assert_eq!(urgent.at(1, Event::Tick), Action::Finish(ending));
+    assert_eq!(urgent.at(1, Event::DeadlinePassed), Action::Finish(ending));
 }
 
 #[test]
@@ -752,45 +766,45 @@ fn a_silent_server_is_ended_and_that_is_no_voluntary_end() {
     for restart in [Restart::OnFailure, Restart::OnAbort, Restart::Always] {
         let mut story = Story::new(Policy { restart, ..watched.clone() });
         assert_eq!(story.at(2999, Event::Heartbeat), Action::Wait);
-        assert_eq!((story.at(2999, Event::Tick), story.at(1, Event::Tick)), (Action::Wait, bite));
+        assert_eq!((story.at(2999, Event::DeadlinePassed), story.at(1, Event::DeadlinePassed)), (Action::Wait, bite));
         assert_eq!(story.state.forced, Some(ForcedStop::Watchdog));
         assert_eq!(story.at(1, Event::Heartbeat), Action::Wait, "too late");
-        assert_eq!(story.at(29_999, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
+        assert_eq!(story.at(29_999, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::Group));
         assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep), "{restart:?}");
         // The watchdog of the next run also starts when it is ready.
         assert_eq!(story.state.forced, None);
         assert_eq!((story.at(900, Event::Heartbeat), story.state.deadline()), (Action::Wait, None));
         assert_eq!(story.at(1, Event::Ready), Action::Wait);
-        assert_eq!(story.at(3000, Event::Tick), bite);
-        assert_eq!(story.at(1, Event::Exited(killed(6))), Action::Pause(Span(100)));
+        assert_eq!(story.at(3000, Event::DeadlinePassed), bite);
+        assert_eq!(story.at(1, Event::Exited(killed(6))), Action::RecordRestartDelay(Span(100)));
     }
-    let mut handled = Story::new(Policy { handler: HandlerPolicy::NoTimeout, ..watched.clone() });
-    assert_eq!(handled.at(3000, Event::Tick), bite);
+    let mut handled = Story::new(Policy { handler: CrashHandlerPolicy::NoTimeout, ..watched.clone() });
+    assert_eq!(handled.at(3000, Event::DeadlinePassed), bite);
     assert_eq!(handled.at(1, Event::Exited(killed(6))), Action::RunHandler(killed(6)));
     let mut stopped = Story::new(watched.clone());
-    assert_eq!(stopped.at(3000, Event::Tick), bite);
+    assert_eq!(stopped.at(3000, Event::DeadlinePassed), bite);
     assert_eq!(stopped.at(1, Event::Stop), Action::Wait);
     assert_eq!(stopped.at(1, Event::Exited(killed(6))), Action::Finish(Ending::Stopped));
     let mut alone = Story::new(Policy { restart: Restart::No, ..watched });
-    assert_eq!(alone.at(3000, Event::Tick), bite);
+    assert_eq!(alone.at(3000, Event::DeadlinePassed), bite);
     assert_eq!(alone.at(1, Event::Exited(killed(6))), Action::Finish(Ending::Server(killed(6))));
 }
 
 #[test]
 fn a_stop_is_delayed_until_its_time_or_a_second_request() {
-    let delayed = Policy { stop_delay: Some(Span::secs(20)), handler: HandlerPolicy::NoTimeout, ..policy() };
+    let delayed = Policy { stop_delay: Some(Span::secs(20)), handler: CrashHandlerPolicy::NoTimeout, ..policy() };
     let (term, kill) = (Action::Send(Signal::TERM, Recipient::Server), Action::Send(Signal::KILL, Recipient::Group));
     let asked = |event| {
         let mut story = Story::new(delayed.clone());
-        assert_eq!(story.at(1, event), Action::Delay(Span::secs(20)));
+        assert_eq!(story.at(1, event), Action::RecordStopDelay(Span::secs(20)));
         story
     };
     let mut slow = asked(Event::Stop);
     assert_eq!(slow.at(1, Event::Restart), Action::Wait, "a stop takes precedence");
     let usr1 = Signal::new(USR1).unwrap();
     assert_eq!(slow.at(1, Event::Forward(usr1)), Action::Forward(usr1, Recipient::Server));
-    assert_eq!((slow.at(19_997, Event::Tick), slow.at(1, Event::Tick)), (Action::Wait, term));
-    assert_eq!((slow.at(29_999, Event::Tick), slow.at(1, Event::Tick)), (Action::Wait, kill));
+    assert_eq!((slow.at(19_997, Event::DeadlinePassed), slow.at(1, Event::DeadlinePassed)), (Action::Wait, term));
+    assert_eq!((slow.at(29_999, Event::DeadlinePassed), slow.at(1, Event::DeadlinePassed)), (Action::Wait, kill));
     assert_eq!(slow.at(1, Event::Exited(killed(9))), Action::Finish(Ending::Stopped));
     for second in [Event::Stop, Event::Interrupt] {
         let mut urgent = asked(Event::Interrupt);
@@ -810,13 +824,13 @@ fn a_stop_is_delayed_until_its_time_or_a_second_request() {
     // The rest of the group has not been asked yet.
     let mut group = Story::new(Policy { signal_scope: Recipient::Group, ..delayed.clone() });
     group.at(1, Event::Stop);
-    assert_eq!(group.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::Remains));
+    assert_eq!(group.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::RemainingOfRun));
     assert_eq!(group.at(1, Event::Exited(Exit::Code(1))), Action::Finish(Ending::Stopped));
 }
 
 #[test]
 fn an_init_delays_the_first_signal_that_asks_for_the_end() {
-    let delay = Action::Delay(Span::secs(20));
+    let delay = Action::RecordStopDelay(Span::secs(20));
     for role in [Role::Init, Role::InitWithTimeout] {
         let init = Policy { stop_delay: Some(Span::secs(20)), role, restart: Restart::No, ..policy() };
         for signal in [Signal::TERM, Signal::INT] {
@@ -828,7 +842,11 @@ fn an_init_delays_the_first_signal_that_asks_for_the_end() {
             let mut story = Story::new(init.clone());
             assert_eq!(story.at(1, Event::Forward(Signal::HUP)), Action::Forward(Signal::HUP, Recipient::Server));
             assert_eq!(story.at(1, Event::Forward(signal)), delay);
-            assert_eq!((story.at(19_999, Event::Tick), story.at(1, Event::Tick)), (Action::Wait, sent), "{signal}");
+            assert_eq!(
+                (story.at(19_999, Event::DeadlinePassed), story.at(1, Event::DeadlinePassed)),
+                (Action::Wait, sent),
+                "{signal}"
+            );
             // Only the first one is delayed.
             assert_eq!(story.at(1, Event::Forward(Signal::INT)), Action::Forward(Signal::INT, Recipient::Server));
             assert_eq!(story.at(1, Event::Exited(Exit::Code(3))), Action::Finish(Ending::Server(Exit::Code(3))));
@@ -842,7 +860,7 @@ fn an_init_delays_the_first_signal_that_asks_for_the_end() {
         }
         let mut stopped = Story::new(init);
         assert_eq!(stopped.at(1, Event::Stop), delay);
-        assert_eq!(stopped.at(20_000, Event::Tick), Action::Send(Signal::TERM, Recipient::Server));
+        assert_eq!(stopped.at(20_000, Event::DeadlinePassed), Action::Send(Signal::TERM, Recipient::Server));
     }
 }
 
@@ -850,22 +868,22 @@ fn an_init_delays_the_first_signal_that_asks_for_the_end() {
 fn the_watchdog_rests_while_a_stop_is_delayed() {
     let watched = Policy { stop_delay: Some(Span::secs(20)), watchdog: Some(Span::secs(3)), ..policy() };
     let mut story = Story::new(Policy { role: Role::Init, restart: Restart::No, ..watched });
-    assert_eq!(story.at(1, Event::Forward(Signal::TERM)), Action::Delay(Span::secs(20)));
-    assert_eq!(story.at(4000, Event::Tick), Action::Wait);
-    assert_eq!(story.at(16_000, Event::Tick), Action::Forward(Signal::TERM, Recipient::Server));
-    assert_eq!(story.at(2999, Event::Tick), Action::Wait, "it has the whole time again");
-    assert_eq!(story.at(1, Event::Tick), Action::Send(Signal::ABRT, Recipient::Server));
+    assert_eq!(story.at(1, Event::Forward(Signal::TERM)), Action::RecordStopDelay(Span::secs(20)));
+    assert_eq!(story.at(4000, Event::DeadlinePassed), Action::Wait);
+    assert_eq!(story.at(16_000, Event::DeadlinePassed), Action::Forward(Signal::TERM, Recipient::Server));
+    assert_eq!(story.at(2999, Event::DeadlinePassed), Action::Wait, "it has the whole time again");
+    assert_eq!(story.at(1, Event::DeadlinePassed), Action::Send(Signal::ABRT, Recipient::Server));
 }
 
 #[test]
 fn an_unhealthy_server_is_stopped_and_that_is_no_voluntary_end() {
     let term = Action::Send(Signal::TERM, Recipient::Server);
     for restart in [Restart::OnFailure, Restart::OnAbort, Restart::Always] {
-        let mut story = Story::new(Policy { restart, handler: HandlerPolicy::NoTimeout, ..policy() });
+        let mut story = Story::new(Policy { restart, handler: CrashHandlerPolicy::NoTimeout, ..policy() });
         assert_eq!(story.at(5000, Event::Unhealthy), term);
         assert_eq!(story.state.forced, Some(ForcedStop::Health));
         assert_eq!(story.at(1, Event::Unhealthy), Action::Wait);
-        assert_eq!(story.at(29_999, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
+        assert_eq!(story.at(29_999, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::Group));
         assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::RunHandler(Exit::SUCCESS), "{restart:?}");
         assert_eq!(story.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep));
         assert_eq!(story.state.forced, None);
@@ -899,11 +917,11 @@ fn an_unhealthy_server_is_stopped_and_that_is_no_voluntary_end() {
     let mut group = Story::new(grouped.clone());
     assert_eq!(group.at(1, Event::Unhealthy), Action::Send(Signal::TERM, Recipient::Group));
     assert_eq!(group.at(1, Event::LeaderExited), Action::Wait);
-    assert_eq!(group.at(29_999, Event::Tick), Action::Send(Signal::KILL, Recipient::Remains));
+    assert_eq!(group.at(29_999, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::RemainingOfRun));
     assert_eq!(group.at(1, Event::Exited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep));
     let mut own = Story::new(Policy { stop_signal: Signal::INT, ..grouped });
     own.at(1, Event::Unhealthy);
-    assert_eq!(own.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::Remains));
+    assert_eq!(own.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::RemainingOfRun));
 }
 
 #[test]
@@ -920,7 +938,7 @@ fn a_server_that_cannot_be_killed_is_left_to_the_kernel() {
         (policy(), AfterStop::Finish, Ending::Stopped),
         (policy(), AfterStop::Restart, killed),
         (policy(), AfterStop::HandleExit, killed),
-        (policy(), AfterStop::FailStart, Ending::Failed(SETUP)),
+        (policy(), AfterStop::FailStart, Ending::FirstStartFailed(SETUP)),
         (guard, AfterStop::Finish, killed),
     ] {
         assert_eq!(ending(&policy, next), Action::Finish(expected), "{next:?}");
@@ -932,25 +950,28 @@ fn a_server_that_cannot_be_killed_is_left_to_the_kernel() {
 #[test]
 fn what_is_left_of_a_run_ends_before_the_next_one() {
     let linger = Some(Span::secs(3));
-    let term = Action::Send(Signal::TERM, Recipient::Remains);
-    let kill = Action::Send(Signal::KILL, Recipient::Remains);
+    let term = Action::Send(Signal::TERM, Recipient::RemainingOfRun);
+    let kill = Action::Send(Signal::KILL, Recipient::RemainingOfRun);
     let fallen = |policy: Policy| {
         let mut story = Story::new(policy);
         assert_eq!(story.at(1, Event::Exited(Exit::Code(1))), term);
         story
     };
-    let lingering = Policy { linger, handler: HandlerPolicy::NoTimeout, ..policy() };
+    let lingering = Policy { linger, handler: CrashHandlerPolicy::NoTimeout, ..policy() };
     assert_eq!(fallen(lingering.clone()).at(1, Event::NoneLeft), Action::RunHandler(Exit::Code(1)));
 
     // The restart follows the linger time and KILL, even if a process hangs in the kernel.
     let mut slow = fallen(Policy { linger, ..policy() });
-    assert_eq!((slow.at(2999, Event::Tick), slow.at(1, Event::Tick)), (Action::Wait, kill));
-    assert_eq!((slow.at(4999, Event::Tick), slow.at(1, Event::Tick)), (Action::Wait, Action::Launch(LogFiles::Keep)));
+    assert_eq!((slow.at(2999, Event::DeadlinePassed), slow.at(1, Event::DeadlinePassed)), (Action::Wait, kill));
+    assert_eq!(
+        (slow.at(4999, Event::DeadlinePassed), slow.at(1, Event::DeadlinePassed)),
+        (Action::Wait, Action::Launch(LogFiles::Keep))
+    );
 
     // The time of clearing does not count as uptime of the run.
     assert_eq!(slow.at(5, Event::Exited(Exit::Code(1))), term);
     slow.now = slow.now.after(Span::secs(20));
-    assert_eq!(slow.at(0, Event::NoneLeft), Action::Pause(Span(100)));
+    assert_eq!(slow.at(0, Event::NoneLeft), Action::RecordRestartDelay(Span(100)));
 
     // A requested restart clears the descendants too. A stop during that ends the supervision.
     let mut again = Story::new(lingering.clone());
@@ -958,14 +979,14 @@ fn what_is_left_of_a_run_ends_before_the_next_one() {
     assert_eq!(again.at(1, Event::Exited(killed(15))), term);
     assert_eq!(again.at(1, Event::Stop), Action::Wait);
     assert_eq!(again.at(1, Event::Interrupt), kill);
-    assert_eq!(again.at(1, Event::NoneLeft), Action::Send(Signal::TERM, Recipient::All));
+    assert_eq!(again.at(1, Event::NoneLeft), Action::Send(Signal::TERM, Recipient::AllProcesses));
     assert_eq!(again.at(1, Event::NoneLeft), Action::Finish(Ending::Stopped));
 
     // With both options, the group exits first, then the other descendants: within one deadline, after one TERM.
     let mut both = Story::new(Policy { signal_scope: Recipient::Group, ..lingering });
     assert_eq!(both.at(1, Event::LeaderExited), term);
     assert_eq!(both.at(1000, Event::Exited(Exit::Code(1))), Action::Wait);
-    assert_eq!(both.at(2000, Event::Tick), kill);
+    assert_eq!(both.at(2000, Event::DeadlinePassed), kill);
     assert_eq!(both.at(1, Event::NoneLeft), Action::RunHandler(Exit::Code(1)));
 }
 
@@ -979,7 +1000,7 @@ fn a_listed_end_is_a_success_whatever_led_to_the_exit() {
         story.at(1, Event::Forward(Signal::TERM));
         assert_eq!(story.at(1, Event::Exited(exit)), over, "{exit}");
     }
-    let asking = Policy { handler: HandlerPolicy::NoTimeout, restart: Restart::Always, success, ..policy() };
+    let asking = Policy { handler: CrashHandlerPolicy::NoTimeout, restart: Restart::Always, success, ..policy() };
     let mut refused = Story::new(asking.clone());
     assert_eq!(refused.at(1, Event::Exited(Exit::Code(3))), Action::RunHandler(Exit::Code(3)));
     assert_eq!(refused.at(1, Event::HandlerExited(Exit::Code(1))), over);
@@ -993,7 +1014,7 @@ fn a_listed_end_is_a_success_whatever_led_to_the_exit() {
     let watched = Policy { watchdog: Some(Span::secs(1)), restart: Restart::No, success, ..policy() };
     for exit in [Exit::SUCCESS, Exit::Code(3)] {
         let mut silent = Story::new(watched.clone());
-        assert_eq!(silent.at(1000, Event::Tick), Action::Send(Signal::ABRT, Recipient::Server));
+        assert_eq!(silent.at(1000, Event::DeadlinePassed), Action::Send(Signal::ABRT, Recipient::Server));
         assert_eq!(silent.at(1, Event::Exited(exit)), Action::Finish(Ending::Server(killed(6))), "{exit}");
     }
 }
@@ -1008,42 +1029,48 @@ fn a_candidate_that_is_ready_is_the_server_and_the_old_one_is_asked_then_killed(
     assert_eq!(story.at(1, Event::Replace), Action::LaunchCandidate);
     assert_eq!(story.at(1, Event::Replace), Action::Wait, "one is under way");
     assert_eq!(story.at(1, Event::Forward(Signal::HUP)), Action::Forward(Signal::HUP, Recipient::Server));
-    assert_eq!(story.at(1, Event::Second(SecondEvent::Ready)), Action::SwitchOver);
-    assert_eq!(story.at(0, Event::Tick), Action::SendSecond(Signal::TERM, Recipient::Server));
-    assert_eq!((story.at(1, Event::Replace), story.at(29_998, Event::Tick)), (Action::Wait, Action::Wait));
-    assert_eq!(story.at(1, Event::Tick), Action::SendSecond(Signal::KILL, Recipient::Group));
-    assert_eq!((story.at(1, Event::Second(SecondEvent::Exited(killed(9)))), story.state.restarts()), (Action::Wait, 0));
-    assert_eq!(story.state.finished, Some(Outcome::Done));
+    assert_eq!(story.at(1, Event::OfSecondProcess(SecondProcessEvent::Ready)), Action::SwitchOver);
+    assert_eq!(story.at(0, Event::DeadlinePassed), Action::SendToSecondProcess(Signal::TERM, Recipient::Server));
+    assert_eq!((story.at(1, Event::Replace), story.at(29_998, Event::DeadlinePassed)), (Action::Wait, Action::Wait));
+    assert_eq!(story.at(1, Event::DeadlinePassed), Action::SendToSecondProcess(Signal::KILL, Recipient::Group));
+    assert_eq!(
+        (story.at(1, Event::OfSecondProcess(SecondProcessEvent::Exited(killed(9)))), story.state.restarts()),
+        (Action::Wait, 0)
+    );
+    assert_eq!(story.state.unreported_outcome, Some(Outcome::Done));
     assert_eq!(story.at(1, Event::Replace), Action::LaunchCandidate, "the next one");
 }
 
 #[test]
 fn a_candidate_has_sixty_seconds_or_the_ready_timeout() {
     for (ready_timeout, most) in [(None, 60_000), (Some(Span::secs(5)), 5000)] {
-        let candidate_timeout = candidate_timeout(Some(Ready::Notify), ready_timeout);
+        let candidate_timeout = candidate_timeout(Some(ReadyCondition::Notify), ready_timeout);
         let mut story = Story::new(Policy { ready_timeout, candidate_timeout, ..replaceable() });
         assert_eq!(story.at(1, Event::Replace), Action::LaunchCandidate);
-        assert_eq!(story.at(most - 1, Event::Tick), Action::Wait);
-        assert_eq!((story.state.finished, story.at(1, Event::Tick)), (None, Action::Wait));
-        assert_eq!(story.at(0, Event::Tick), Action::SendSecond(Signal::TERM, Recipient::Server));
-        assert_eq!(story.at(1, Event::Second(SecondEvent::Exited(Exit::SUCCESS))), Action::Wait);
-        assert_eq!((story.state.phase, story.state.finished), (Phase::Running, Some(Outcome::Late)));
+        assert_eq!(story.at(most - 1, Event::DeadlinePassed), Action::Wait);
+        assert_eq!((story.state.unreported_outcome, story.at(1, Event::DeadlinePassed)), (None, Action::Wait));
+        assert_eq!(story.at(0, Event::DeadlinePassed), Action::SendToSecondProcess(Signal::TERM, Recipient::Server));
+        assert_eq!(story.at(1, Event::OfSecondProcess(SecondProcessEvent::Exited(Exit::SUCCESS))), Action::Wait);
+        assert_eq!(
+            (story.state.phase, story.state.unreported_outcome),
+            (Phase::Running, Some(Outcome::NotReadyInTime))
+        );
     }
 }
 
 #[test]
 fn a_candidate_takes_the_place_of_a_server_that_exits_and_only_a_crash_counts() {
     for (exit, restarts) in [(Exit::Code(1), 1), (killed(11), 1), (Exit::SUCCESS, 0)] {
-        let mut story = Story::new(Policy { handler: HandlerPolicy::NoTimeout, ..replaceable() });
+        let mut story = Story::new(Policy { handler: CrashHandlerPolicy::NoTimeout, ..replaceable() });
         assert_eq!(story.at(1, Event::Replace), Action::LaunchCandidate);
         assert_eq!((story.at(1, Event::Exited(exit)), story.state.restarts()), (Action::SwitchOver, restarts));
-        assert_eq!(story.state.finished, None, "it is not ready yet");
+        assert_eq!(story.state.unreported_outcome, None, "it is not ready yet");
         let mut ready = Story { policy: story.policy.clone(), state: story.state.clone(), now: story.now };
-        assert_eq!((ready.at(1, Event::Ready), ready.state.finished), (Action::Wait, Some(Outcome::Done)));
+        assert_eq!((ready.at(1, Event::Ready), ready.state.unreported_outcome), (Action::Wait, Some(Outcome::Done)));
         // It has to be ready in the time that it had as a candidate; then its end is unexpected.
-        assert_eq!(story.at(59_999, Event::Tick), Action::Send(Signal::TERM, Recipient::Server));
+        assert_eq!(story.at(59_999, Event::DeadlinePassed), Action::Send(Signal::TERM, Recipient::Server));
         assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::RunHandler(Exit::SUCCESS));
-        assert_eq!(story.state.finished, Some(Outcome::Late));
+        assert_eq!(story.state.unreported_outcome, Some(Outcome::NotReadyInTime));
         assert_eq!(story.at(1, Event::HandlerExited(Exit::Code(1))), Action::Finish(Ending::Server(Exit::Code(SETUP))));
     }
 }

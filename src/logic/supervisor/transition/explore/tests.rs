@@ -9,8 +9,8 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use super::*;
 use crate::logic::base::exit::SuccessExits;
-use crate::logic::supervisor::event::SecondEvent;
-use crate::logic::supervisor::policy::{HandlerPolicy, Restart, RestartLimit};
+use crate::logic::supervisor::event::SecondProcessEvent;
+use crate::logic::supervisor::policy::{CrashHandlerPolicy, Restart, RestartLimit};
 use crate::logic::supervisor::replacement::Outcome;
 use crate::logic::supervisor::replacement::SecondProcess;
 use crate::logic::supervisor::state::ForcedStop;
@@ -90,13 +90,17 @@ fn killed(signal: Signal) -> Exit {
 fn possible(policy: &Policy, state: &State, world: World) -> Vec<(Event, World)> {
     let stopped = World { stopped: true, ..world };
     let grouped = policy.signal_scope == Recipient::Group;
-    let mut events =
-        vec![(Event::Tick, world), (Event::Stop, stopped), (Event::Interrupt, stopped), (Event::Restart, world)];
+    let mut events = vec![
+        (Event::DeadlinePassed, world),
+        (Event::Stop, stopped),
+        (Event::Interrupt, stopped),
+        (Event::Restart, world),
+    ];
     if policy.candidate_timeout.is_some() {
         events.push((Event::Replace, world));
     }
     let mut ends = vec![Exit::Code(1), Exit::SUCCESS];
-    if state.forwarded & Signal::TERM.bit() != 0 {
+    if state.forwarded_signals & Signal::TERM.bit() != 0 {
         ends.push(killed(Signal::TERM));
     }
     let gone = World { server: Process::None, ..world };
@@ -117,24 +121,27 @@ fn possible(policy: &Policy, state: &State, world: World) -> Vec<(Event, World)>
         Process::Left => events.extend(ends.iter().map(|exit| (Event::Exited(*exit), gone))),
     }
     let gone = World { second: Process::None, ..world };
-    let ends = ends.iter().map(|exit| (Event::Second(SecondEvent::Exited(*exit)), gone));
+    let ends = ends.iter().map(|exit| (Event::OfSecondProcess(SecondProcessEvent::Exited(*exit)), gone));
     match world.second {
         Process::None => {}
         Process::Alive => {
             events.extend(ends);
-            events.extend([SecondEvent::Ready, SecondEvent::NotReady].map(|event| (Event::Second(event), world)));
+            events.extend(
+                [SecondProcessEvent::Ready, SecondProcessEvent::NotReady]
+                    .map(|event| (Event::OfSecondProcess(event), world)),
+            );
             if world.is_candidate {
-                events.push((Event::Second(SecondEvent::ExecFailed(127)), gone));
+                events.push((Event::OfSecondProcess(SecondProcessEvent::ExecFailed(127)), gone));
             }
             if grouped {
                 let left = World { second: Process::Left, ..world };
-                events.push((Event::Second(SecondEvent::LeaderExited), left));
+                events.push((Event::OfSecondProcess(SecondProcessEvent::LeaderExited), left));
             }
         }
         Process::Left => events.extend(ends),
     }
     if world.remains {
-        events.push((Event::Second(SecondEvent::NoneLeft), World { remains: false, ..world }));
+        events.push((Event::OfSecondProcess(SecondProcessEvent::NoneLeft), World { remains: false, ..world }));
     }
     match world.last {
         Last::Other => {}
@@ -142,7 +149,7 @@ fn possible(policy: &Policy, state: &State, world: World) -> Vec<(Event, World)>
             let (server, handler) = if world.handler { (world.server, false) } else { (Process::None, false) };
             events.push((Event::ForkFailed, World { server, handler, ..world }));
         }
-        Last::ForkCandidate => events.push((Event::Second(SecondEvent::ForkFailed), gone)),
+        Last::ForkCandidate => events.push((Event::OfSecondProcess(SecondProcessEvent::ForkFailed), gone)),
         // A process that PID 1 cannot end counts as gone where PID 1 exits because of that.
         Last::Kill => {
             let stays = state.second.is_candidate() || !matches!(state.phase, Phase::Stopping { .. });
@@ -150,9 +157,9 @@ fn possible(policy: &Policy, state: &State, world: World) -> Vec<(Event, World)>
             events.push((Event::Unkillable, World { server, ..world }));
         }
         Last::KillSecond => {
-            let stays = !matches!(state.phase, Phase::AwaitingSecond { .. });
+            let stays = !matches!(state.phase, Phase::AwaitingSecondProcess { .. });
             let second = if stays { world.second } else { Process::None };
-            events.push((Event::Second(SecondEvent::Unkillable), World { second, ..world }));
+            events.push((Event::OfSecondProcess(SecondProcessEvent::Unkillable), World { second, ..world }));
         }
     }
     if world.lingering || (world.clearing && world.server == Process::None && !world.handler) {
@@ -176,10 +183,10 @@ fn set_deadline(state: &mut State, at: Time) {
     match &mut state.phase {
         Phase::Running if state.ready_deadline.is_some() => state.ready_deadline = Some(at),
         Phase::Running => state.watchdog_deadline = state.watchdog_deadline.map(|_| at),
-        Phase::AwaitingSecond { .. } | Phase::Done => {}
+        Phase::AwaitingSecondProcess { .. } | Phase::Done => {}
         Phase::Starting { until }
         | Phase::Stopping { until, .. }
-        | Phase::Clearing { until, .. }
+        | Phase::StoppingRemaining { until, .. }
         | Phase::HandlerRunning { until, .. }
         | Phase::HandlerTimedOut { until, .. }
         | Phase::HandlerStopping { until } => *until = until.map(|_| at),
@@ -194,7 +201,7 @@ fn set_deadline(state: &mut State, at: Time) {
 fn set_second_deadline(second: &mut SecondProcess, at: Time) {
     match second {
         SecondProcess::None => {}
-        SecondProcess::Candidate { until, .. } | SecondProcess::Remains { until, .. } => *until = at,
+        SecondProcess::Candidate { until, .. } | SecondProcess::DescendantsRemain { until, .. } => *until = at,
         SecondProcess::Exiting { until, .. } => *until = until.map(|_| at),
     }
 }
@@ -219,9 +226,9 @@ fn later(policy: &Policy, state: &State, event: Event) -> Vec<State> {
     if matches!(event, Event::Exited(_) | Event::ExecFailed(_) | Event::LeaderExited | Event::HandlerExited(_)) {
         or(&mut states, |state| state.started_at = LONG_AGO);
         let within = policy.limit.map_or(Span::ZERO, |limit| limit.within);
-        or(&mut states, |state| state.history.iter_mut().for_each(|at| *at = Time(NOW.0 - within.0)));
+        or(&mut states, |state| state.restart_times.iter_mut().for_each(|at| *at = Time(NOW.0 - within.0)));
     }
-    if event == Event::Tick {
+    if event == Event::DeadlinePassed {
         states.retain(|state| state.deadline().is_some_and(|until| until <= NOW));
     }
     states
@@ -234,7 +241,7 @@ const LATER: Time = Time(NOW.0 + 1);
 
 /// The state with each deadline either due or not, and without what no decision depends on.
 fn normalized(policy: &Policy, mut state: State) -> State {
-    if state.main_deadline().is_some_and(|until| until > NOW) {
+    if state.phase_deadline().is_some_and(|until| until > NOW) {
         set_deadline(&mut state, LATER);
     }
     if state.second.deadline().is_some_and(|until| until > NOW) {
@@ -251,7 +258,7 @@ fn normalized(policy: &Policy, mut state: State) -> State {
     state.restarts = 0;
     if let Some(limit) = policy.limit {
         let old = Time(NOW.0 - limit.within.0);
-        state.history.iter_mut().for_each(|at| *at = if *at > old { NOW } else { old });
+        state.restart_times.iter_mut().for_each(|at| *at = if *at > old { NOW } else { old });
     }
     if let SecondProcess::Candidate { since, .. } = &mut state.second {
         *since = if *since > LONG_AGO { NOW } else { LONG_AGO };
@@ -269,7 +276,7 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
             assert!(alone, "a server beside another or beside the handler");
             assert!(!world.stopped && !world.lingering, "a server after a stop");
             assert!(
-                !matches!(event, Event::Unkillable | Event::Second(SecondEvent::Unkillable)),
+                !matches!(event, Event::Unkillable | Event::OfSecondProcess(SecondProcessEvent::Unkillable)),
                 "a server beside one"
             );
             assert!(!old.second.is_candidate(), "a third server");
@@ -284,12 +291,15 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
             assert!(world.second == Process::None && !world.remains, "three servers");
             assert!(!world.stopped && !world.lingering && !world.replacing, "a candidate after a stop");
             let asks = Signal::TERM.bit() | Signal::INT.bit() | policy.stop_signal.bit();
-            assert!(policy.role == Role::Manager || old.forwarded & asks == 0, "a candidate after an init's end");
+            assert!(
+                policy.role == Role::Manager || old.forwarded_signals & asks == 0,
+                "a candidate after an init's end"
+            );
             (world.second, world.is_candidate, world.second_is_asked) = (Process::Alive, true, false);
             (world.last, world.replacing, world.is_abandoned) = (Last::ForkCandidate, true, false);
         }
         Action::SwitchOver => {
-            let ready = event == Event::Second(SecondEvent::Ready);
+            let ready = event == Event::OfSecondProcess(SecondProcessEvent::Ready);
             assert!(world.is_candidate && world.second == Process::Alive, "no candidate takes the place");
             assert!(ready || world.server != Process::Alive, "the old server is left before the new one is ready");
             assert!(!world.stopped && !world.second_is_asked, "a switch-over after a request to end");
@@ -297,7 +307,7 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
             std::mem::swap(&mut world.server, &mut world.second);
             std::mem::swap(&mut world.is_asked, &mut world.second_is_asked);
             (world.is_candidate, world.is_ready) = (false, ready);
-            world.remains = matches!(state.second, SecondProcess::Remains { .. });
+            world.remains = matches!(state.second, SecondProcess::DescendantsRemain { .. });
         }
         Action::RunHandler(_) => {
             assert!(alone && !world.stopped && !world.lingering, "a handler beside a server, or after a stop");
@@ -318,11 +328,11 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
             let is_late = matches!(old.phase, Phase::Delaying { .. });
             assert!(to == policy.signal_scope && (is_late || matches!(event, Event::Forward(_))));
         }
-        Action::SendSecond(signal, Recipient::Remains) => {
+        Action::SendToSecondProcess(signal, Recipient::RemainingOfRun) => {
             assert!(world.second == Process::None && world.remains && policy.linger.is_some());
             assert!(signal == Signal::TERM || signal == Signal::KILL);
         }
-        Action::SendSecond(signal, to) => {
+        Action::SendToSecondProcess(signal, to) => {
             assert!(world.second != Process::None, "a signal to a dead process");
             let asked = world.second_is_asked || world.stopped || world.second == Process::Left;
             assert!(signal != Signal::KILL || asked, "killed without being asked");
@@ -332,13 +342,13 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
                 world.last = Last::KillSecond;
             }
         }
-        Action::Send(_, Recipient::Remains) => {
+        Action::Send(_, Recipient::RemainingOfRun) => {
             assert!(alone || world.server == Process::Left, "only what outlives the server is cleared away");
             assert!(!world.lingering && (world.server == Process::Left || policy.linger.is_some()));
             world.clearing = true;
         }
         Action::Send(_, Recipient::Handler) => assert!(world.handler, "a signal to a dead handler"),
-        Action::Send(signal, Recipient::All) => {
+        Action::Send(signal, Recipient::AllProcesses) => {
             assert!(alone && world.second == Process::None, "a process is asked twice");
             assert_eq!(signal, if world.lingering { Signal::KILL } else { Signal::TERM });
             (world.lingering, world.remains) = (true, false);
@@ -349,13 +359,13 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
             (world.finished, world.remains) = (true, false);
             (world.server, world.second) = (Process::None, Process::None);
         }
-        Action::Pause(span) => {
+        Action::RecordRestartDelay(span) => {
             assert!(alone && span > Span::ZERO, "a pause beside a server");
         }
-        Action::Delay(_) => assert!(world.server != Process::None, "a delay without a server"),
+        Action::RecordStopDelay(_) => assert!(world.server != Process::None, "a delay without a server"),
         Action::Wait | Action::ReportReady => {}
     }
-    if let SecondProcess::Remains { .. } = state.second {
+    if let SecondProcess::DescendantsRemain { .. } = state.second {
         world.remains = true;
     } else {
         world.remains = false;
@@ -365,7 +375,7 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
 
 /// The invariants of a replacement, and of every state.
 fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut World, state: &mut State, action: Action) {
-    if let Some(outcome) = state.finished.take() {
+    if let Some(outcome) = state.unreported_outcome.take() {
         assert!(world.replacing, "an outcome without a replacement: {outcome:?}");
         world.replacing = world.second != Process::None && state.phase != Phase::Done;
         if outcome == Outcome::Done {
@@ -375,7 +385,7 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
     } else if world.second == Process::None
         && !world.remains
         && state.ready_deadline.is_none()
-        && state.replacement.is_none()
+        && state.pending_outcome.is_none()
     {
         // Its outcome was reported when it was abandoned.
         world.replacing = false;
@@ -385,8 +395,8 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
     assert!(!world.replacing || goes_on, "a replacement without an outcome");
     // The candidate's end and its failure leave the server untouched.
     let for_second = match event {
-        Event::Second(what) => what != SecondEvent::Ready,
-        Event::Tick => old.second.deadline().is_some_and(|until| until <= NOW),
+        Event::OfSecondProcess(what) => what != SecondProcessEvent::Ready,
+        Event::DeadlinePassed => old.second.deadline().is_some_and(|until| until <= NOW),
         _ => false,
     };
     if for_second && old.phase == Phase::Running {
@@ -394,7 +404,7 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
             (state.phase, state.watchdog_deadline, state.ready_deadline),
             (old.phase, old.watchdog_deadline, old.ready_deadline)
         );
-        assert!(matches!(action, Action::Wait | Action::SendSecond(..)), "a rollback touches the server");
+        assert!(matches!(action, Action::Wait | Action::SendToSecondProcess(..)), "a rollback touches the server");
     }
     // A server that took the place of another and was not ready in time ends unexpectedly, whatever its status is.
     let exited = matches!(event, Event::Exited(_) | Event::ExecFailed(_));
@@ -405,23 +415,31 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
     {
         let ends = matches!(
             state.phase,
-            Phase::Done | Phase::DrainingRemaining { .. } | Phase::AwaitingSecond { then: AfterSecond::Finish(_) }
+            Phase::Done
+                | Phase::DrainingRemaining { .. }
+                | Phase::AwaitingSecondProcess { then: AfterSecondProcess::Finish(_) }
         );
-        assert!(!ends || matches!(action, Action::Finish(Ending::GaveUp(_))) || policy.limit.is_some() || !old.ready);
+        assert!(
+            !ends
+                || matches!(action, Action::Finish(Ending::GaveUp(_)))
+                || policy.limit.is_some()
+                || !old.has_been_ready
+        );
     }
     // With --linger, what remains of a second process is ended.
-    let second_exited = matches!(event, Event::Second(SecondEvent::Exited(_) | SecondEvent::ExecFailed(_)));
+    let second_exited =
+        matches!(event, Event::OfSecondProcess(SecondProcessEvent::Exited(_) | SecondProcessEvent::ExecFailed(_)));
     let taken_over = action == Action::SwitchOver && exited && policy.linger.is_some();
     assert!(!taken_over || world.remains, "what remains of the old server is forgotten");
     if second_exited && policy.linger.is_some() {
-        let asked = matches!(action, Action::Send(_, Recipient::Remains | Recipient::All));
+        let asked = matches!(action, Action::Send(_, Recipient::RemainingOfRun | Recipient::AllProcesses));
         assert!(world.remains || asked, "what remains of the second process is forgotten");
     }
     // A server that took the place of another has to be ready in time, whatever its watchdog says.
     let until = state.ready_deadline.filter(|_| state.phase == Phase::Running);
-    assert!(until.is_none() || state.main_deadline() == until, "the time to be ready has no end");
+    assert!(until.is_none() || state.phase_deadline() == until, "the time to be ready has no end");
     // The event loop would repeat it without end.
-    assert!(event != Event::Tick || action != Action::Wait || *state != *old, "a deadline without an effect");
+    assert!(event != Event::DeadlinePassed || action != Action::Wait || *state != *old, "a deadline without an effect");
     // State and world agree about the second process.
     assert_eq!(state.second.is_unreaped(), world.second != Process::None, "{state:?}");
     if let SecondProcess::Candidate { .. } = state.second {
@@ -466,7 +484,7 @@ fn check_kill(_: &Policy, old: &State, event: Event, world: &World, state: &Stat
         assert!(kept(before, after), "the KILL of the server is moved");
     }
     let gone = world.second == Process::None;
-    if !gone && !matches!(action, Action::SendSecond(Signal::KILL, _)) {
+    if !gone && !matches!(action, Action::SendToSecondProcess(Signal::KILL, _)) {
         assert!(kept(before_second, after_second), "the KILL of the second process is moved");
     }
 }
@@ -592,7 +610,8 @@ fn explore(policy: &Policy) -> Counts {
                     queue.push((next, after));
                     count
                 });
-                let kills = matches!(action, Action::Send(Signal::KILL, _) | Action::SendSecond(Signal::KILL, _));
+                let kills =
+                    matches!(action, Action::Send(Signal::KILL, _) | Action::SendToSecondProcess(Signal::KILL, _));
                 // A KILL can be repeated without end, because a process may hang in the kernel.
                 if to != from {
                     edges.push((from, if kills { to | KILLS } else { to }));
@@ -678,12 +697,12 @@ fn policy() -> Policy {
         linger: None,
         restart: Restart::OnFailure,
         success: SuccessExits::default(),
-        delay: (Span::secs(1), Span::secs(4)),
+        restart_delay: (Span::secs(1), Span::secs(4)),
         limit: None,
         ready_timeout: None,
         candidate_timeout: None,
         watchdog: None,
-        handler: HandlerPolicy::Absent,
+        handler: CrashHandlerPolicy::Absent,
         stop_signal: Signal::TERM,
         stop_timeout: Some(Span::secs(30)),
         stop_delay: None,
@@ -712,7 +731,7 @@ fn all_policies() -> Vec<Policy> {
     });
     vary(
         &mut policies,
-        &[HandlerPolicy::Absent, HandlerPolicy::NoTimeout, HandlerPolicy::Within(Span::secs(5))],
+        &[CrashHandlerPolicy::Absent, CrashHandlerPolicy::NoTimeout, CrashHandlerPolicy::Within(Span::secs(5))],
         |policy, value| policy.handler = value,
     );
     vary(&mut policies, &[None, Some(RestartLimit { restarts: 1, within: Span::secs(60) })], |policy, value| {
@@ -731,7 +750,7 @@ fn all_policies() -> Vec<Policy> {
     // Without a restart there is no handler, limit or pause; an init never restarts.
     policies.retain(|policy| {
         let restarts = policy.restart != Restart::No;
-        (restarts || (policy.handler == HandlerPolicy::Absent && policy.limit.is_none()))
+        (restarts || (policy.handler == CrashHandlerPolicy::Absent && policy.limit.is_none()))
             && (policy.role == Role::Manager || !restarts)
             && (policy.role != Role::InitWithTimeout || policy.stop_timeout.is_some())
     });
@@ -741,10 +760,10 @@ fn all_policies() -> Vec<Policy> {
         let plain = policy.signal_scope == Recipient::Server && policy.linger.is_none() && policy.watchdog.is_none();
         policy.candidate_timeout.is_none()
             || (matches!(policy.restart, Restart::No | Restart::OnFailure)
-                && policy.handler != HandlerPolicy::NoTimeout
+                && policy.handler != CrashHandlerPolicy::NoTimeout
                 && policy.ready_timeout.is_none()
                 && policy.stop_delay.is_none_or(|_| plain && policy.stop_signal == Signal::TERM)
-                && (policy.limit.is_none() || (plain && policy.handler == HandlerPolicy::Absent)))
+                && (policy.limit.is_none() || (plain && policy.handler == CrashHandlerPolicy::Absent)))
     });
     policies
 }
@@ -752,7 +771,7 @@ fn all_policies() -> Vec<Policy> {
 /// A few policies that together use every transition.
 fn varied_policies() -> Vec<Policy> {
     let (watchdog, linger) = (Some(Span::secs(3)), Some(Span::secs(3)));
-    let handler = HandlerPolicy::Within(Span::secs(5));
+    let handler = CrashHandlerPolicy::Within(Span::secs(5));
     let first = Policy { candidate_timeout: Some(Span::secs(60)), ..policy() };
     let init = Policy { restart: Restart::No, ..first.clone() };
     let grouped = Policy { signal_scope: Recipient::Group, ..first.clone() };

@@ -8,9 +8,9 @@ use crate::logic::base::error::Error;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::ArrayText;
 use crate::logic::base::time::parse_number;
-use crate::logic::control::{LockSeen, PidfileContents};
+use crate::logic::control::{ObservedLock, PidfileContents};
 use crate::logic::formats::proc;
-use crate::logic::formats::proc::{ProcVisibility, has_lock};
+use crate::logic::formats::proc::{ProcLockInfo, fdinfo_has_lock};
 use crate::runtime::report::os_error::errno_text;
 use crate::sys::dir::{self, Dir, FileStat, OpenMode};
 use crate::sys::pidfd::Process;
@@ -35,27 +35,27 @@ impl LockedFile {
 
     /// Opens the process with this pid, if it exists, and checks whether it has the file open and locked. If `parent`
     /// is given, stores the pid of the process's parent there.
-    pub fn examine_process(&self, number: i32, parent: Option<&mut i32>) -> (Option<Process>, LockSeen) {
+    pub fn examine_process(&self, number: i32, parent: Option<&mut i32>) -> (Option<Process>, ObservedLock) {
         let proc_dir = proc_dir_path(number);
         let proc_dir = CStr::from_bytes_until_nul(proc_dir.as_bytes()).unwrap_or_default();
         let process = match Process::open(number, proc_dir) {
             Ok(process) => process,
-            Err(Errno::SRCH | Errno::INVAL) => return (None, LockSeen::NotHeld),
-            Err(_) => return (None, LockSeen::Unreadable),
+            Err(Errno::SRCH | Errno::INVAL) => return (None, ObservedLock::NotHeld),
+            Err(_) => return (None, ObservedLock::Unreadable),
         };
         let held = self.lock_seen(proc_dir, parent);
         // Signal 0 shows that the process has not been reaped. So its pid was not reused, and everything that was read
         // under that pid is about this process.
         let reaped = process.send(0) == Err(Errno::SRCH);
-        (Some(process), if reaped { LockSeen::NotHeld } else { held })
+        (Some(process), if reaped { ObservedLock::NotHeld } else { held })
     }
 
-    fn lock_seen(&self, proc_dir: &CStr, parent: Option<&mut i32>) -> LockSeen {
-        let Some(visibility) = proc_visibility() else { return LockSeen::Unreadable };
-        if visibility == ProcVisibility::Foreign {
-            return LockSeen::NotHeld;
+    fn lock_seen(&self, proc_dir: &CStr, parent: Option<&mut i32>) -> ObservedLock {
+        let Some(visibility) = proc_visibility() else { return ObservedLock::Unreadable };
+        if visibility == ProcLockInfo::OtherPidNamespace {
+            return ObservedLock::NotHeld;
         }
-        let Ok(proc_dir) = Dir::open_path(proc_dir) else { return LockSeen::Unreadable };
+        let Ok(proc_dir) = Dir::open_for_lookup(proc_dir) else { return ObservedLock::Unreadable };
         if let Some(parent) = parent {
             *parent = proc::parent_pid(read(&proc_dir, c"stat", &mut [0; 512])).unwrap_or(0);
         }
@@ -64,22 +64,22 @@ impl LockedFile {
 
     /// Whether a process has the file open and locked. If the first thread has exited and others still run, /proc shows
     /// the descriptors only in the directories of those threads.
-    fn process_lock(&self, proc_dir: &Dir, visibility: ProcVisibility) -> LockSeen {
+    fn process_lock(&self, proc_dir: &Dir, visibility: ProcLockInfo) -> ObservedLock {
         // If the pidfile belongs neither to root nor to vsrun's user, a process of any user except the file's owner is
         // ignored.
         let owner = self.owner;
         let is_other_user = || !dir::fstat(proc_dir.as_fd()).is_ok_and(|proc_dir| proc_dir.owner == owner);
         if owner != 0 && owner != credentials::effective_uid() && is_other_user() {
-            return LockSeen::NotHeld;
+            return ObservedLock::NotHeld;
         }
         let held = self.thread_lock(proc_dir, visibility);
-        if held != LockSeen::NotHeld {
+        if held != ObservedLock::NotHeld {
             return held;
         }
         let Ok(threads) = proc_dir.open_dir(c"task") else { return held };
         let mut found = held;
         let _ = threads.for_each_name(&mut |name| {
-            if found == LockSeen::NotHeld
+            if found == ObservedLock::NotHeld
                 && is_number(name)
                 && let Ok(thread) = threads.open_dir(name)
             {
@@ -89,35 +89,35 @@ impl LockedFile {
         found
     }
 
-    fn thread_lock(&self, proc_dir: &Dir, visibility: ProcVisibility) -> LockSeen {
+    fn thread_lock(&self, proc_dir: &Dir, visibility: ProcLockInfo) -> ObservedLock {
         let (Ok(fds), Ok(infos)) = (proc_dir.open_dir(c"fd"), proc_dir.open_dir(c"fdinfo")) else {
-            return LockSeen::Unreadable;
+            return ObservedLock::Unreadable;
         };
-        let mut held = LockSeen::NotHeld;
+        let mut held = ObservedLock::NotHeld;
         let listed = fds.for_each_name(&mut |fd| match fds.stat_target(fd) {
             Ok(about) if about.id == self.identity => {
-                if visibility == ProcVisibility::Open || has_lock(read(&infos, fd, &mut [0; 512])) {
-                    held = LockSeen::Held;
+                if visibility == ProcLockInfo::Missing || fdinfo_has_lock(read(&infos, fd, &mut [0; 512])) {
+                    held = ObservedLock::Held;
                 }
             }
-            Err(why) if held == LockSeen::NotHeld && why == Errno::ACCESS => held = LockSeen::Unreadable,
+            Err(why) if held == ObservedLock::NotHeld && why == Errno::ACCESS => held = ObservedLock::Unreadable,
             // The descriptor refers to another file, or was closed in the meantime.
             Ok(_) | Err(_) => {}
         });
-        if listed.is_ok() { held } else { LockSeen::Unreadable }
+        if listed.is_ok() { held } else { ObservedLock::Unreadable }
     }
 
     /// Searches /proc for the processes that have the file open and locked. Returns the pid of the one whose parent is
     /// not among them: the manager, and not a child that has inherited its descriptors. None if there is no such
     /// process, or /proc does not show it.
     pub fn find_manager(&self) -> Option<i32> {
-        let visibility = proc_visibility().filter(|visibility| *visibility != ProcVisibility::Foreign)?;
+        let visibility = proc_visibility().filter(|visibility| *visibility != ProcLockInfo::OtherPidNamespace)?;
         let proc = Dir::open(c"/proc").ok()?;
         let mut found: Vec<(i32, i32)> = Vec::new();
         let _ = proc.for_each_name(&mut |name| {
             if let Some(pid) = parse_number(name.to_bytes()).and_then(|pid| i32::try_from(pid).ok())
                 && let Ok(proc_dir) = proc.open_dir(name)
-                && self.process_lock(&proc_dir, visibility) == LockSeen::Held
+                && self.process_lock(&proc_dir, visibility) == ObservedLock::Held
             {
                 found.push((pid, proc::parent_pid(read(&proc_dir, c"stat", &mut [0; 512])).unwrap_or(0)));
             }
@@ -150,8 +150,8 @@ pub fn already_running_error(path: &CStr, file: BorrowedFd<'_>, about: &FileStat
     let (_, held) = locked.examine_process(pid, Some(&mut parent));
     let number = |pid: i32| pid.into();
     // The /proc of another pid namespace does not show the process.
-    let is_visible = proc_visibility().is_some_and(|visibility| visibility != ProcVisibility::Foreign);
-    if held != LockSeen::NotHeld || !is_visible || locked.examine_process(parent, None).1 != LockSeen::NotHeld {
+    let is_visible = proc_visibility().is_some_and(|visibility| visibility != ProcLockInfo::OtherPidNamespace);
+    if held != ObservedLock::NotHeld || !is_visible || locked.examine_process(parent, None).1 != ObservedLock::NotHeld {
         return refused(Problem::LockedBy).number(number(pid));
     }
     match locked.find_manager() {
@@ -175,20 +175,20 @@ fn is_number(name: &CStr) -> bool {
 /// Reads a file of a process's directory in /proc, and parses it.
 pub fn read_proc<T>(pid: i32, file: &CStr, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
     let proc_dir = proc_dir_path(pid);
-    let proc_dir = Dir::open_path(CStr::from_bytes_until_nul(proc_dir.as_bytes()).ok()?).ok()?;
+    let proc_dir = Dir::open_for_lookup(CStr::from_bytes_until_nul(proc_dir.as_bytes()).ok()?).ok()?;
     parse(read(&proc_dir, file, &mut [0; 1024]))
 }
 
 /// What /proc shows of other processes: their locks, only their open files, or nothing, because it belongs to another
 /// pid namespace. None if /proc is not mounted.
-pub fn proc_visibility() -> Option<ProcVisibility> {
-    let ours = Dir::open_path(c"/proc/self").ok()?;
+pub fn proc_visibility() -> Option<ProcLockInfo> {
+    let ours = Dir::open_for_lookup(c"/proc/self").ok()?;
     // Verify that the file system is procfs: a directory of any other file system could contain files with the same
     // names.
     if !file_contents::is_procfs(ours.as_fd()) {
         return None;
     }
-    Some(ProcVisibility::parse(read(&ours, c"status", &mut [0; 8192])))
+    Some(ProcLockInfo::parse(read(&ours, c"status", &mut [0; 8192])))
 }
 
 /// Reads the beginning of a file in /proc. Empty if it cannot be read.

@@ -4,15 +4,15 @@ use super::{TOOL_FAILURE, Tool, ToolCommandLine, ToolRequest, ToolSyntax};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
 use crate::logic::base::problem::Problem;
-use crate::logic::plan::account::Login;
-use crate::logic::plan::personality::{Accounts, FailureStatuses, Session};
+use crate::logic::plan::account::UserAndGroup;
+use crate::logic::plan::personality::{AccountRules, FailureStatuses, Session};
 
 pub(super) const SYNTAX: ToolSyntax =
-    ToolSyntax { letters: b"", long: b"", usage: b" USER[:GROUP] COMMAND [ARG]...", version: b"1.19" };
+    ToolSyntax { letters: b"", long_names: b"", usage: b" USER[:GROUP] COMMAND [ARG]...", version: b"1.19" };
 
 /// Parses the command line of gosu or su-exec.
-pub(super) fn read(line: &mut ToolCommandLine<'_>) -> Result<ToolRequest> {
-    let is_gosu = line.called.tool == Tool::Gosu;
+pub(super) fn parse_command_line(line: &mut ToolCommandLine<'_>) -> Result<ToolRequest> {
+    let is_gosu = line.tool_name.tool == Tool::Gosu;
     let (first, command) = line.words.split_first().unwrap_or((&c"", &[]));
     let first = first.to_bytes();
     match first {
@@ -23,12 +23,12 @@ pub(super) fn read(line: &mut ToolCommandLine<'_>) -> Result<ToolRequest> {
     }
     let caller = line.caller;
     line.options.command = command.to_vec();
-    line.options.user = Login::parse_loosely(first, caller.uid);
+    line.options.user = UserAndGroup::parse_like_gosu(first, caller.uid);
     if line.options.user.is_none() {
         return Err(Error::of(Problem::ToolUser, first));
     }
     let personality = &mut *line.personality;
-    (personality.session, personality.failures) = (Session::Caller, FailureStatuses::One);
-    personality.accounts = if is_gosu { Accounts::Gosu(caller.gid) } else { Accounts::SuExec(caller.gid) };
+    (personality.session, personality.failures) = (Session::Caller, FailureStatuses::AlwaysOne);
+    personality.account_rules = if is_gosu { AccountRules::Gosu(caller.gid) } else { AccountRules::SuExec(caller.gid) };
     Ok(ToolRequest::Start)
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::logic::base::cstr::leak_cstr;
 use crate::logic::base::exit::Exit;
 use crate::logic::plan::account::NameOrId;
-use crate::logic::plan::personality::{Accounts, FailureStatuses, Session};
+use crate::logic::plan::personality::{AccountRules, FailureStatuses, Session};
 use crate::logic::supervisor::policy::Restart;
 
 fn words(line: &str) -> Vec<StaticCStr> {
@@ -37,7 +37,7 @@ fn refused(line: &str, env: &[&str]) -> (u8, String) {
 /// The descriptor, the status and the text.
 fn printed(line: &str) -> (i32, u8, String) {
     match request(line, &[]).unwrap().0 {
-        Request::Text(text) => (text.to, text.status, String::from_utf8(text.bytes).unwrap()),
+        Request::Text(text) => (text.descriptor, text.status, String::from_utf8(text.bytes).unwrap()),
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -152,12 +152,12 @@ fn tini_has_options_and_variables() {
     let plain = started("tini x", &[]);
     assert!(plain.has(Id::Init) && plain.has(Id::Stdin) && plain.is_quiet() && !plain.has(Id::Debug));
     let is = plain.personality;
-    assert!(is.inherits_callers_state && is.records_only_errors && !is.forwards_to_group && !is.reports_orphans);
-    assert_eq!((is.session, is.parent_death, is.after_exit_signal), (Session::Group, None, None));
+    assert!(is.inherits_callers_state && is.records_only_errors && !is.forwards_to_group && !is.records_orphans);
+    assert_eq!((is.session, is.parent_death, is.signal_to_remaining), (Session::OwnGroup, None, None));
     assert_eq!(is.signals, CallerSignals { blocked: 1, ignored: 2 });
     assert!(matches!(is.failures, FailureStatuses::Tini(_)));
     let all = started("tini -gswvvp SIGUSR1 -e 143 -e 3 x", &[]).personality;
-    assert!(all.forwards_to_group && all.reports_orphans && !all.records_only_errors);
+    assert!(all.forwards_to_group && all.records_orphans && !all.records_only_errors);
     assert_eq!(all.parent_death, Signal::parse(b"USR1"));
     assert!(started("tini x", &["TINI_KILL_PROCESS_GROUP="]).personality.forwards_to_group);
     let success = started("tini -e 143 x", &["VSRUN_ARGS=--success-exit 3"]).success_exit.unwrap();
@@ -177,7 +177,7 @@ fn tini_has_options_and_variables() {
         let options = started(line, env);
         assert_eq!((options.is_quiet(), options.has(Id::Debug)), (quiet, debug), "{line} {env:?}");
     }
-    assert!(!started("tini -w x", &["TINI_VERBOSITY=0"]).personality.reports_orphans);
+    assert!(!started("tini -w x", &["TINI_VERBOSITY=0"]).personality.records_orphans);
 }
 
 #[test]
@@ -197,17 +197,17 @@ fn each_init_has_its_own_signals() {
     );
     assert_eq!(action(&dumb, "TSTP"), Some(SignalAction::Forward(Signal::TSTP)));
     let is = dumb.personality;
-    assert_eq!((is.after_exit_signal, is.session), (Some(Signal::QUIT), Session::WithTerminal));
-    assert!(is.suspends && is.forwards_to_group);
-    assert_eq!(started("dumb-init -r 15:0 x", &[]).personality.after_exit_signal, None);
+    assert_eq!((is.signal_to_remaining, is.session), (Some(Signal::QUIT), Session::WithTerminal));
+    assert!(is.suspends_itself && is.forwards_to_group);
+    assert_eq!(started("dumb-init -r 15:0 x", &[]).personality.signal_to_remaining, None);
     for single in [started("dumb-init -c x", &[]), started("dumb-init x", &["DUMB_INIT_SETSID=0"])] {
         let is = single.personality;
-        assert_eq!((is.after_exit_signal, is.session, is.forwards_to_group), (None, Session::Caller, false));
-        assert!(is.suspends && action(&single, "TSTP").is_none());
+        assert_eq!((is.signal_to_remaining, is.session, is.forwards_to_group), (None, Session::Caller, false));
+        assert!(is.suspends_itself && action(&single, "TSTP").is_none());
     }
     // What VSRUN_ARGS handles is not left to the kernel.
     let own = started("tini x", &["VSRUN_ARGS=--on-signal ABRT=stop --on-signal TTIN=forward"]);
-    assert_eq!(tini.personality.unhandled ^ own.personality.unhandled, Signal::ABRT.bit());
+    assert_eq!(tini.personality.unhandled_signals ^ own.personality.unhandled_signals, Signal::ABRT.bit());
     assert_eq!(own.on_signal.len(), 3);
 }
 
@@ -239,7 +239,7 @@ fn further_options_come_from_the_environment_of_an_init() {
 
 #[test]
 fn a_user_is_named_as_gosu_and_su_exec_take_it() {
-    let text = |name: &str| NameOrId::Text(name.into());
+    let text = |name: &str| NameOrId::Name(name.into());
     for (word, user, group) in [
         ("web", text("web"), None),
         ("web:", text("web"), None),
@@ -250,8 +250,8 @@ fn a_user_is_named_as_gosu_and_su_exec_take_it() {
         let login = started(&format!("gosu {word} x"), &[]).user.unwrap();
         assert_eq!((login.user, login.group), (user, group), "{word}");
     }
-    assert_eq!(started("gosu a x", &[]).personality.accounts, Accounts::Gosu(100));
-    assert_eq!(started("su-exec a x", &[]).personality.accounts, Accounts::SuExec(100));
+    assert_eq!(started("gosu a x", &[]).personality.account_rules, AccountRules::Gosu(100));
+    assert_eq!(started("su-exec a x", &[]).personality.account_rules, AccountRules::SuExec(100));
     assert_eq!(started("su-exec a x", &[]).personality.session, Session::Caller);
 }
 
@@ -265,5 +265,5 @@ fn catatonit_can_do_nothing() {
 #[test]
 fn only_a_failed_setup_has_another_status() {
     let called = ToolName::from_argv0(c"tini").unwrap();
-    assert_eq!([125, 2, 127, 126, 1, 0].map(|status| called.status(status)), [1, 2, 127, 126, 1, 0]);
+    assert_eq!([125, 2, 127, 126, 1, 0].map(|status| called.convert_status(status)), [1, 2, 127, 126, 1, 0]);
 }

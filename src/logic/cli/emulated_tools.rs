@@ -13,7 +13,7 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Result;
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::index_in_word_list;
+use crate::logic::base::text::index_in_comma_list;
 use crate::logic::plan::env::Env;
 use crate::logic::plan::personality::{CallerSignals, Personality, VSRUN};
 use crate::logic::supervisor::policy::AtExit;
@@ -38,7 +38,7 @@ pub struct ToolName {
 }
 
 /// The exit status of tini, catatonit, dumb-init, gosu and su-exec for wrong usage, and for most other failures.
-const TOOL_FAILURE: u8 = exit::TOOL_FAILED;
+const TOOL_FAILURE: u8 = exit::EMULATION_FAILED;
 /// The environment variable that adds options of vsrun to the command line of an init.
 pub const ARGS_VARIABLE: &[u8] = b"VSRUN_ARGS";
 
@@ -47,7 +47,7 @@ impl ToolName {
     pub fn from_argv0(argv0: StaticCStr) -> Option<Self> {
         const NAMES: &[u8] = b"docker-init,podman-init,tini,tini-static,catatonit,dumb-init,gosu,su-exec";
         let name = argv0.to_bytes().rsplit(|byte| *byte == b'/').next()?;
-        let tool = match index_in_word_list(NAMES, name)? {
+        let tool = match index_in_comma_list(NAMES, name)? {
             0..=3 => Tool::Tini,
             4 => Tool::Catatonit,
             5 => Tool::DumbInit,
@@ -58,7 +58,7 @@ impl ToolName {
     }
 
     /// Translates vsrun's exit status for a failure into that of the tool.
-    pub fn status(self, status: u8) -> u8 {
+    pub fn convert_status(self, status: u8) -> u8 {
         if status == exit::SETUP { TOOL_FAILURE } else { status }
     }
 }
@@ -92,7 +92,7 @@ enum ToolRequest {
 
 /// A tool's command line during its translation: what it consists of, and what it means for vsrun.
 struct ToolCommandLine<'a> {
-    called: ToolName,
+    tool_name: ToolName,
     words: &'a [StaticCStr],
     caller: &'a InheritedAttributes,
     personality: &'static mut Personality,
@@ -117,7 +117,8 @@ pub fn translate(
 ) -> Result<Request> {
     let own = Personality { inherits_callers_state: true, signals: caller.signals, ..VSRUN };
     let personality = Box::leak(Box::new(own));
-    let mut line = ToolCommandLine { called, words, caller, personality, options, signals: Vec::new(), verbosity: 1 };
+    let mut line =
+        ToolCommandLine { tool_name: called, words, caller, personality, options, signals: Vec::new(), verbosity: 1 };
     let (syntax, kind) = match called.tool {
         Tool::Tini => (&inits::TINI, ToolKind::Init),
         Tool::Catatonit => (&inits::CATATONIT, ToolKind::Init),
@@ -125,26 +126,26 @@ pub fn translate(
         Tool::Gosu | Tool::SuExec => (&gosu::SYNTAX, ToolKind::UserSwitcher),
     };
     let request = match kind {
-        ToolKind::Init => inits::read(&mut line, syntax),
-        ToolKind::UserSwitcher => gosu::read(&mut line),
+        ToolKind::Init => inits::parse_command_line(&mut line, syntax),
+        ToolKind::UserSwitcher => gosu::parse_command_line(&mut line),
     };
     let (parts, to, status) = match request? {
         ToolRequest::Start => {
             if let Some(text) = caller.env.get(ARGS_VARIABLE).filter(|_| kind == ToolKind::Init) {
                 let statuses = line.options.success_exit.take();
-                vsrun_args::read(text, line.options, at_exit)?;
+                vsrun_args::parse_value(text, line.options, at_exit)?;
                 if let Some(statuses) = statuses {
                     line.options.success_exit.get_or_insert_default().merge(&statuses);
                 }
             }
-            return line.apply(kind).map(|()| Request::Run);
+            return line.apply_to_options(kind).map(|()| Request::Run);
         }
         ToolRequest::Pause => return Ok(Request::Pause(inits::FAULT_SIGNALS)),
         ToolRequest::Usage(to, status) => ([b"Usage: ", called.name, syntax.usage, USAGE_FOOTER], to, status),
         ToolRequest::Version(to) => ([syntax.version, VERSION_SUFFIX, b"", b""], to, exit::OK),
         ToolRequest::License => ([&b"vsrun: MIT or Apache-2.0\n"[..], b"", b"", b""], 1, exit::OK),
     };
-    Ok(Request::Text(ToolText { bytes: parts.concat(), to, status }))
+    Ok(Request::Text(ToolText { bytes: parts.concat(), descriptor: to, status }))
 }
 
 /// The line that vsrun prints after the usage of a tool.
@@ -166,8 +167,8 @@ enum ToolKind {
 struct ToolSyntax {
     /// The option letters, in the form of `Getopt::letters`.
     letters: &'static [u8],
-    /// The long option names, in the form of `Getopt::long`.
-    long: &'static [u8],
+    /// The long option names, in the form of `Getopt::long_names`.
+    long_names: &'static [u8],
     /// The usage, without the tool's name at the beginning.
     usage: &'static [u8],
     /// The version text of the tool, which the version of vsrun follows.
@@ -175,12 +176,12 @@ struct ToolSyntax {
 }
 
 impl ToolCommandLine<'_> {
-    /// Applies the tool's options to vsrun's. Options in `VSRUN_ARGS` take precedence.
-    fn apply(self, kind: ToolKind) -> Result<()> {
+    /// Applies what a tool's command line means to the options of vsrun. Options in `VSRUN_ARGS` take precedence.
+    fn apply_to_options(self, kind: ToolKind) -> Result<()> {
         let Self { personality, options, signals, verbosity, .. } = self;
-        options.given.insert(Id::Stdin);
+        options.given.test_and_set(Id::Stdin);
         if kind == ToolKind::Init && !options.is_supervised() {
-            options.given.insert(Id::Init);
+            options.given.test_and_set(Id::Init);
         }
         for (signal, action) in signals {
             if options.on_signal.iter().all(|(given, _)| *given != signal) {
@@ -188,13 +189,13 @@ impl ToolCommandLine<'_> {
             }
         }
         for (signal, _) in &options.on_signal {
-            personality.unhandled &= !signal.bit();
+            personality.unhandled_signals &= !signal.bit();
         }
         if verbosity > 1 {
             options.quiet.get_or_insert(false);
         }
         if verbosity > 2 {
-            options.given.insert(Id::Debug);
+            options.given.test_and_set(Id::Debug);
         }
         // An init records only errors, as the tool does, unless an option requests more records or makes vsrun a
         // manager.

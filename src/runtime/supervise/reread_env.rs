@@ -3,7 +3,7 @@
 //! into shared memory, which then replaces the old one.
 
 use super::supervisor::Supervisor;
-use crate::logic::base::error::{Error, Object};
+use crate::logic::base::error::{Error, MessageArg};
 use crate::logic::base::exit;
 use crate::logic::base::note::Note;
 use crate::logic::base::problem::Problem;
@@ -14,8 +14,8 @@ use crate::runtime::report::log::{Log, Priority};
 use crate::runtime::report::os_error::{errno_text, os_error_of};
 use crate::runtime::start::close_inherited;
 use crate::runtime::start::exec_image::ExecImage;
-use crate::sys::process::{self, Forked, Target};
-use crate::sys::shared::SharedMapping;
+use crate::sys::process::{self, Forked, SignalTarget};
+use crate::sys::shared_mapping::SharedMapping;
 use crate::sys::{self, Errno, poll};
 
 /// The time limit of the child that reads the files, in polls of 1 ms.
@@ -23,29 +23,29 @@ const MAX_POLLS: usize = 1000;
 
 impl Supervisor<'_> {
     /// Reads the environment files again, for the server and for the programs of its probes.
-    pub fn reread(&mut self) {
+    pub fn reread_env(&mut self) {
         let config = &mut *self.config;
         let beside = config.prober.iter_mut().flat_map(|prober| prober.programs());
         let mut programs = core::iter::once(&mut config.program).chain(beside);
-        while programs.next().is_some_and(|program| reread(program, &config.log)) {}
+        while programs.next().is_some_and(|program| reread_program_env(program, &config.log)) {}
     }
 }
 
 /// Reads the environment files of one program again. If that fails, records the reason, keeps the previous variables
 /// and returns false.
 #[inline(never)]
-fn reread(program: &mut ExecImage, log: &Log) -> bool {
-    let Some(source) = program.source else { return true };
+fn reread_program_env(program: &mut ExecImage, log: &Log) -> bool {
+    let Some(source) = program.env_source else { return true };
     match read_in_child(program, source) {
         Ok(Ok(shared)) => {
-            program.env.replace(shared);
+            program.env.replace_fixed(shared);
             return true;
         }
         Ok(Err(shared)) => {
-            log.note(Priority::Warning, Note::StaleVariables, &[Object::Name(shared.text())]);
+            log.note(Priority::Warning, Note::StaleVariables, &[MessageArg::Name(shared.text())]);
         }
         Err(why) => {
-            log.note(Priority::Warning, Note::CannotReread, &[Object::Errno(errno_text(why))]);
+            log.note(Priority::Warning, Note::CannotReread, &[MessageArg::Errno(errno_text(why))]);
         }
     }
     false
@@ -87,7 +87,7 @@ fn read_in_child(program: &ExecImage, source: &EnvRenewal) -> sys::Result<Result
     }
     // Do not wait for the child: a file server that does not respond may block it for ever, even after KILL. The event
     // loop reaps it when it exits.
-    let _ = process::send(Signal::KILL.number(), Target::Process(child));
+    let _ = process::send(Signal::KILL.number(), SignalTarget::Process(child));
     Err(Errno::TIMEDOUT)
 }
 

@@ -5,9 +5,9 @@ use super::finish;
 use crate::logic::base::exit::Exit;
 use crate::logic::base::time::{Span, Time};
 use crate::logic::supervisor::event::{Action, Ending, Event, LogFiles};
-use crate::logic::supervisor::policy::{HandlerPolicy, Policy};
+use crate::logic::supervisor::policy::{CrashHandlerPolicy, Policy};
 use crate::logic::supervisor::replacement::SecondProcess;
-use crate::logic::supervisor::state::{AfterSecond, ForkTask, Pause, Phase, State};
+use crate::logic::supervisor::state::{AfterSecondProcess, ForkTask, Pause, Phase, State};
 
 /// The shortest and the longest pause before fork(2) is tried again.
 const FORK_BACKOFF: (Span, Span) = (Span::millis(100), Span::secs(5));
@@ -15,15 +15,17 @@ const FORK_BACKOFF: (Span, Span) = (Span::millis(100), Span::secs(5));
 /// Handles an unexpected exit: runs the crash handler, or restarts the server if there is no handler.
 pub(super) fn on_unexpected_exit(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
     match policy.handler {
-        HandlerPolicy::Absent => restart(policy, state, exit, Pause::Backoff, now),
-        HandlerPolicy::NoTimeout | HandlerPolicy::Within(_) => run_handler(policy, state, exit, Pause::Backoff, now),
+        CrashHandlerPolicy::Absent => restart(policy, state, exit, Pause::Backoff, now),
+        CrashHandlerPolicy::NoTimeout | CrashHandlerPolicy::Within(_) => {
+            run_handler(policy, state, exit, Pause::Backoff, now)
+        }
     }
 }
 
 pub(super) fn run_handler(policy: &Policy, state: &mut State, exit: Exit, pause: Pause, now: Time) -> Action {
     let until = match policy.handler {
-        HandlerPolicy::Within(span) => Some(now.after(span)),
-        HandlerPolicy::Absent | HandlerPolicy::NoTimeout => None,
+        CrashHandlerPolicy::Within(span) => Some(now.after(span)),
+        CrashHandlerPolicy::Absent | CrashHandlerPolicy::NoTimeout => None,
     };
     state.phase = Phase::HandlerRunning { exit, until, pause };
     Action::RunHandler(exit)
@@ -39,8 +41,8 @@ pub(super) fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pau
     };
     let at = now.after(delay);
     if let Some(limit) = policy.limit {
-        let full = state.history.len() >= usize::from(limit.restarts);
-        if full && state.history.first().is_some_and(|oldest| at.since(*oldest) < limit.within) {
+        let full = state.restart_times.len() >= usize::from(limit.restarts);
+        if full && state.restart_times.first().is_some_and(|oldest| at.since(*oldest) < limit.within) {
             return finish(state, Ending::GaveUp(exit));
         }
     }
@@ -50,7 +52,7 @@ pub(super) fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pau
         Pause::Backoff if delay == Span::ZERO => launch(policy, state, LogFiles::Keep, now),
         Pause::Backoff => {
             state.phase = Phase::Backoff { until: at };
-            Action::Pause(delay)
+            Action::RecordRestartDelay(delay)
         }
     }
 }
@@ -58,12 +60,12 @@ pub(super) fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pau
 pub(super) fn launch(policy: &Policy, state: &mut State, logs: LogFiles, now: Time) -> Action {
     if logs == LogFiles::Rotate && state.second != SecondProcess::None {
         // A requested restart waits until the second process has exited too.
-        state.phase = Phase::AwaitingSecond { then: AfterSecond::Launch };
+        state.phase = Phase::AwaitingSecondProcess { then: AfterSecondProcess::Launch };
         return Action::Wait;
     }
     let until = policy.ready_timeout.map(|span| now.after(span));
-    state.phase = if state.ready { Phase::Running } else { Phase::Starting { until } };
-    state.begin_run(now, policy.watchdog);
+    state.phase = if state.has_been_ready { Phase::Running } else { Phase::Starting { until } };
+    state.reset_for_run(now, policy.watchdog);
     Action::Launch(logs)
 }
 
@@ -74,19 +76,19 @@ pub(super) fn fork_failed(state: &mut State, task: ForkTask, now: Time) -> Actio
 }
 
 /// Handles an event in `Phase::Backoff`: the pause before a restart.
-pub(super) fn backoff(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
+pub(super) fn on_event_in_backoff(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     use Event::*;
     match event {
-        Tick => launch(policy, state, LogFiles::Keep, now),
+        DeadlinePassed => launch(policy, state, LogFiles::Keep, now),
         Restart => launch(policy, state, LogFiles::Rotate, now),
         Stop | Interrupt => finish(state, Ending::Stopped),
         Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited | HandlerExited(_)
-        | NoneLeft | Unkillable | ForkFailed | Forward(_) | Replace | Second(_) => Action::Wait,
+        | NoneLeft | Unkillable | ForkFailed | Forward(_) | Replace | OfSecondProcess(_) => Action::Wait,
     }
 }
 
 /// Handles an event in `Phase::ForkRetry`: the pause after a failed fork(2).
-pub(super) fn fork_retry(
+pub(super) fn on_event_in_fork_retry(
     policy: &Policy,
     state: &mut State,
     (task, until): (ForkTask, Time),
@@ -95,7 +97,7 @@ pub(super) fn fork_retry(
 ) -> Action {
     use Event::*;
     match event {
-        Tick => retry_fork(policy, state, task, now),
+        DeadlinePassed => retry_fork(policy, state, task, now),
         Stop | Interrupt => finish(state, Ending::Stopped),
         Forward(signal) if policy.ends_service(signal) => finish(state, Ending::Stopped),
         Restart => match task {
@@ -106,7 +108,7 @@ pub(super) fn fork_retry(
             }
         },
         Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited | HandlerExited(_)
-        | NoneLeft | Unkillable | ForkFailed | Forward(_) | Replace | Second(_) => Action::Wait,
+        | NoneLeft | Unkillable | ForkFailed | Forward(_) | Replace | OfSecondProcess(_) => Action::Wait,
     }
 }
 
@@ -121,10 +123,10 @@ impl State {
     /// Counts a restart after an unexpected exit. Allocates nothing.
     pub(super) fn count_restart(&mut self, policy: &Policy, at: Time) {
         if let Some(limit) = policy.limit {
-            if self.history.len() >= usize::from(limit.restarts) {
-                self.history.remove(0);
+            if self.restart_times.len() >= usize::from(limit.restarts) {
+                self.restart_times.remove(0);
             }
-            self.history.push(at);
+            self.restart_times.push(at);
         }
         self.consecutive_failures = self.consecutive_failures.saturating_add(1);
         self.restarts = self.restarts.saturating_add(1);

@@ -35,7 +35,7 @@ pub fn file_env_path(name: StaticCStr, env: &Env) -> Result<Option<StaticCStr>> 
 
 /// The entry `NAME=VALUE`, with the contents of a file as VALUE, except one newline at the end of the file. None if the
 /// contents have a NUL, and so cannot be a value.
-pub fn entry_from_contents(name: StaticCStr, contents: &[u8]) -> Option<StaticCStr> {
+pub fn file_env_entry(name: StaticCStr, contents: &[u8]) -> Option<StaticCStr> {
     let value = contents.strip_suffix(b"\n").unwrap_or(contents);
     (!value.contains(&0)).then(|| leak_cstr([name.to_bytes(), b"=", value].concat()))
 }
@@ -58,7 +58,7 @@ mod tests {
         for (contents, entry) in
             [(&b"x\n"[..], Some(c"N=x")), (b"x\n\n", Some(c"N=x\n")), (b"", Some(c"N=")), (b"x\0", None)]
         {
-            assert_eq!(entry_from_contents(c"N", contents), entry);
+            assert_eq!(file_env_entry(c"N", contents), entry);
         }
     }
 }

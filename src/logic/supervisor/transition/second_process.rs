@@ -2,28 +2,28 @@
 //! is ended; otherwise the candidate is ended.
 //!
 //! The state machine returns only one action for an event, and that may be one for the server. So if an event also has
-//! to end the second process, it only sets a deadline for that, and the `Tick` that follows sends the signal.
+//! to end the second process, it only sets a deadline for that, and the `DeadlinePassed` that follows sends the signal.
 
 use super::{KILL_WAIT, finish, launch};
 use crate::logic::base::exit::{Exit, KILLED};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
-use crate::logic::supervisor::event::{Action, Ending, Event, LogFiles, Recipient, SecondEvent};
+use crate::logic::supervisor::event::{Action, Ending, Event, LogFiles, Recipient, SecondProcessEvent};
 use crate::logic::supervisor::policy::{Policy, Role};
 use crate::logic::supervisor::replacement::{Outcome, SecondProcess};
-use crate::logic::supervisor::state::{AfterSecond, ForcedStop, Phase, State};
+use crate::logic::supervisor::state::{AfterSecondProcess, ForcedStop, Phase, State};
 
 /// Applies an event to the replacement. Returns the action if the event has no other effect, and None if the function
 /// of the phase must handle the event too.
 ///
-/// A tick before the deadline has no effect. Only this function checks that, so no `Tick` arm of a phase needs a guard.
+/// A tick before the deadline has no effect. Only this function checks that, so no `DeadlinePassed` arm of a phase needs a guard.
 #[inline(never)]
-pub(super) fn handle_second(policy: &Policy, state: &mut State, event: Event, now: Time) -> Option<Action> {
+pub(super) fn apply_to_replacement(policy: &Policy, state: &mut State, event: Event, now: Time) -> Option<Action> {
     use Event::*;
     let is_due = |until: Option<Time>| until.is_some_and(|until| until <= now);
     match event {
-        Tick if is_due(state.second.deadline()) => return Some(on_second_deadline(policy, state, now)),
-        Tick if !is_due(state.main_deadline()) => return Some(Action::Wait),
+        DeadlinePassed if is_due(state.second.deadline()) => return Some(on_second_deadline(policy, state, now)),
+        DeadlinePassed if !is_due(state.phase_deadline()) => return Some(Action::Wait),
         Exited(_) | ExecFailed(_) | LeaderExited if state.second.is_candidate() => {
             return Some(promote_candidate(policy, state, event, now));
         }
@@ -35,27 +35,29 @@ pub(super) fn handle_second(policy: &Policy, state: &mut State, event: Event, no
         Exited(exit) => record_promoted_failure(state, Outcome::Exited(exit)),
         LeaderExited => record_promoted_failure(state, Outcome::ExitedUnreaped),
         ExecFailed(code) => record_promoted_failure(state, Outcome::ExecFailed(code)),
-        Second(event) => return Some(on_event(policy, state, event, now)),
-        Tick | Ready | NotReady | Heartbeat | HandlerExited(_) | NoneLeft | Unkillable | ForkFailed | Unhealthy
-        | Stop | Interrupt | Restart | Forward(_) | Replace => cancel_replacement(policy, state, event, now),
+        OfSecondProcess(event) => return Some(on_event(policy, state, event, now)),
+        DeadlinePassed | Ready | NotReady | Heartbeat | HandlerExited(_) | NoneLeft | Unkillable | ForkFailed
+        | Unhealthy | Stop | Interrupt | Restart | Forward(_) | Replace => {
+            cancel_replacement(policy, state, event, now)
+        }
     }
     None
 }
 
 /// Begins a replacement if none of the reasons of `State::refusal` prevents it.
-pub(super) fn begin(policy: &Policy, state: &mut State, now: Time) -> Action {
+pub(super) fn begin_replacement(policy: &Policy, state: &mut State, now: Time) -> Action {
     if state.refusal(policy).is_some() {
         return Action::Wait;
     }
     let until = now.after(policy.candidate_timeout.unwrap_or_default());
     state.second = SecondProcess::Candidate { until, since: now, watchdog: policy.watchdog };
-    (state.replacement, state.finished) = (Some(Outcome::Done), None);
+    (state.pending_outcome, state.unreported_outcome) = (Some(Outcome::Done), None);
     Action::LaunchCandidate
 }
 
 /// Handles an event of the second process.
-pub(super) fn on_event(policy: &Policy, state: &mut State, event: SecondEvent, now: Time) -> Action {
-    use SecondEvent::{ExecFailed, Exited, ForkFailed, LeaderExited, NoneLeft, NotReady, Ready, Unkillable};
+pub(super) fn on_event(policy: &Policy, state: &mut State, event: SecondProcessEvent, now: Time) -> Action {
+    use SecondProcessEvent::{ExecFailed, Exited, ForkFailed, LeaderExited, NoneLeft, NotReady, Ready, Unkillable};
     match (state.second, event) {
         (SecondProcess::Candidate { since, watchdog, .. }, Ready) => {
             state.second = if let Phase::Stopping { until, .. } = state.phase {
@@ -63,9 +65,9 @@ pub(super) fn on_event(policy: &Policy, state: &mut State, event: SecondEvent, n
                 // be sent, at the deadline of that stop.
                 exiting(until, Signal::KILL, Recipient::Group)
             } else {
-                stop_second(policy, now)
+                exiting_now(policy, now)
             };
-            promote(state, since, watchdog);
+            record_promotion(state, since, watchdog);
             state.arm_watchdog(now);
             Action::SwitchOver
         }
@@ -79,19 +81,19 @@ pub(super) fn on_event(policy: &Policy, state: &mut State, event: SecondEvent, n
             Action::Wait
         }
         (SecondProcess::Candidate { .. }, ForkFailed) => {
-            state.replacement = Some(Outcome::NoFork);
-            on_second_cleared(policy, state, now)
+            state.pending_outcome = Some(Outcome::ForkFailed);
+            forget_second_process(policy, state, now)
         }
         (SecondProcess::Candidate { .. }, ExecFailed(code)) => {
-            state.replacement = Some(Outcome::ExecFailed(code));
+            state.pending_outcome = Some(Outcome::ExecFailed(code));
             on_second_reaped(policy, state, now)
         }
         (SecondProcess::Candidate { .. }, Exited(exit)) => {
-            state.replacement = Some(Outcome::Exited(exit));
+            state.pending_outcome = Some(Outcome::Exited(exit));
             on_second_reaped(policy, state, now)
         }
         (SecondProcess::Candidate { .. }, LeaderExited) => {
-            state.replacement = Some(Outcome::ExitedUnreaped);
+            state.pending_outcome = Some(Outcome::ExitedUnreaped);
             state.second = exiting(Some(now), Signal::TERM, Recipient::Group);
             Action::Wait
         }
@@ -102,37 +104,42 @@ pub(super) fn on_event(policy: &Policy, state: &mut State, event: SecondEvent, n
         // The rest of the second process's group is sent TERM, unless TERM is the stop signal, which it has just been
         // sent.
         (SecondProcess::Exiting { .. }, LeaderExited) if policy.stop_signal == Signal::TERM => Action::Wait,
-        (SecondProcess::Exiting { .. }, LeaderExited) => Action::SendSecond(Signal::TERM, Recipient::Group),
+        (SecondProcess::Exiting { .. }, LeaderExited) => Action::SendToSecondProcess(Signal::TERM, Recipient::Group),
         (SecondProcess::Exiting { next, .. }, Exited(exit)) => {
-            if state.replacement == Some(Outcome::NeverReady) && next != Signal::KILL {
-                state.replacement = Some(Outcome::Exited(exit));
+            if state.pending_outcome == Some(Outcome::NeverReady) && next != Signal::KILL {
+                state.pending_outcome = Some(Outcome::Exited(exit));
             }
             on_second_reaped(policy, state, now)
         }
         (SecondProcess::Exiting { .. }, ExecFailed(_)) => on_second_reaped(policy, state, now),
         // The second process can be killed only by an exit of PID 1, so no restart is possible.
         (SecondProcess::Exiting { .. }, Unkillable) => {
-            let Phase::AwaitingSecond { then } = state.phase else { return Action::Wait };
+            let Phase::AwaitingSecondProcess { then } = state.phase else { return Action::Wait };
             state.second = SecondProcess::None;
-            finish(state, if let AfterSecond::Finish(ending) = then { ending } else { Ending::Server(KILLED) })
+            finish(state, if let AfterSecondProcess::Finish(ending) = then { ending } else { Ending::Server(KILLED) })
         }
-        (SecondProcess::Remains { .. }, NoneLeft) => on_second_cleared(policy, state, now),
+        (SecondProcess::DescendantsRemain { .. }, NoneLeft) => forget_second_process(policy, state, now),
         (SecondProcess::None | SecondProcess::Candidate { .. }, _) => Action::Wait,
-        (SecondProcess::Exiting { .. } | SecondProcess::Remains { .. }, _) => Action::Wait,
+        (SecondProcess::Exiting { .. } | SecondProcess::DescendantsRemain { .. }, _) => Action::Wait,
     }
 }
 
-/// Handles an event in `Phase::AwaitingSecond`: the server is gone, and the second process has been asked to exit.
-pub(super) fn awaiting_second(policy: &Policy, state: &mut State, then: AfterSecond, event: Event) -> Action {
+/// Handles an event in `Phase::AwaitingSecondProcess`: the server is gone, and the second process has been asked to exit.
+pub(super) fn on_event_awaiting_second(
+    policy: &Policy,
+    state: &mut State,
+    then: AfterSecondProcess,
+    event: Event,
+) -> Action {
     use Event::*;
     let stops = match event {
         Stop | Interrupt => true,
         Forward(signal) => policy.ends_service(signal),
-        Tick | Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited
-        | HandlerExited(_) | NoneLeft | Unkillable | ForkFailed | Restart | Replace | Second(_) => false,
+        DeadlinePassed | Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited
+        | HandlerExited(_) | NoneLeft | Unkillable | ForkFailed | Restart | Replace | OfSecondProcess(_) => false,
     };
-    if stops && then == AfterSecond::Launch {
-        state.phase = Phase::AwaitingSecond { then: AfterSecond::Finish(Ending::Stopped) };
+    if stops && then == AfterSecondProcess::Launch {
+        state.phase = Phase::AwaitingSecondProcess { then: AfterSecondProcess::Finish(Ending::Stopped) };
     }
     Action::Wait
 }
@@ -142,25 +149,25 @@ pub(super) fn awaiting_second(policy: &Policy, state: &mut State, then: AfterSec
 pub(super) fn on_second_deadline(policy: &Policy, state: &mut State, now: Time) -> Action {
     match state.second {
         SecondProcess::None => Action::Wait,
-        SecondProcess::Candidate { .. } => fail_candidate(policy, state, Outcome::Late, now),
+        SecondProcess::Candidate { .. } => fail_candidate(policy, state, Outcome::NotReadyInTime, now),
         SecondProcess::Exiting { next, to, .. } => {
             let killed = next == Signal::KILL;
             // KILL is repeated, because processes of the group that were forked just before it may have missed it.
             let until = if killed { Some(now.after(KILL_WAIT)) } else { policy.stop_deadline(now) };
             state.second = SecondProcess::Exiting { until, next: Signal::KILL, to: Recipient::Group, killed };
-            Action::SendSecond(next, to)
+            Action::SendToSecondProcess(next, to)
         }
-        SecondProcess::Remains { next: Some(signal), .. } => {
+        SecondProcess::DescendantsRemain { next: Some(signal), .. } => {
             state.second = if signal == Signal::KILL {
-                SecondProcess::Remains { until: now.after(KILL_WAIT), next: None }
+                SecondProcess::DescendantsRemain { until: now.after(KILL_WAIT), next: None }
             } else {
                 let until = now.after(policy.linger.unwrap_or_default());
-                SecondProcess::Remains { until, next: Some(Signal::KILL) }
+                SecondProcess::DescendantsRemain { until, next: Some(Signal::KILL) }
             };
-            Action::SendSecond(signal, Recipient::Remains)
+            Action::SendToSecondProcess(signal, Recipient::RemainingOfRun)
         }
         // A process that hangs in the kernel does not exit after KILL: stop waiting.
-        SecondProcess::Remains { next: None, .. } => on_second_cleared(policy, state, now),
+        SecondProcess::DescendantsRemain { next: None, .. } => forget_second_process(policy, state, now),
     }
 }
 
@@ -180,19 +187,19 @@ pub(super) fn promote_candidate(policy: &Policy, state: &mut State, event: Event
     }
     state.second = match exit {
         None => exiting(Some(now), Signal::TERM, Recipient::Group),
-        Some(_) if policy.linger.is_some() => SecondProcess::Remains { until: now, next: Some(Signal::TERM) },
+        Some(_) if policy.linger.is_some() => SecondProcess::DescendantsRemain { until: now, next: Some(Signal::TERM) },
         Some(_) => SecondProcess::None,
     };
-    promote(state, since, watchdog);
+    record_promotion(state, since, watchdog);
     state.ready_deadline = Some(until);
     Action::SwitchOver
 }
 
 /// Records in the state that the second process is the server. `since` is the start of its run, `watchdog` its watchdog
 /// time.
-fn promote(state: &mut State, since: Time, watchdog: Option<Span>) {
+fn record_promotion(state: &mut State, since: Time, watchdog: Option<Span>) {
     state.phase = Phase::Running;
-    state.begin_run(since, watchdog);
+    state.reset_for_run(since, watchdog);
 }
 
 /// Records why the new server of a replacement failed. If it had taken the place of a server that exited, and was not
@@ -203,21 +210,21 @@ pub(super) fn record_promoted_failure(state: &mut State, why: Outcome) {
     }
     // The first failure of a replacement is kept. But a server that closes its ready descriptor is often exiting, and
     // its exit status is the better outcome to report.
-    let says_more = matches!(why, Outcome::Exited(Exit::Code(_))) && state.replacement == Some(Outcome::NeverReady);
-    if says_more || state.replacement == Some(Outcome::Done) {
-        state.replacement = Some(why);
+    let says_more = matches!(why, Outcome::Exited(Exit::Code(_))) && state.pending_outcome == Some(Outcome::NeverReady);
+    if says_more || state.pending_outcome == Some(Outcome::Done) {
+        state.pending_outcome = Some(why);
     }
 }
 
 /// Ends the candidate because it failed. The old server keeps running.
 fn fail_candidate(policy: &Policy, state: &mut State, why: Outcome, now: Time) -> Action {
-    state.replacement = Some(why);
-    state.second = stop_second(policy, now);
+    state.pending_outcome = Some(why);
+    state.second = exiting_now(policy, now);
     Action::Wait
 }
 
-/// The state of a second process that is sent the stop signal at the next `Tick`, which is due now.
-fn stop_second(policy: &Policy, now: Time) -> SecondProcess {
+/// The state of a second process that is sent the stop signal at the next `DeadlinePassed`, which is due now.
+fn exiting_now(policy: &Policy, now: Time) -> SecondProcess {
     exiting(Some(now), policy.stop_signal, policy.signal_scope)
 }
 
@@ -245,10 +252,10 @@ pub(super) fn cancel_replacement(policy: &Policy, state: &mut State, event: Even
         state.second = exiting(Some(now), Signal::KILL, Recipient::Group);
     }
     if state.second.is_candidate() {
-        state.second = stop_second(policy, now);
+        state.second = exiting_now(policy, now);
     }
-    if state.replacement.take().is_some() {
-        (state.finished, state.ready_deadline) = (Some(why), None);
+    if state.pending_outcome.take().is_some() {
+        (state.unreported_outcome, state.ready_deadline) = (Some(why), None);
     }
 }
 
@@ -260,28 +267,28 @@ fn cancels_candidate(policy: &Policy, signal: Signal) -> bool {
 /// Handles the end of the second process after it was reaped. Processes that it started may remain.
 fn on_second_reaped(policy: &Policy, state: &mut State, now: Time) -> Action {
     if policy.linger.is_none() {
-        return on_second_cleared(policy, state, now);
+        return forget_second_process(policy, state, now);
     }
-    if let Phase::AwaitingSecond { then: AfterSecond::Finish(_) } = state.phase {
+    if let Phase::AwaitingSecondProcess { then: AfterSecondProcess::Finish(_) } = state.phase {
         // The supervisor is about to finish, and then sends TERM to all remaining processes.
-        return on_second_cleared(policy, state, now);
+        return forget_second_process(policy, state, now);
     }
-    if let Phase::Clearing { killed, .. } = state.phase {
+    if let Phase::StoppingRemaining { killed, .. } = state.phase {
         // The remaining processes of the server are being ended. The remaining processes of the second process get the
         // same signals.
         state.second = SecondProcess::None;
-        return Action::Send(if killed { Signal::KILL } else { Signal::TERM }, Recipient::Remains);
+        return Action::Send(if killed { Signal::KILL } else { Signal::TERM }, Recipient::RemainingOfRun);
     }
-    state.second = SecondProcess::Remains { until: now, next: Some(Signal::TERM) };
+    state.second = SecondProcess::DescendantsRemain { until: now, next: Some(Signal::TERM) };
     Action::Wait
 }
 
 /// Forgets the second process. Its remaining processes are gone, or are no longer waited for.
-fn on_second_cleared(policy: &Policy, state: &mut State, now: Time) -> Action {
+fn forget_second_process(policy: &Policy, state: &mut State, now: Time) -> Action {
     state.second = SecondProcess::None;
-    let Phase::AwaitingSecond { then } = state.phase else { return Action::Wait };
+    let Phase::AwaitingSecondProcess { then } = state.phase else { return Action::Wait };
     match then {
-        AfterSecond::Finish(ending) => finish(state, ending),
-        AfterSecond::Launch => launch(policy, state, LogFiles::Rotate, now),
+        AfterSecondProcess::Finish(ending) => finish(state, ending),
+        AfterSecondProcess::Launch => launch(policy, state, LogFiles::Rotate, now),
     }
 }

@@ -1,7 +1,7 @@
 //! The phases in which the crash handler runs, which decides whether the server is restarted.
 
 use super::finish;
-use super::runs::{fork_failed, restart};
+use super::next_run::{fork_failed, restart};
 use crate::logic::base::exit::Exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
@@ -10,7 +10,7 @@ use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::state::{ForkTask, Pause, Phase, State};
 
 /// Handles an event in `Phase::HandlerRunning`: the handler has not exceeded its timeout.
-pub(super) fn running(
+pub(super) fn on_event_while_running(
     policy: &Policy,
     state: &mut State,
     (exit, until, pause): (Exit, Option<Time>, Pause),
@@ -22,20 +22,20 @@ pub(super) fn running(
     match event {
         HandlerExited(Exit::SUCCESS) => restart(policy, state, exit, pause, now),
         HandlerExited(_) => finish(state, Ending::Server(exit)),
-        Tick => signal(state, Phase::HandlerTimedOut { exit, until: grace }, Signal::TERM),
-        Stop | Interrupt => signal(state, Phase::HandlerStopping { until: grace }, Signal::TERM),
+        DeadlinePassed => enter_and_signal(state, Phase::HandlerTimedOut { exit, until: grace }, Signal::TERM),
+        Stop | Interrupt => enter_and_signal(state, Phase::HandlerStopping { until: grace }, Signal::TERM),
         Restart => {
             state.phase = Phase::HandlerRunning { exit, until, pause: Pause::None };
             Action::Wait
         }
         ForkFailed => fork_failed(state, ForkTask::RunHandler { exit, pause }, now),
         Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited | NoneLeft | Unkillable
-        | Forward(_) | Replace | Second(_) => Action::Wait,
+        | Forward(_) | Replace | OfSecondProcess(_) => Action::Wait,
     }
 }
 
 /// Handles an event in `Phase::HandlerTimedOut`. No restart follows, even if the handler exits with 0.
-pub(super) fn timed_out(
+pub(super) fn on_event_after_timeout(
     policy: &Policy,
     state: &mut State,
     (exit, until): (Exit, Option<Time>),
@@ -45,29 +45,33 @@ pub(super) fn timed_out(
     use Event::*;
     match event {
         HandlerExited(_) => finish(state, Ending::Server(exit)),
-        Tick => signal(state, Phase::HandlerTimedOut { exit, until: policy.stop_deadline(now) }, Signal::KILL),
+        DeadlinePassed => {
+            enter_and_signal(state, Phase::HandlerTimedOut { exit, until: policy.stop_deadline(now) }, Signal::KILL)
+        }
         Stop | Interrupt => {
             state.phase = Phase::HandlerStopping { until };
             Action::Wait
         }
         Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited | NoneLeft | Unkillable
-        | ForkFailed | Restart | Forward(_) | Replace | Second(_) => Action::Wait,
+        | ForkFailed | Restart | Forward(_) | Replace | OfSecondProcess(_) => Action::Wait,
     }
 }
 
 /// Handles an event in `Phase::HandlerStopping`: a stop was requested while the handler ran.
-pub(super) fn stopping(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
+pub(super) fn on_event_while_stopping(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     use Event::*;
     match event {
         HandlerExited(_) => finish(state, Ending::Stopped),
-        Tick | Interrupt => signal(state, Phase::HandlerStopping { until: policy.stop_deadline(now) }, Signal::KILL),
+        DeadlinePassed | Interrupt => {
+            enter_and_signal(state, Phase::HandlerStopping { until: policy.stop_deadline(now) }, Signal::KILL)
+        }
         Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited | NoneLeft | Unkillable
-        | ForkFailed | Stop | Restart | Forward(_) | Replace | Second(_) => Action::Wait,
+        | ForkFailed | Stop | Restart | Forward(_) | Replace | OfSecondProcess(_) => Action::Wait,
     }
 }
 
 /// Enters a phase and sends the crash handler this signal.
-fn signal(state: &mut State, phase: Phase, signal: Signal) -> Action {
+fn enter_and_signal(state: &mut State, phase: Phase, signal: Signal) -> Action {
     state.phase = phase;
     Action::Send(signal, Recipient::Handler)
 }

@@ -9,7 +9,7 @@ static OWN_COUNTERS: [AtomicU32; 2] = [AtomicU32::new(0), AtomicU32::new(0)];
 static SHARED_COUNTERS: AtomicPtr<[AtomicU32; 2]> = AtomicPtr::new(ptr::null_mut());
 
 /// The shared counters, or the process's own ones if they are not shared.
-pub fn counters() -> &'static [AtomicU32; 2] {
+pub fn shared_or_own() -> &'static [AtomicU32; 2] {
     // SAFETY: the pointer is null, or that of a mapping that is long enough for both and never unmapped.
     unsafe { SHARED_COUNTERS.load(Ordering::Relaxed).as_ref() }.unwrap_or(&OWN_COUNTERS)
 }
@@ -23,7 +23,7 @@ pub fn share() {
         let page = page.cast::<[AtomicU32; 2]>();
         // SAFETY: the mapping is long enough for both counters, and is never unmapped.
         let places = unsafe { &*page };
-        for (place, own) in places.iter().zip(counters()) {
+        for (place, own) in places.iter().zip(shared_or_own()) {
             place.store(own.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         SHARED_COUNTERS.store(page, Ordering::Relaxed);

@@ -11,18 +11,18 @@ pub struct Getopt<'a> {
     /// The option letters, each followed by a colon if it takes a value.
     pub letters: &'static [u8],
     /// The long names, separated by commas, each with its letter before it.
-    pub long: &'static [u8],
+    pub long_names: &'static [u8],
     words: &'a [StaticCStr],
     /// The unread letters of a word with several options.
     cluster: &'static [u8],
     /// True after a `--`, which ends the options.
-    pub ended: bool,
+    pub saw_double_dash: bool,
 }
 
 impl<'a> Getopt<'a> {
     /// Makes a parser for these options and words.
-    pub fn new(letters: &'static [u8], long: &'static [u8], words: &'a [StaticCStr]) -> Self {
-        Self { letters, long, words, cluster: b"", ended: false }
+    pub fn new(letters: &'static [u8], long_names: &'static [u8], words: &'a [StaticCStr]) -> Self {
+        Self { letters, long_names, words, cluster: b"", saw_double_dash: false }
     }
 
     /// The words that have not been read.
@@ -30,7 +30,7 @@ impl<'a> Getopt<'a> {
         self.words
     }
 
-    fn word(&mut self) -> Option<&'static [u8]> {
+    fn take_word(&mut self) -> Option<&'static [u8]> {
         let (first, rest) = self.words.split_first()?;
         self.words = rest;
         Some(first.to_bytes())
@@ -44,13 +44,13 @@ impl<'a> Getopt<'a> {
     pub fn next(&mut self) -> Result<Option<(u8, &'static [u8])>> {
         if self.cluster.is_empty() {
             match self.words.first().map(|word| word.to_bytes()) {
-                Some([b'-', b'-', name @ ..]) if name.is_empty() || !self.long.is_empty() => {
-                    self.word();
-                    self.ended = name.is_empty();
-                    return if self.ended { Ok(None) } else { self.long(name).map(Some) };
+                Some([b'-', b'-', name @ ..]) if name.is_empty() || !self.long_names.is_empty() => {
+                    self.take_word();
+                    self.saw_double_dash = name.is_empty();
+                    return if self.saw_double_dash { Ok(None) } else { self.parse_long_option(name).map(Some) };
                 }
                 Some([b'-', letters @ ..]) if !letters.is_empty() => {
-                    self.word();
+                    self.take_word();
                     self.cluster = letters;
                 }
                 Some(_) | None => return Ok(None),
@@ -63,18 +63,18 @@ impl<'a> Getopt<'a> {
             Some(false) => (Problem::InvalidLetter, Some(&b""[..])),
             Some(true) => {
                 self.cluster = b"";
-                (Problem::LetterNeedsValue, if rest.is_empty() { self.word() } else { Some(rest) })
+                (Problem::LetterNeedsValue, if rest.is_empty() { self.take_word() } else { Some(rest) })
             }
         };
         value.map(|value| Some((*letter, value))).ok_or_else(|| Error::of(problem, &[*letter]))
     }
 
     /// Parses a long option, whose name may be shortened. Returns its letter and its value.
-    fn long(&mut self, word: &'static [u8]) -> Result<(u8, &'static [u8])> {
+    fn parse_long_option(&mut self, word: &'static [u8]) -> Result<(u8, &'static [u8])> {
         let mut halves = split_byte(word, b'=');
         let (name, value) = (halves.next().unwrap_or_default(), halves.rest);
         let (mut found, mut count) = ((b':', &b""[..]), 0);
-        for row in split_byte(self.long, b',') {
+        for row in split_byte(self.long_names, b',') {
             if let Some((letter, full)) = row.split_first()
                 && full.starts_with(name)
             {
@@ -85,7 +85,7 @@ impl<'a> Getopt<'a> {
         match (count, self.takes_value(letter) == Some(true), value) {
             (0, ..) => return Err(Error::of(Problem::UnrecognizedOption, word)),
             (1, true, _) => {
-                if let Some(value) = value.or_else(|| self.word()) {
+                if let Some(value) = value.or_else(|| self.take_word()) {
                     return Ok((letter, value));
                 }
             }
@@ -108,9 +108,9 @@ impl<'a> Getopt<'a> {
 
     /// The words that have not been read, without the first `--` among them; if a `--` has already ended the options,
     /// all words. This is for tools that accept a `--` after the first word of the command too.
-    pub fn command(&self) -> alloc::vec::Vec<StaticCStr> {
+    pub fn rest_without_separator(&self) -> alloc::vec::Vec<StaticCStr> {
         let mut command = self.words.to_vec();
-        if !self.ended
+        if !self.saw_double_dash
             && let Some(at) = command.iter().position(|word| *word == c"--")
         {
             command.remove(at);

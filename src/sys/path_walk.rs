@@ -1,7 +1,7 @@
 //! Opens directories and files one path component at a time, so that the caller decides whether to follow a symbolic
 //! link.
 
-use crate::sys::dir::move_file;
+use crate::sys::dir::move_noreplace;
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -11,7 +11,7 @@ use super::Result;
 use super::dir::Dir;
 
 /// The directory in which a name is looked up; None means the working directory.
-fn at(dir: Option<&OwnedFd>) -> BorrowedFd<'_> {
+fn dir_or_cwd(dir: Option<&OwnedFd>) -> BorrowedFd<'_> {
     dir.map_or(CWD, AsFd::as_fd)
 }
 
@@ -21,7 +21,7 @@ fn at(dir: Option<&OwnedFd>) -> BorrowedFd<'_> {
 /// # Errors
 /// The errors of open(2); ENOTDIR for a symbolic link.
 pub fn open_dir_nofollow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
-    openat(at(dir), name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+    openat(dir_or_cwd(dir), name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Opens a subdirectory, and follows symbolic links.
@@ -29,7 +29,7 @@ pub fn open_dir_nofollow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> 
 /// # Errors
 /// The errors of open(2).
 pub fn open_dir_follow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
-    openat(at(dir), name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    openat(dir_or_cwd(dir), name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Opens any file with O_PATH. If the name is that of a symbolic link, opens the link itself.
@@ -37,7 +37,7 @@ pub fn open_dir_follow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
 /// # Errors
 /// The errors of open(2).
 pub fn open_path_fd(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
-    openat(at(dir), name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+    openat(dir_or_cwd(dir), name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// How a file is opened for reading. O_NONBLOCK: never wait for the other end of a FIFO.
@@ -48,7 +48,7 @@ const READING: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONB
 /// # Errors
 /// The errors of open(2).
 pub fn open_file_follow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
-    openat(at(dir), name, READING, Mode::empty())
+    openat(dir_or_cwd(dir), name, READING, Mode::empty())
 }
 
 /// Opens a file for reading.
@@ -56,7 +56,7 @@ pub fn open_file_follow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
 /// # Errors
 /// The errors of open(2); ELOOP for a symbolic link.
 pub fn open_file_nofollow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
-    openat(at(dir), name, READING.union(OFlags::NOFOLLOW), Mode::empty())
+    openat(dir_or_cwd(dir), name, READING.union(OFlags::NOFOLLOW), Mode::empty())
 }
 
 /// Opens a directory a second time, so that a listing has its own offset.
@@ -72,7 +72,7 @@ pub fn open_for_listing(dir: BorrowedFd<'_>) -> Result<Dir> {
 /// # Errors
 /// The errors of mkdir(2).
 pub fn make_dir(dir: Option<&OwnedFd>, name: &CStr) -> Result<()> {
-    mkdirat(at(dir), name, Mode::RWXU)
+    mkdirat(dir_or_cwd(dir), name, Mode::RWXU)
 }
 
 /// Removes an empty directory.
@@ -80,7 +80,7 @@ pub fn make_dir(dir: Option<&OwnedFd>, name: &CStr) -> Result<()> {
 /// # Errors
 /// The errors of rmdir(2).
 pub fn remove_dir(dir: Option<&OwnedFd>, name: &CStr) -> Result<()> {
-    unlinkat(at(dir), name, AtFlags::REMOVEDIR)
+    unlinkat(dir_or_cwd(dir), name, AtFlags::REMOVEDIR)
 }
 
 /// Removes a file.
@@ -95,8 +95,8 @@ pub fn unlink(path: &CStr) -> Result<()> {
 ///
 /// # Errors
 /// EEXIST when the new name exists.
-pub fn move_into(old: &CStr, dir: &Dir, new: &CStr) -> Result<()> {
-    move_file(CWD, old, dir, new)
+pub fn move_into_noreplace(old: &CStr, dir: &Dir, new: &CStr) -> Result<()> {
+    move_noreplace(CWD, old, dir, new)
 }
 
 /// True if an open file is on a proc(5) file system. Elsewhere, a user may have created a file that only looks like one

@@ -11,20 +11,20 @@ use crate::logic::supervisor::signal_action::SignalAction;
 
 pub(super) const TINI: ToolSyntax = ToolSyntax {
     letters: b"p:hvwgle:s",
-    long: b"",
+    long_names: b"",
     usage: b" [-ghlsvw] [-e STATUS] [-p SIGNAL] [--] PROGRAM [ARG]... | --version",
     version: b"tini version 0.19.0",
 };
 pub(super) const CATATONIT: ToolSyntax = ToolSyntax {
     letters: b"ghLPV",
-    long: b"Vversion",
+    long_names: b"Vversion",
     usage: b" [-ghLPV] [--] PROGRAM [ARG]...",
     // Docker searches the version text of its init for `tini version`.
     version: b"tini version 0.2.1_catatonit",
 };
 pub(super) const DUMB_INIT: ToolSyntax = ToolSyntax {
     letters: b"hvVcr:",
-    long: b"hhelp,csingle-child,rrewrite,vverbose,Vversion",
+    long_names: b"hhelp,csingle-child,rrewrite,vverbose,Vversion",
     usage: b" [-chvV] [-r SIGNUM:SIGNUM]... [--] PROGRAM [ARG]...",
     version: b"dumb-init v1.2.5",
 };
@@ -35,15 +35,15 @@ pub(super) const FAULT_SIGNALS: u64 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7
 
 /// Parses the command line and the environment variables of an init.
 #[inline(never)]
-pub(super) fn read(line: &mut ToolCommandLine<'_>, syntax: &ToolSyntax) -> Result<ToolRequest> {
-    let (tool, words) = (line.called.tool, line.words);
+pub(super) fn parse_command_line(line: &mut ToolCommandLine<'_>, syntax: &ToolSyntax) -> Result<ToolRequest> {
+    let (tool, words) = (line.tool_name.tool, line.words);
     // tini accepts `--version` only if it is the only argument.
     if tool == Tool::Tini && words == [c"--version"] {
         return Ok(ToolRequest::Version(1));
     }
     let is = |name: &[u8], value: &[u8]| line.caller.env.get(name) == Some(value);
     let (mut pauses, mut single, debug) = (false, is(b"DUMB_INIT_SETSID", b"0"), is(b"DUMB_INIT_DEBUG", b"1"));
-    let mut getopt = Getopt::new(syntax.letters, syntax.long, words);
+    let mut getopt = Getopt::new(syntax.letters, syntax.long_names, words);
     while let Some((letter, value)) = getopt.next()? {
         match letter {
             b'h' => return Ok(ToolRequest::Usage(if tool == Tool::Tini { 1 } else { 2 }, exit::OK)),
@@ -51,9 +51,9 @@ pub(super) fn read(line: &mut ToolCommandLine<'_>, syntax: &ToolSyntax) -> Resul
             b'l' | b'L' => return Ok(ToolRequest::License),
             b'v' => line.verbosity = line.verbosity.saturating_add(if tool == Tool::Tini { 1 } else { 2 }),
             b'g' => line.personality.forwards_to_group = true,
-            b'w' => line.personality.reports_orphans = true,
+            b'w' => line.personality.records_orphans = true,
             b'p' => line.personality.parent_death = Some(tini::parse_signal(value)?),
-            b'e' => line.options.success_exit.get_or_insert_default().add_status(tini::parse_status(value)?),
+            b'e' => line.options.success_exit.get_or_insert_default().add_shell_status(tini::parse_status(value)?),
             b'r' => dumb_init::add_rewrite(&mut line.signals, value)?,
             b'c' => single = true,
             b'P' => pauses = true,
@@ -65,20 +65,21 @@ pub(super) fn read(line: &mut ToolCommandLine<'_>, syntax: &ToolSyntax) -> Resul
         return Ok(ToolRequest::Pause);
     }
     // A `--` after the command of dumb-init is an argument of that command.
-    line.options.command = if tool == Tool::DumbInit { getopt.rest().to_vec() } else { getopt.command() };
+    line.options.command =
+        if tool == Tool::DumbInit { getopt.rest().to_vec() } else { getopt.rest_without_separator() };
     if line.options.command.is_empty() {
         return Ok(ToolRequest::Usage(2, TOOL_FAILURE));
     }
     let personality = &mut *line.personality;
-    personality.records_only_errors = !personality.reports_orphans;
+    personality.records_only_errors = !personality.records_orphans;
     if tool == Tool::DumbInit {
         if debug {
             line.verbosity = 3;
         }
-        dumb_init::apply_signals(line, if single { Session::Caller } else { Session::WithTerminal });
+        dumb_init::apply_signal_handling(line, if single { Session::Caller } else { Session::WithTerminal });
         return Ok(ToolRequest::Start);
     }
-    (personality.session, personality.unhandled) = (Session::Group, FAULT_SIGNALS);
+    (personality.session, personality.unhandled_signals) = (Session::OwnGroup, FAULT_SIGNALS);
     // A terminal's stop signals reach the process group of the command, so the init does not need to handle them.
     let stops: &[Signal] =
         if tool == Tool::Tini { &tini::BACKGROUND_SIGNALS } else { &dumb_init::TERMINAL_STOP_SIGNALS };
@@ -86,7 +87,7 @@ pub(super) fn read(line: &mut ToolCommandLine<'_>, syntax: &ToolSyntax) -> Resul
     if tool == Tool::Tini {
         tini::apply_variables(line);
     } else {
-        (personality.failures, personality.passes_sockets) = (FailureStatuses::One, true);
+        (personality.failures, personality.passes_sockets) = (FailureStatuses::AlwaysOne, true);
     }
     Ok(ToolRequest::Start)
 }

@@ -6,7 +6,7 @@ use crate::logic::base::text::split_byte;
 
 /// A set of file systems, a bit for each row of [`FILE_SYSTEMS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mounts(u16);
+pub struct MountSet(u16);
 
 /// A file system, with its mount point and mount options.
 #[derive(Debug)]
@@ -14,13 +14,13 @@ pub struct Mount {
     /// The word for the file system in the list of `--mount`.
     name: &'static [u8],
     /// The type of the file system, for mount(2).
-    pub kind: &'static CStr,
+    pub fs_type: &'static CStr,
     /// The mount point of the file system.
     pub target: &'static CStr,
     /// True if programs on the file system cannot be executed.
     pub noexec: bool,
     /// True if device files on the file system can be opened.
-    pub devices: bool,
+    pub allows_devices: bool,
     /// The file system's own options, for mount(2).
     pub data: &'static CStr,
 }
@@ -28,24 +28,52 @@ pub struct Mount {
 /// The file systems that `--mount` knows. A later one may have its mount point in an earlier one, such as `/dev` or
 /// `/sys`. All are mounted nosuid.
 pub const FILE_SYSTEMS: [Mount; 8] = [
-    Mount { name: b"proc", kind: c"proc", target: c"/proc", noexec: true, devices: false, data: c"" },
-    Mount { name: b"sys", kind: c"sysfs", target: c"/sys", noexec: true, devices: false, data: c"" },
-    Mount { name: b"dev", kind: c"devtmpfs", target: c"/dev", noexec: false, devices: true, data: c"mode=755" },
+    Mount { name: b"proc", fs_type: c"proc", target: c"/proc", noexec: true, allows_devices: false, data: c"" },
+    Mount { name: b"sys", fs_type: c"sysfs", target: c"/sys", noexec: true, allows_devices: false, data: c"" },
     Mount {
         name: b"dev",
-        kind: c"devpts",
+        fs_type: c"devtmpfs",
+        target: c"/dev",
+        noexec: false,
+        allows_devices: true,
+        data: c"mode=755",
+    },
+    Mount {
+        name: b"dev",
+        fs_type: c"devpts",
         target: c"/dev/pts",
         noexec: true,
-        devices: true,
+        allows_devices: true,
         data: c"gid=5,mode=620,ptmxmode=666",
     },
-    Mount { name: b"dev", kind: c"tmpfs", target: c"/dev/shm", noexec: false, devices: false, data: c"mode=1777" },
-    Mount { name: b"run", kind: c"tmpfs", target: c"/run", noexec: false, devices: false, data: c"mode=755" },
-    Mount { name: b"tmp", kind: c"tmpfs", target: c"/tmp", noexec: false, devices: false, data: c"mode=1777" },
-    Mount { name: b"cgroup", kind: c"cgroup2", target: c"/sys/fs/cgroup", noexec: true, devices: false, data: c"" },
+    Mount {
+        name: b"dev",
+        fs_type: c"tmpfs",
+        target: c"/dev/shm",
+        noexec: false,
+        allows_devices: false,
+        data: c"mode=1777",
+    },
+    Mount { name: b"run", fs_type: c"tmpfs", target: c"/run", noexec: false, allows_devices: false, data: c"mode=755" },
+    Mount {
+        name: b"tmp",
+        fs_type: c"tmpfs",
+        target: c"/tmp",
+        noexec: false,
+        allows_devices: false,
+        data: c"mode=1777",
+    },
+    Mount {
+        name: b"cgroup",
+        fs_type: c"cgroup2",
+        target: c"/sys/fs/cgroup",
+        noexec: true,
+        allows_devices: false,
+        data: c"",
+    },
 ];
 
-impl Mounts {
+impl MountSet {
     /// Parses a comma-separated list of the words of [`FILE_SYSTEMS`]. None if it has another word.
     pub fn parse(list: &[u8]) -> Option<Self> {
         let mut chosen = 0;
@@ -74,14 +102,14 @@ mod tests {
 
     #[test]
     fn a_list_names_file_systems_in_any_order() {
-        let targets = |list: &str| Mounts::parse(list.as_bytes()).unwrap().list().map(|mount| mount.target).collect();
+        let targets = |list: &str| MountSet::parse(list.as_bytes()).unwrap().list().map(|mount| mount.target).collect();
         let all: Vec<&CStr> = targets("cgroup,tmp,dev,run,proc,sys,proc");
         let expected = [c"/proc", c"/sys", c"/dev", c"/dev/pts", c"/dev/shm", c"/run", c"/tmp", c"/sys/fs/cgroup"];
         assert_eq!(all, expected);
         let one: Vec<&CStr> = targets("run");
         assert_eq!(one, [c"/run"]);
         for list in ["", "proc,", "procs", "proc sys", "/proc", "devpts"] {
-            assert_eq!(Mounts::parse(list.as_bytes()), None, "{list}");
+            assert_eq!(MountSet::parse(list.as_bytes()), None, "{list}");
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::logic::plan::env::EnvRenewal;
 use crate::logic::plan::host::Host;
 use crate::logic::plan::program;
 use crate::logic::supervisor::event::Recipient;
-use crate::logic::supervisor::policy::{HandlerPolicy, Policy, Restart, Role};
+use crate::logic::supervisor::policy::{CrashHandlerPolicy, Policy, Restart, Role};
 use crate::logic::supervisor::replacement::candidate_timeout;
 
 /// Makes the supervisor's policy from the options. Zero for `--linger`, `--stop-delay` or `--stop-timeout` becomes
@@ -19,9 +19,9 @@ use crate::logic::supervisor::replacement::candidate_timeout;
 pub fn policy(options: &Options) -> Policy {
     let handler = match (options.manager, options.handler_timeout) {
         (Some(managed), timeout) if managed.handler.is_some() => {
-            timeout.map_or(HandlerPolicy::NoTimeout, HandlerPolicy::Within)
+            timeout.map_or(CrashHandlerPolicy::NoTimeout, CrashHandlerPolicy::Within)
         }
-        _ => HandlerPolicy::Absent,
+        _ => CrashHandlerPolicy::Absent,
     };
     let default = if options.is_supervised() && !options.has(Id::Init) { Restart::OnFailure } else { Restart::No };
     let given = |span: Option<Span>| span.filter(|span| *span > Span::ZERO);
@@ -36,7 +36,7 @@ pub fn policy(options: &Options) -> Policy {
         linger: given(options.linger),
         restart: options.restart.unwrap_or(default),
         success: options.success_exit.unwrap_or_default(),
-        delay: options.restart_delay.unwrap_or((Span::millis(100), Span::secs(30))),
+        restart_delay: options.restart_delay.unwrap_or((Span::millis(100), Span::secs(30))),
         limit: options.restart_limit,
         ready_timeout: options.ready_timeout,
         candidate_timeout: candidate_timeout(options.ready, options.ready_timeout),
@@ -54,11 +54,11 @@ pub fn env_renewal(options: &Options, host: &Host<'_>, identity: Option<&Identit
         callers_dir: host
             .cwd
             .as_ref()
-            .filter(|_| options.is_supervised() && sources.are_relative())
+            .filter(|_| options.is_supervised() && sources.may_be_relative())
             .map(|dir| (leak_cstr(dir.clone()), host.cwd_identity)),
         sources,
         base: program::base_env(options, host, identity),
-        first: host.env_entries.clone(),
-        given: options.env.clone(),
+        first_entries: host.env_entries.clone(),
+        option_entries: options.env.clone(),
     })
 }

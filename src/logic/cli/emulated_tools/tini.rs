@@ -33,6 +33,6 @@ pub(super) fn apply_variables(line: &mut ToolCommandLine<'_>) {
         *verbosity = split_number(level).map_or(0, |(level, _)| u8::try_from(level).unwrap_or(u8::MAX));
     }
     if *verbosity == 0 {
-        (personality.reports_orphans, personality.records_only_errors) = (false, true);
+        (personality.records_orphans, personality.records_only_errors) = (false, true);
     }
 }

@@ -3,9 +3,9 @@
 
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
-use crate::logic::supervisor::policy::{EXIT_SIGNALS, Policy, Role};
+use crate::logic::supervisor::policy::{EXIT_REQUEST_SIGNALS, Policy, Role};
 use crate::logic::supervisor::replacement::{Outcome, Refusal, SecondProcess};
-use crate::logic::supervisor::state::{AfterSecond, AfterStop, ForcedStop, Phase, State};
+use crate::logic::supervisor::state::{AfterSecondProcess, AfterStop, ForcedStop, Phase, State};
 
 impl State {
     /// True if the server is being ended and no other server is started after it.
@@ -13,8 +13,8 @@ impl State {
         matches!(
             self.phase,
             Phase::Stopping { next: AfterStop::Finish, .. }
-                | Phase::Clearing { next: AfterStop::Finish, .. }
-                | Phase::AwaitingSecond { then: AfterSecond::Finish(_) }
+                | Phase::StoppingRemaining { next: AfterStop::Finish, .. }
+                | Phase::AwaitingSecondProcess { then: AfterSecondProcess::Finish(_) }
         )
     }
 
@@ -22,7 +22,7 @@ impl State {
     pub fn refusal(&self, policy: &Policy) -> Option<Refusal> {
         if policy.candidate_timeout.is_none() {
             Some(Refusal::NoReadiness)
-        } else if self.second != SecondProcess::None || self.replacement.is_some() {
+        } else if self.second != SecondProcess::None || self.pending_outcome.is_some() {
             Some(Refusal::UnderWay)
         } else if self.phase != Phase::Running || self.is_service_asked_to_end(policy) {
             Some(Refusal::NotRunning)
@@ -33,8 +33,8 @@ impl State {
 
     /// True if the replacement under way has not failed. An exiting second process is then the old server, not the
     /// candidate.
-    pub(in crate::logic::supervisor) fn has_not_failed(&self) -> bool {
-        self.replacement == Some(Outcome::Done)
+    pub(in crate::logic::supervisor) fn replacement_has_not_failed(&self) -> bool {
+        self.pending_outcome == Some(Outcome::Done)
     }
 
     /// True if vsrun no longer waits for the second process's group, because one of its processes hangs in the kernel
@@ -46,16 +46,19 @@ impl State {
     /// True if an init has forwarded a signal that asks the server and vsrun to exit, so that no replacement may begin.
     fn is_service_asked_to_end(&self, policy: &Policy) -> bool {
         let asks = Signal::TERM.bit() | Signal::INT.bit() | policy.stop_signal.bit();
-        policy.role != Role::Manager && self.forwarded & asks != 0
+        policy.role != Role::Manager && self.forwarded_signals & asks != 0
     }
 
     /// True if a signal was forwarded in the current run that asks for an exit, even if the server has ignored it.
-    pub fn was_asked_to_end(&self, policy: &Policy) -> bool {
-        EXIT_SIGNALS.iter().chain([&policy.stop_signal]).any(|signal| self.forwarded & signal.bit() != 0)
+    pub fn has_forwarded_exit_request(&self, policy: &Policy) -> bool {
+        EXIT_REQUEST_SIGNALS
+            .iter()
+            .chain([&policy.stop_signal])
+            .any(|signal| self.forwarded_signals & signal.bit() != 0)
     }
 
     /// Sets the start time of the run. To be called when the commands of `--before` have succeeded.
-    pub fn begin_server_run(&mut self, now: Time) {
+    pub fn set_server_start_time(&mut self, now: Time) {
         self.started_at = now;
     }
 
@@ -68,32 +71,32 @@ impl State {
     }
 
     /// False if the server took the place of one that exited, and still has to become ready.
-    pub fn has_become_ready(&self) -> bool {
+    pub fn has_no_ready_deadline(&self) -> bool {
         self.ready_deadline.is_none()
     }
 
     /// True while a replacement is under way.
     pub fn is_replacing(&self) -> bool {
-        self.replacement.is_some()
+        self.pending_outcome.is_some()
     }
 
     /// Ends the replacement if there is no second process any more and the server is ready.
-    pub(in crate::logic::supervisor) fn finish_replacement(&mut self) {
+    pub(in crate::logic::supervisor) fn finish_replacement_if_over(&mut self) {
         // If the new server did not become ready and is being stopped, the replacement ends after its exit.
         let fails = self.forced == Some(ForcedStop::Unready) && matches!(self.phase, Phase::Stopping { .. });
         if self.second == SecondProcess::None && self.ready_deadline.is_none() && !fails {
-            self.finished = self.replacement.take().or(self.finished);
+            self.unreported_outcome = self.pending_outcome.take().or(self.unreported_outcome);
         }
     }
 
     /// Prepares the state for a run that begins, or for the second process that becomes the server.
-    pub(in crate::logic::supervisor) fn begin_run(&mut self, since: Time, watchdog: Option<Span>) {
-        (self.started_at, self.forwarded) = (since, 0);
+    pub(in crate::logic::supervisor) fn reset_for_run(&mut self, since: Time, watchdog: Option<Span>) {
+        (self.started_at, self.forwarded_signals) = (since, 0);
         (self.watchdog_deadline, self.watchdog, self.forced) = (None, watchdog, None);
         self.ready_deadline = None;
     }
 
-    /// The deadline of the watchdog, if it has passed and is the reason for the next `Event::Tick`.
+    /// The deadline of the watchdog, if it has passed and is the reason for the next `Event::DeadlinePassed`.
     pub fn watchdog_due(&self, now: Time) -> Option<Time> {
         let is_due = |until: &Time| *until <= now;
         let is_next = self.phase == Phase::Running && self.ready_deadline.is_none();

@@ -13,7 +13,7 @@ use super::{Errno, Result};
 const MAPPING_SIZE: usize = 2 << 20;
 /// The size of a machine word, in bytes. The mapping begins with the number of strings, and the table of pointers to
 /// them follows.
-const WORD_SIZE: usize = size_of::<usize>();
+const MACHINE_WORD_SIZE: usize = size_of::<usize>();
 
 /// A mapping that is shared with a child. It begins with a machine word: the number of the strings, or the length of
 /// the text in bytes.
@@ -43,7 +43,7 @@ impl SharedMapping {
     /// # Errors
     /// E2BIG when the strings do not fit.
     pub fn write_words(&self, words: &[&CStr], spare: usize) -> Result<()> {
-        let mut at = WORD_SIZE * (1 + words.len() + spare + 1);
+        let mut at = MACHINE_WORD_SIZE * (1 + words.len() + spare + 1);
         let length: usize = words.iter().map(|word| word.count_bytes() + 1).sum();
         if at + length > MAPPING_SIZE {
             return Err(Errno::TOOBIG);
@@ -57,45 +57,45 @@ impl SharedMapping {
             unsafe { self.table().wrapping_add(place).write(text.cast()) };
             at += bytes.len();
         }
-        self.set_number(words.len());
+        self.set_count_or_length(words.len());
         Ok(())
     }
 
     /// Writes a text, cut off at the size of the mapping. [`Self::text`] returns it.
     pub fn write_text(&self, text: &[u8]) {
-        let length = text.len().min(MAPPING_SIZE - WORD_SIZE);
+        let length = text.len().min(MAPPING_SIZE - MACHINE_WORD_SIZE);
         // SAFETY: the text is cut off at the size of the mapping.
-        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), self.0.wrapping_add(WORD_SIZE), length) };
-        self.set_number(length);
+        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), self.0.wrapping_add(MACHINE_WORD_SIZE), length) };
+        self.set_count_or_length(length);
     }
 
     /// The text that [`Self::write_text`] has written.
     pub fn text(&self) -> &[u8] {
-        let length = self.number().min(MAPPING_SIZE - WORD_SIZE);
+        let length = self.count_or_length().min(MAPPING_SIZE - MACHINE_WORD_SIZE);
         // SAFETY: it is in the mapping, and the child that wrote it has exited.
-        unsafe { core::slice::from_raw_parts(self.0.wrapping_add(WORD_SIZE), length) }
+        unsafe { core::slice::from_raw_parts(self.0.wrapping_add(MACHINE_WORD_SIZE), length) }
     }
 
     /// The table of pointers to the strings.
     pub(super) fn table(&self) -> *mut *const c_char {
         // The mapping begins at a page boundary, so the table is aligned.
-        self.0.wrapping_add(WORD_SIZE).cast()
+        self.0.wrapping_add(MACHINE_WORD_SIZE).cast()
     }
 
     /// Writes pointers after those of the table's strings, and a null pointer at the end. The table has room for them.
     pub(super) fn append_pointers(&self, more: impl Iterator<Item = *const c_char>) {
-        for (place, pointer) in (self.number()..).zip(more.chain([ptr::null()])) {
+        for (place, pointer) in (self.count_or_length()..).zip(more.chain([ptr::null()])) {
             // SAFETY: `write_words` has left room for `spare` pointers.
             unsafe { self.table().wrapping_add(place).write(pointer) };
         }
     }
 
-    fn number(&self) -> usize {
+    fn count_or_length(&self) -> usize {
         // SAFETY: the mapping begins with this number.
         unsafe { self.0.cast::<usize>().read() }
     }
 
-    fn set_number(&self, number: usize) {
+    fn set_count_or_length(&self, number: usize) {
         // SAFETY: the mapping begins with this number.
         unsafe { self.0.cast::<usize>().write(number) };
     }

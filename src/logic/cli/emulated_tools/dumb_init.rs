@@ -39,15 +39,15 @@ pub(super) const TERMINAL_STOP_SIGNALS: [Signal; 3] = [Signal::TSTP, Signal::TTI
 /// Applies dumb-init's options to the actions of the signals. Signals go only to the command if it stays in the caller's
 /// session (`--single-child`), and otherwise to its process group.
 #[inline(never)]
-pub(super) fn apply_signals(line: &mut ToolCommandLine<'_>, session: Session) {
+pub(super) fn apply_signal_handling(line: &mut ToolCommandLine<'_>, session: Session) {
     let ToolCommandLine { personality, signals, .. } = line;
-    (personality.suspends, personality.failures) = (true, FailureStatuses::DumbInit);
+    (personality.suspends_itself, personality.failures) = (true, FailureStatuses::DumbInit);
     personality.session = session;
     if session == Session::Caller {
         return;
     }
     personality.forwards_to_group = true;
-    personality.after_exit_signal = match signals.iter().find(|(known, _)| *known == Signal::TERM) {
+    personality.signal_to_remaining = match signals.iter().find(|(known, _)| *known == Signal::TERM) {
         Some((_, SignalAction::Forward(other))) => Some(*other),
         Some(_) => None,
         None => Some(Signal::TERM),

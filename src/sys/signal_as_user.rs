@@ -6,7 +6,7 @@
 //! The user can only stop or kill it; so we resume it, wait for it briefly, and try again.
 
 use super::poll::{self, SignalMask};
-use super::process::{self, Forked, Pid, Target};
+use super::process::{self, Forked, Pid, SignalTarget};
 use super::{Errno, Result, credentials};
 
 /// SIGKILL, which has the same number on every machine.
@@ -42,10 +42,10 @@ pub fn send_as(user: u32, send: &dyn Fn() -> Result<()>) -> Result<()> {
             if process::has_exited(child) {
                 break;
             }
-            let _ = process::send(CONT, Target::Process(child));
+            let _ = process::send(CONT, SignalTarget::Process(child));
             poll::sleep_ms(1);
         }
-        let _ = process::send(KILL, Target::Process(child));
+        let _ = process::send(KILL, SignalTarget::Process(child));
         if let Some(result) = reported_result(child)? {
             return result;
         }

@@ -3,20 +3,20 @@
 //!
 //! `--replace` sends SIGCHLD with a value (sigqueue(3)): no option gives that signal another meaning, and the kernel
 //! lets only root and the user of vsrun send it. The value holds a token. vsrun answers with a byte that it unlocks in
-//! its locked pidfiles (`lock::answer`): every process that can read the pidfile can see the answer, and only vsrun can
+//! its locked pidfiles (`lock::set_answer`): every process that can read the pidfile can see the answer, and only vsrun can
 //! change it. There is no socket that another user could connect to, fill or block.
 
-use super::slot::{Requests, Slot, SweepScope};
+use super::slot::{ReplaceRequests, Slot, SweepScope};
 use super::socket_recovery::SocketUse;
 use super::supervisor::{ServerProcess, Supervisor};
-use crate::logic::base::error::{FilledPhrase, Object};
+use crate::logic::base::error::{FilledPhrase, MessageArg};
 use crate::logic::base::note::Note;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::{Event, Recipient};
 use crate::logic::supervisor::replacement::{ACCEPTED, Outcome, Refusal, SecondProcess, token_of};
 use crate::logic::supervisor::state::Phase;
 use crate::runtime::report::log::Priority;
-use crate::sys::process::Target;
+use crate::sys::process::SignalTarget;
 
 impl Supervisor<'_> {
     /// The server process in this slot, to change it. None if the slot is empty.
@@ -46,30 +46,30 @@ impl Supervisor<'_> {
         // `--replace` repeats its request until it sees an answer, because the kernel may have had no memory for the
         // lock. The answer to the current request may have been removed, because answers to later requests took its
         // place.
-        let Requests { answers, current, .. } = &self.requests;
+        let ReplaceRequests { answers, current, .. } = &self.requests;
         let is_known = |(known, _): &&(u32, u16)| Some(*known) == token;
         let answered = answers.iter().flatten().find(is_known).map(|(_, number)| *number);
         let under_way = token.is_some() && token == *current;
         if let Some(number) = answered.or(under_way.then_some(ACCEPTED)) {
-            self.answer(token, number);
+            self.answer_request(token, number);
             return None;
         }
         let refusal = self.state.refusal(&self.config.policy);
-        let refusal = refusal.or(self.config.has_terminal_foreground().then_some(Refusal::Terminal));
+        let refusal = refusal.or(self.config.takes_foreground().then_some(Refusal::Terminal));
         if let Some(why) = refusal {
             let outcome = Outcome::Refused(why);
-            self.note(Priority::Warning, Note::NotReplaced, &outcome.words());
-            self.answer(token, outcome.number());
+            self.note(Priority::Warning, Note::NotReplaced, &outcome.describe());
+            self.answer_request(token, outcome.number());
             return None;
         }
         self.requests.current = token;
-        self.answer(token, ACCEPTED);
+        self.answer_request(token, ACCEPTED);
         Some(Event::Replace)
     }
 
-    fn answer(&mut self, token: Option<u32>, number: u16) {
+    fn answer_request(&mut self, token: Option<u32>, number: u16) {
         let Some(token) = token else { return };
-        let Requests { answers, oldest, .. } = &mut self.requests;
+        let ReplaceRequests { answers, oldest, .. } = &mut self.requests;
         let files = self.pidfiles.iter().flatten();
         let known = answers.iter().position(|entry| entry.is_some_and(|(known, _)| known == token));
         if let Some(place) = answers.get_mut(known.unwrap_or(*oldest)) {
@@ -90,7 +90,7 @@ impl Supervisor<'_> {
         if let Some(child) = &self.server {
             self.note_process(Priority::Notice, Note::Replacing, child.pid);
         }
-        self.reread();
+        self.reread_env();
         self.launch(Slot::Second)
     }
 
@@ -102,17 +102,17 @@ impl Supervisor<'_> {
             receiver.switch_over();
         }
         if let Some(handler) = &mut self.config.handler {
-            handler.begin();
+            handler.store_kill_count();
         }
         // The health of the new server is probed from the time when it became ready.
         if let Some(prober) = &mut self.config.prober {
             prober.switch_over();
-            if self.state.has_become_ready() {
+            if self.state.has_no_ready_deadline() {
                 prober.server.schedule.on_ready(time);
             }
         }
         if let (Some(server), Some(second)) = (&self.server, &self.second) {
-            let (new, old) = (server.pid, Object::Number(second.pid.number().into()));
+            let (new, old) = (server.pid, MessageArg::Number(second.pid.number().into()));
             if server.before_command.is_some() {
                 // The pidfile is empty at this time. The new server writes its pid to it after the commands of
                 // `--before`.
@@ -120,7 +120,7 @@ impl Supervisor<'_> {
                 return;
             }
             self.write_pidfile(new);
-            self.note(Priority::Notice, Note::SwitchedOver, &[Object::Number(new.number().into()), old]);
+            self.note(Priority::Notice, Note::SwitchedOver, &[MessageArg::Number(new.number().into()), old]);
         }
     }
 
@@ -135,8 +135,8 @@ impl Supervisor<'_> {
             // The second process may have called shutdown(2) on the sockets that it shares with the server.
             self.restore_sockets(SocketUse::ByServer);
         }
-        let Some(outcome) = self.state.finished.take() else { return };
-        let words = outcome.words();
+        let Some(outcome) = self.state.unreported_outcome.take() else { return };
+        let words = outcome.describe();
         if outcome == Outcome::Done {
             self.note(Priority::Notice, Note::Replaced, &[]);
         } else {
@@ -151,7 +151,7 @@ impl Supervisor<'_> {
             }
         }
         let token = self.requests.current.take();
-        self.answer(token, outcome.number());
+        self.answer_request(token, outcome.number());
     }
 
     /// Returns the limit of a sweep while there are two server processes, or one and the remaining processes of the
@@ -170,8 +170,8 @@ impl Supervisor<'_> {
     }
 
     /// The target of a signal to the second process: its pid or its group. None if there is no second process.
-    pub fn second_target(&self, to: Recipient) -> Option<Target> {
+    pub fn second_target(&self, to: Recipient) -> Option<SignalTarget> {
         let pid = self.second.as_ref()?.pid;
-        Some(if to == Recipient::Server { Target::Process(pid) } else { Target::Group(pid) })
+        Some(if to == Recipient::Server { SignalTarget::Process(pid) } else { SignalTarget::Group(pid) })
     }
 }

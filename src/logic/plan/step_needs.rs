@@ -28,13 +28,13 @@ impl Step {
             | Self::RedirectOutput
             | Self::PassSockets(_)
             | Self::SetWatchdogPid
-            | Self::LogDir(_)
+            | Self::EnterLogDir(_)
             | Self::ReturnToCallersDir(..)
             | Self::EnterReplacedDir(_)
             | Self::Chdir(_)
             | Self::VerifyCwdInsideRoot(_)
             | Self::BlockSignals
-            | Self::Keyring
+            | Self::JoinNewKeyring
             | Self::DropCapabilities(_)
             | Self::VerifyCredentials { .. }
             | Self::NoNewPrivileges
@@ -44,7 +44,7 @@ impl Step {
             | Self::PassReadyPipe(_)
             | Self::CreateRuleset(_)
             | Self::AddLandlockRule(..)
-            | Self::RestrictSelf
+            | Self::LandlockRestrictSelf
             | Self::VerifyLandlockCwd(_)
             | Self::RunLogRotator(_)
             | Self::RunProbe
@@ -67,7 +67,7 @@ impl Step {
             | Self::Cgroup(_)
             | Self::ControlTerminal
             | Self::BlockSignals
-            | Self::Keyring
+            | Self::JoinNewKeyring
             | Self::Chroot(_)
             | Self::VerifyCwdInsideRoot(_)
             | Self::Groups(_)
@@ -91,7 +91,7 @@ impl Step {
             | Self::RedirectOutput
             | Self::PassSockets(_)
             | Self::SetWatchdogPid
-            | Self::LogDir(_)
+            | Self::EnterLogDir(_)
             | Self::ReturnToCallersDir(..)
             | Self::EnterReplacedDir(_)
             | Self::Chdir(_)
@@ -102,7 +102,7 @@ impl Step {
             | Self::PassReadyPipe(_)
             | Self::CreateRuleset(_)
             | Self::AddLandlockRule(..)
-            | Self::RestrictSelf
+            | Self::LandlockRestrictSelf
             | Self::VerifyLandlockCwd(_)
             | Self::Exec(_) => false,
         }

@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use crate::logic::base::error::{Error, FilledPhrase, Object};
+use crate::logic::base::error::{Error, FilledPhrase, MessageArg};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::ArrayText;
 
@@ -13,9 +13,9 @@ pub struct PathTrustCheck {
     /// vsrun's own user id.
     own: u32,
     /// The owner of `/`, who can replace everything. This is not root in a user namespace that shows the host's files.
-    top: u32,
+    root_dir_owner: u32,
     /// The first owner that is not root, `own` or `top`. It must own all later components.
-    other: Option<u32>,
+    first_other_owner: Option<u32>,
 }
 
 /// One component of a path.
@@ -26,48 +26,48 @@ pub struct Component {
     /// The number of hard links to the component.
     pub links: u64,
     /// True if other users may write to the directory that contains the component.
-    pub shared: bool,
+    pub in_shared_dir: bool,
 }
 
 impl PathTrustCheck {
-    /// Starts the check of a path. `own` is vsrun's user id, and `top` is the owner of `/`.
-    pub fn new(own: u32, top: u32) -> Self {
-        Self { own, top, other: None }
+    /// Starts the check of a path. `own` is vsrun's user id, and `root_dir_owner` is the owner of `/`.
+    pub fn new(own: u32, root_dir_owner: u32) -> Self {
+        Self { own, root_dir_owner, first_other_owner: None }
     }
 
     /// True if the user is root, vsrun's own user or the owner of `/`.
-    pub fn is_own(&self, owner: u32) -> bool {
-        owner == 0 || owner == self.own || owner == self.top
+    pub fn is_trusted_owner(&self, owner: u32) -> bool {
+        owner == 0 || owner == self.own || owner == self.root_dir_owner
     }
 
     /// True if users other than root, vsrun's own and the owner of `/` may create and remove names in a directory with
     /// this owner and mode.
     pub fn is_shared(&self, owner: u32, mode: u32) -> bool {
-        mode & 0o022 != 0 || !self.is_own(owner)
+        mode & 0o022 != 0 || !self.is_trusted_owner(owner)
     }
 
     /// The user that must own all further components. None if all components so far belong to root, vsrun's own user or
     /// the owner of `/`.
     pub fn required_owner(&self) -> Option<u32> {
-        self.other
+        self.first_other_owner
     }
 
     /// Checks the next component of the path.
     ///
     /// # Errors
     /// If the component is not trusted: a user could have made the path lead to a file of another owner.
-    pub fn check_next(&mut self, component: Component) -> Result<(), Reason> {
-        let Component { owner, links, shared } = component;
-        match self.other {
-            Some(before) if before != owner => return Err(Reason::Owner { owner, before }),
+    pub fn check_next(&mut self, component: Component) -> Result<(), DistrustReason> {
+        let Component { owner, links, in_shared_dir } = component;
+        match self.first_other_owner {
+            Some(before) if before != owner => return Err(DistrustReason::OwnerChanged { owner, before }),
             Some(_) => {}
-            None if self.is_own(owner) => {
+            None if self.is_trusted_owner(owner) => {
                 // With fs.protected_hardlinks=0, every user can create a hard link to a symbolic link of root.
-                if shared && links > 1 {
-                    return Err(Reason::HardLink);
+                if in_shared_dir && links > 1 {
+                    return Err(DistrustReason::HardLink);
                 }
             }
-            None => self.other = Some(owner),
+            None => self.first_other_owner = Some(owner),
         }
         Ok(())
     }
@@ -75,9 +75,9 @@ impl PathTrustCheck {
 
 /// Why a component of a path is not trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum DistrustReason {
     /// An earlier component of the path belongs to another user, who is not trusted.
-    Owner {
+    OwnerChanged {
         /// The user id of the component's owner.
         owner: u32,
         /// The user id of the owner of the earlier component.
@@ -98,21 +98,21 @@ pub enum Reason {
 #[repr(C)] // Small fields first: shorter instructions.
 pub struct UntrustedComponent {
     /// Why the component is not trusted.
-    pub reason: Reason,
+    pub reason: DistrustReason,
     /// The name of the component.
     pub name: ArrayText<64>,
 }
 
 impl UntrustedComponent {
     /// The problem, and the user ids that its text names after the component.
-    fn problem(&self) -> (Problem, [Object<'static>; 2]) {
-        let user = |uid: u32| Object::Number(uid.into());
+    fn problem(&self) -> (Problem, [MessageArg<'static>; 2]) {
+        let user = |uid: u32| MessageArg::Number(uid.into());
         match self.reason {
-            Reason::Owner { owner, before } => (Problem::OfTwoUsers, [user(owner), user(before)]),
-            Reason::CreatedForOther(before) => (Problem::MadeForAnother, [user(before), Object::None]),
-            Reason::OtherUser(owner) => (Problem::OfAStranger, [user(owner), Object::None]),
-            Reason::HardLink => (Problem::HardLink, [Object::None, Object::None]),
-            Reason::Replaced => (Problem::ReplacedMeanwhile, [Object::None, Object::None]),
+            DistrustReason::OwnerChanged { owner, before } => (Problem::OfTwoUsers, [user(owner), user(before)]),
+            DistrustReason::CreatedForOther(before) => (Problem::MadeForAnother, [user(before), MessageArg::None]),
+            DistrustReason::OtherUser(owner) => (Problem::OfAStranger, [user(owner), MessageArg::None]),
+            DistrustReason::HardLink => (Problem::HardLink, [MessageArg::None, MessageArg::None]),
+            DistrustReason::Replaced => (Problem::ReplacedMeanwhile, [MessageArg::None, MessageArg::None]),
         }
     }
 
@@ -127,7 +127,7 @@ impl UntrustedComponent {
 impl fmt::Display for UntrustedComponent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (problem, [one, two]) = self.problem();
-        FilledPhrase(problem.phrase(), &[Object::Name(self.name.as_bytes()), one, two]).fmt(f)
+        FilledPhrase(problem.phrase(), &[MessageArg::Name(self.name.as_bytes()), one, two]).fmt(f)
     }
 }
 
@@ -155,9 +155,11 @@ pub fn components(path: &[u8]) -> impl Iterator<Item = (&[u8], Position)> {
 mod tests {
     use super::*;
 
-    fn walk(owners: &[u32]) -> Result<(), Reason> {
+    fn walk(owners: &[u32]) -> Result<(), DistrustReason> {
         let mut trust = PathTrustCheck::new(0, 0);
-        owners.iter().try_for_each(|owner| trust.check_next(Component { owner: *owner, links: 9, shared: false }))
+        owners
+            .iter()
+            .try_for_each(|owner| trust.check_next(Component { owner: *owner, links: 9, in_shared_dir: false }))
     }
 
     #[test]
@@ -166,7 +168,7 @@ mod tests {
             assert_eq!(walk(owners), Ok(()), "{owners:?}");
         }
         for (owners, owner, before) in [(&[0, 7, 0][..], 0, 7), (&[0, 7, 8], 8, 7), (&[7, 0, 7], 0, 7)] {
-            assert_eq!(walk(owners), Err(Reason::Owner { owner, before }), "{owners:?}");
+            assert_eq!(walk(owners), Err(DistrustReason::OwnerChanged { owner, before }), "{owners:?}");
         }
     }
 
@@ -175,19 +177,21 @@ mod tests {
         // `unshare -r`: the host's root is shown as 65534.
         let mut trust = PathTrustCheck::new(0, 65534);
         for owner in [65534, 65534, 0, 65534] {
-            assert_eq!(trust.check_next(Component { owner, links: 1, shared: true }), Ok(()));
+            assert_eq!(trust.check_next(Component { owner, links: 1, in_shared_dir: true }), Ok(()));
         }
         let mut trust = PathTrustCheck::new(5, 0);
         for owner in [0, 5, 0, 5, 7] {
-            assert_eq!(trust.check_next(Component { owner, links: 1, shared: true }), Ok(()));
+            assert_eq!(trust.check_next(Component { owner, links: 1, in_shared_dir: true }), Ok(()));
         }
         assert_eq!(trust.required_owner(), Some(7));
     }
 
     #[test]
     fn a_second_name_where_others_may_write_is_refused() {
-        for (links, shared, result) in [(1, true, Ok(())), (2, false, Ok(())), (2, true, Err(Reason::HardLink))] {
-            assert_eq!(PathTrustCheck::new(0, 0).check_next(Component { owner: 0, links, shared }), result);
+        for (links, in_shared_dir, result) in
+            [(1, true, Ok(())), (2, false, Ok(())), (2, true, Err(DistrustReason::HardLink))]
+        {
+            assert_eq!(PathTrustCheck::new(0, 0).check_next(Component { owner: 0, links, in_shared_dir }), result);
         }
     }
 

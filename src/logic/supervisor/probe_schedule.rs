@@ -3,7 +3,7 @@
 //! This module has no effects: it turns times and results into `Event::Ready` and `Event::Unhealthy`.
 
 use super::event::Event;
-use super::readiness::Ready;
+use super::readiness::ReadyCondition;
 use crate::logic::base::time::{Span, Time};
 
 /// The pause before the first attempt of a readiness probe. It doubles after each attempt.
@@ -15,11 +15,11 @@ const LONGEST_PAUSE: Span = Span::secs(1);
 /// ready.
 const ATTEMPT_LIMITS: (Span, Span) = (Span::secs(1), Span::secs(16));
 /// The pause before the next attempt if a probe could not be started. That does not count as a failed attempt.
-const REFUSED_PAUSE: Span = Span::secs(1);
+const NOT_STARTED_PAUSE: Span = Span::secs(1);
 
 /// The values of `--health-interval`, `--health-timeout` and `--health-retries`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Health {
+pub struct HealthSettings {
     /// The time from one probe to the next.
     pub interval: Span,
     /// How long a probe may take.
@@ -56,35 +56,35 @@ pub enum AttemptResult {
     /// The probe exceeded its time limit.
     TimedOut,
     /// The probe could not be started.
-    Refused,
+    NotStarted,
 }
 
 /// The schedule of the probes of one server process.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
-    ready: Ready,
-    health: Option<Health>,
+    ready: ReadyCondition,
+    health: Option<HealthSettings>,
     stage: Option<ProbeKind>,
     /// When the next attempt is due. None while a readiness probe runs, or if nothing is scheduled.
     next: Option<Time>,
     pause: Span,
-    limit: Span,
+    attempt_timeout: Span,
     failures: u64,
 }
 
 impl Schedule {
     /// Makes a schedule in which nothing is due until `begin` or `on_ready` is called.
-    pub fn new(ready: Ready, health: Option<Health>) -> Self {
-        let (pause, limit) = (FIRST_PAUSE, ATTEMPT_LIMITS.0);
-        Self { ready, health, stage: None, next: None, pause, limit, failures: 0 }
+    pub fn new(ready: ReadyCondition, health: Option<HealthSettings>) -> Self {
+        let (pause, attempt_timeout) = (FIRST_PAUSE, ATTEMPT_LIMITS.0);
+        Self { ready, health, stage: None, next: None, pause, attempt_timeout, failures: 0 }
     }
 
     /// Begins the schedule. To be called when the server has been executed.
     pub fn begin(&mut self, now: Time) {
         let first = match self.ready {
-            Ready::Exec | Ready::Newline(_) | Ready::Notify => return,
-            Ready::Alive(span) => span,
-            Ready::Probe(_) => FIRST_PAUSE,
+            ReadyCondition::Exec | ReadyCondition::Newline(_) | ReadyCondition::Notify => return,
+            ReadyCondition::Alive(span) => span,
+            ReadyCondition::Probe(_) => FIRST_PAUSE,
         };
         *self =
             Self { stage: Some(ProbeKind::Ready), next: Some(now.after(first)), ..Self::new(self.ready, self.health) };
@@ -117,14 +117,14 @@ impl Schedule {
         let which = self.stage?;
         self.next = None;
         Some(match (which, self.ready, self.health) {
-            (ProbeKind::Ready, Ready::Alive(_), _) => Due::Ready,
+            (ProbeKind::Ready, ReadyCondition::Alive(_), _) => Due::Ready,
             (ProbeKind::Health, _, Some(health)) => {
                 // The interval is measured between the starts of two probes, so a slow probe does not delay the next
                 // one.
                 self.next = Some(now.after(health.interval));
                 Due::Attempt(which, health.timeout)
             }
-            (ProbeKind::Ready | ProbeKind::Health, ..) => Due::Attempt(which, self.limit),
+            (ProbeKind::Ready | ProbeKind::Health, ..) => Due::Attempt(which, self.attempt_timeout),
         })
     }
 
@@ -134,7 +134,7 @@ impl Schedule {
         match tried {
             AttemptResult::Healthy if is_ready => self.failures = 0,
             AttemptResult::Healthy => return Some(Event::Ready),
-            AttemptResult::Refused => self.next = Some(now.after(REFUSED_PAUSE)),
+            AttemptResult::NotStarted => self.next = Some(now.after(NOT_STARTED_PAUSE)),
             AttemptResult::Failed | AttemptResult::TimedOut if is_ready => {
                 self.failures = self.failures.saturating_add(1);
                 if self.health.is_some_and(|health| self.failures >= health.retries) {
@@ -144,7 +144,7 @@ impl Schedule {
             AttemptResult::Failed | AttemptResult::TimedOut => {
                 self.pause = self.pause.doubled().min(LONGEST_PAUSE);
                 if tried == AttemptResult::TimedOut {
-                    self.limit = self.limit.doubled().min(ATTEMPT_LIMITS.1);
+                    self.attempt_timeout = self.attempt_timeout.doubled().min(ATTEMPT_LIMITS.1);
                 }
                 self.next = Some(now.after(self.pause));
             }
@@ -157,7 +157,7 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    const HEALTH: Health = Health { interval: Span::secs(10), timeout: Span::secs(2), retries: 3 };
+    const HEALTH: HealthSettings = HealthSettings { interval: Span::secs(10), timeout: Span::secs(2), retries: 3 };
 
     fn at(schedule: &mut Schedule, expected: u64) -> Option<Due> {
         let next = schedule.deadline()?;
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_readiness_probe_is_tried_early_and_then_less_often() {
-        let mut schedule = Schedule::new(Ready::Probe(c"80/"), None);
+        let mut schedule = Schedule::new(ReadyCondition::Probe(c"80/"), None);
         assert_eq!((schedule.deadline(), schedule.due(Time(5))), (None, None));
         for _ in 0..2 {
             let mut now = 1000;
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_slow_answer_gets_more_time_at_the_next_try() {
-        let mut schedule = Schedule::new(Ready::Probe(c"80/"), None);
+        let mut schedule = Schedule::new(ReadyCondition::Probe(c"80/"), None);
         schedule.begin(Time(0));
         for limit in [1, 2, 4, 8, 16, 16] {
             let now = schedule.deadline().unwrap();
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_server_is_ready_after_it_has_lived_that_long() {
-        let mut schedule = Schedule::new(Ready::Alive(Span::secs(5)), None);
+        let mut schedule = Schedule::new(ReadyCondition::Alive(Span::secs(5)), None);
         schedule.begin(Time(7));
         assert_eq!(at(&mut schedule, 5007), Some(Due::Ready));
         schedule.on_ready(Time(5007));
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn some_failures_in_a_row_end_the_server() {
-        for ready in [Ready::Exec, Ready::Notify, Ready::Newline(3)] {
+        for ready in [ReadyCondition::Exec, ReadyCondition::Notify, ReadyCondition::Newline(3)] {
             let mut schedule = Schedule::new(ready, Some(HEALTH));
             schedule.begin(Time(0));
             assert_eq!(schedule.deadline(), None, "not before it is ready");
@@ -237,11 +237,11 @@ mod tests {
 
     #[test]
     fn a_refused_fork_is_no_failure_of_the_server() {
-        let mut schedule = Schedule::new(Ready::Exec, Some(Health { retries: 1, ..HEALTH }));
+        let mut schedule = Schedule::new(ReadyCondition::Exec, Some(HealthSettings { retries: 1, ..HEALTH }));
         schedule.on_ready(Time(0));
         for now in [10_000, 11_000, 12_000] {
             assert_eq!(at(&mut schedule, now), Some(Due::Attempt(ProbeKind::Health, Span::secs(2))));
-            assert_eq!(schedule.on_result(AttemptResult::Refused, Time(now)), None);
+            assert_eq!(schedule.on_result(AttemptResult::NotStarted, Time(now)), None);
         }
         assert_eq!(schedule.due(Time(13_000)), Some(Due::Attempt(ProbeKind::Health, Span::secs(2))));
         assert_eq!(schedule.on_result(AttemptResult::Failed, Time(13_000)), Some(Event::Unhealthy));

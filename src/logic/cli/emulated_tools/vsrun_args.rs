@@ -7,18 +7,18 @@ use crate::logic::base::error::{Error, Result};
 use crate::logic::base::problem::Problem;
 use crate::logic::cli::options::Options;
 use crate::logic::cli::parse;
-use crate::logic::cli::value::text;
+use crate::logic::cli::value::leak_copy;
 use crate::logic::supervisor::policy::AtExit;
 
 /// Parses the options in the value of `VSRUN_ARGS`.
 ///
 /// # Errors
 /// Wrong usage, in one line.
-pub(super) fn read(value: &[u8], options: &mut Options, at_exit: &mut Option<AtExit>) -> Result<()> {
+pub(super) fn parse_value(value: &[u8], options: &mut Options, at_exit: &mut Option<AtExit>) -> Result<()> {
     let words = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let words: Vec<StaticCStr> = words.map(text).collect();
-    let (result, _) = parse::read_all(&words, options, at_exit);
-    let at = |error: Error| error.at("VSRUN_ARGS: ");
+    let words: Vec<StaticCStr> = words.map(leak_copy).collect();
+    let (result, _) = parse::read_options_counting(&words, options, at_exit);
+    let at = |error: Error| error.with_location("VSRUN_ARGS: ");
     let is_other = result.map_err(at)?.is_some() || !options.control.is_empty() || options.probe.is_some();
     if is_other {
         return Err(at(Error::new(Problem::OnlyStart)));

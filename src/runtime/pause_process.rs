@@ -11,7 +11,7 @@ use crate::sys::poll::{self, SignalMask, Signals};
 use crate::sys::{credentials, fd, process};
 
 /// Waits for SIGTERM or SIGINT, and returns the exit status. Other signals have no effect, except those in the set
-/// `unhandled`, which have their default action.
+/// `unhandled_signals`, which have their default action.
 ///
 /// # Errors
 /// When no descriptor is available.
@@ -22,7 +22,7 @@ pub fn pause(unhandled: u64) -> Result<u8> {
     poll::set_mask(SignalMask::These(!unhandled)).map_err(failed)?;
     // Leave the working directory, which would keep a mount busy, and close the inherited descriptors, which could keep
     // a pipe open.
-    credentials::leave_dir();
+    credentials::chdir_to_root();
     fd::close_all_except(fd::FIRST_AFTER_STDIO..fd::FIRST_AFTER_STDIO).map_err(failed)?;
     let signals = Signals::open().map_err(failed)?;
     process::set_subreaper();
@@ -35,6 +35,6 @@ pub fn pause(unhandled: u64) -> Result<u8> {
                 return Ok(exit::OK);
             }
         }
-        poll::wait(&[Some(signals.as_fd()), None], None);
+        poll::wait_last_hangup_only(&[Some(signals.as_fd()), None], None);
     }
 }
