@@ -16,7 +16,7 @@ Starts one server process the right way, and stays to keep it alive if asked.
 ";
 
 const STATUS: &str = "
-Durations: an integer and ms, s, min, h, d or w; no unit means seconds.
+Durations: digits and ms, s, min, h, d or w; no unit means seconds.
 Exit status: the server's own; 128+N when signal N ended it; 0 when it was
 stopped on request or is up in the background; 2 wrong usage; 125 vsrun could
 not set it up; 126 COMMAND could not be executed; 127 it was not found.

@@ -233,7 +233,7 @@ fn the_caller_of_a_start_in_the_background_learns_that_it_was_stopped() {
             let status = if way.contains(&"--init".into()) && end.contains("KILL") { 128 + 9 } else { 128 + 15 };
             ended.exited(status);
             let error = ended.err.last().unwrap();
-            let says = error.starts_with("vsrun: stopped by SIGTERM: --before '") && error.ends_with(end);
+            let says = error.starts_with("vsrun: the start was stopped by SIGTERM: --before '") && error.ends_with(end);
             assert!(says, "{way:?}: {ended:?}");
             assert_eq!(marks(&sandbox), ["running"], "{way:?}");
             sandbox.await_nothing_left();
@@ -245,7 +245,7 @@ fn the_caller_of_a_start_in_the_background_learns_that_it_was_stopped() {
             words!["-b", "-m", "monitor", "-"],
             "monitor",
             128 + 15,
-            "stopped by SIGTERM: the server killed by SIGTERM (15)",
+            "the start was stopped by SIGTERM: the server was killed by SIGTERM (15)",
         ),
         (words!["-b"], "pid", 125, "vsrun: the server "),
     ] {

@@ -353,7 +353,7 @@ fn a_logdir_that_a_start_could_not_create_is_a_finding() {
     needs!(harness::root());
     harness::sandbox::make_directory(&sandbox.path("theirs"), 0o755);
     std::os::unix::fs::chown(sandbox.path("theirs"), Some(12345), Some(12345)).unwrap();
-    let says = "would be made in a directory that belongs to user 12345";
+    let says = "would be made in a directory of user 12345";
     for dir in ["theirs/logs", "theirs/deep/logs"] {
         assert_same(&sandbox, words!["-d", dir, "3"], &command, &[dir, says]);
         assert_same(&sandbox, words!["-d", dir, "3", "-u", USER], &command, &[dir, says]);

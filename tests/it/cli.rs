@@ -353,7 +353,7 @@ const HEADINGS: [&str; 14] = [
     "Control: by the pidfile's lock, with no daemon to talk to:",
     "Files and checks:",
     "Help:",
-    "Durations: an integer and ms, s, min, h, d or w; no unit means seconds.",
+    "Durations: digits and ms, s, min, h, d or w; no unit means seconds.",
     "Examples:",
 ];
 

@@ -36,7 +36,7 @@ fn signal(sandbox: &Sandbox, name: &str, file: &Path) -> Ended {
 #[track_caller]
 fn assert_unknown(sandbox: &Sandbox, file: &Path, why: &str) {
     let line = status(sandbox, file, 4);
-    assert!(line.starts_with("unknown: ") && line.contains(why), "{why:?}: {line}");
+    assert!(line.starts_with("state unknown: ") && line.contains(why), "{why:?}: {line}");
     stop(sandbox, file).failed(4, &[why]);
     signal(sandbox, "KILL", file).failed(4, &[why]);
 }

@@ -91,7 +91,7 @@ fn a_set_that_cannot_be_read_is_recorded_and_the_previous_one_stays() {
     sys::make_fifo(server.file("F").as_os_str()).unwrap();
     assert_eq!(value(&server.restart(), "A").as_deref(), Some("1"), "not half of a set");
     server.manager.await_err("env/F': a variable is a regular file");
-    server.manager.await_err("the previous variables stay");
+    server.manager.await_err("the server keeps its previous environment variables");
     fs::remove_file(server.file("F")).unwrap();
     for number in 0..30 {
         fs::write(server.file(&format!("LONG{number}")), "x".repeat(100_000)).unwrap();

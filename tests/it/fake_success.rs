@@ -27,14 +27,14 @@ const NONE: &[&str] = &["--caps", "none"];
 
 #[rustfmt::skip]
 const LIES: &[Lie] = &[
-    Lie { call: "setgroups", options: USER, says: "verify that the process is user 12345" },
-    Lie { call: "setresgid", options: USER, says: "verify that the process is user 12345" },
-    Lie { call: "setresuid", options: USER, says: "verify that the process is user 12345" },
-    Lie { call: "getresuid", options: USER, says: "verify that the process is user 12345" },
-    Lie { call: "getresgid", options: USER, says: "verify that the process is user 12345" },
-    Lie { call: "getgroups", options: USER, says: "verify that the process is user 12345" },
+    Lie { call: "setgroups", options: USER, says: "verify that the server has only the IDs of user 12345" },
+    Lie { call: "setresgid", options: USER, says: "verify that the server has only the IDs of user 12345" },
+    Lie { call: "setresuid", options: USER, says: "verify that the server has only the IDs of user 12345" },
+    Lie { call: "getresuid", options: USER, says: "verify that the server has only the IDs of user 12345" },
+    Lie { call: "getresgid", options: USER, says: "verify that the server has only the IDs of user 12345" },
+    Lie { call: "getgroups", options: USER, says: "verify that the server has only the IDs of user 12345" },
     Lie { call: "capget", options: USER, says: "drop the capabilities" },
-    Lie { call: "setresuid", options: &["-u", "12345", "--caps", "none"], says: "verify that the process is user 12345" },
+    Lie { call: "setresuid", options: &["-u", "12345", "--caps", "none"], says: "verify that the server has only the IDs of user 12345" },
     Lie { call: "capget", options: CAPS, says: "drop the capabilities" },
     Lie { call: "capset", options: CAPS, says: "--caps net_bind_service" },
     Lie { call: "prctl", options: CAPS, says: "--caps net_bind_service" },

@@ -502,7 +502,7 @@ fn logrotate_renames_the_records_and_none_is_lost() {
         manager.stop().exited(0);
         let records = all_lines(&logs, "vsrun.log");
         let count = |part: &str| records.iter().filter(|line| line.contains(part)).count();
-        let found = ["starting: ", "started: pid", "reopened: ", "shutdown: "].map(count);
+        let found = ["starting: ", "started: pid", "reopened: ", "shutdown of vsrun: "].map(count);
         assert_eq!(found, [1, 6, 5, 1], "{naming}: {records:#?}");
         let renamed = harness::names(&logs).iter().filter(|name| name.starts_with(rotated)).count();
         assert_eq!(renamed, 5, "{:?}", harness::names(&logs));
@@ -598,8 +598,7 @@ fn logrotate_without_dates_is_recorded_and_loses_nothing_by_age() {
         let texts: Vec<String> = (1..=3).map(|number| harness::text(&logs.join(format!("logfile.{number}")))).collect();
         assert_eq!(texts, ["run 3\n", "run 2\n", "run 1\n"], "{options:?}: the numbers are logrotate's");
         let records = all_lines(&logs, "vsrun.log");
-        let warnings =
-            records.iter().filter(|line| line.contains("logfile was renamed to logfile.1 by another program"));
+        let warnings = records.iter().filter(|line| line.contains("another program has renamed logfile to logfile.1"));
         assert!(warnings.count() >= 1, "{options:?}: {records:#?}");
         manager.stop().exited(0);
     }

@@ -21,7 +21,7 @@ fn its_lines_are_escaped_and_cut() {
     assert_eq!(said[1], format!("{}...", "y".repeat(500)));
     assert_eq!(said[2..], ["last"]);
     let at = |part: &str| ended.err.iter().position(|line| line.contains(part));
-    assert!(at("handler: last") < at("the handler refuses"), "{ended:?}");
+    assert!(at("handler: last") < at("the handler refuses the restart"), "{ended:?}");
 }
 
 /// It holds nothing but its pipe and the log that it may read, and a flood of lines is cut off.

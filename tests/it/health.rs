@@ -256,7 +256,7 @@ fn a_fork_that_is_refused_is_no_failure_of_the_server() {
         sandbox.program(&sandbox.probe(), line).finish().exited(0);
     };
     limit("0");
-    manager.await_err("cannot start a process now");
+    manager.await_err("cannot start a process: ");
     let requests = web.requests();
     limit("100000");
     web.await_requests(requests + 2);

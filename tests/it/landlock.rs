@@ -497,7 +497,7 @@ fn contradictions_and_malformed_values_are_wrong_usage() {
         (words!["--connect-tcp", "0"], "1 to 65535"),
         (words!["--connect-tcp", "65536"], "1 to 65535"),
         (words!["--connect-tcp", "http"], "1 to 65535"),
-        (words!["--scope", "net"], "signal and abstract"),
+        (words!["--scope", "net"], "signal, abstract or signal,abstract"),
         (words!["--scope", "signal", "--scope", "abstract"], "given twice"),
         (words!["--ro", ""], "is empty"),
         (words!["-b", "--scope", "abstract", "--ready", "notify"], "--ready notify"),

@@ -64,7 +64,7 @@ fn a_directory_that_was_replaced_is_followed_at_a_rotation() {
             manager.signal(libc::SIGHUP);
             await_life(&sandbox.out("life"), 2);
             await_text(&logs.join("logfile"), "two");
-            await_text(&logs.join("vsrun.log"), "is another log directory now");
+            await_text(&logs.join("vsrun.log"), "now leads to another directory");
             // Moved away, and another one in its place.
             fs::rename(&logs, sandbox.path("old")).unwrap();
             fs::create_dir(&logs).unwrap();
@@ -193,7 +193,7 @@ fn when_the_last_number_is_taken_all_goes_on() {
     manager.signal(libc::SIGHUP);
     await_life(&sandbox.out("life"), 2);
     await_text(&logs.join("logfile"), "two");
-    await_text(&logs.join("vsrun.log"), "number 999999 is taken");
+    await_text(&logs.join("vsrun.log"), "no number is left after 999999");
     manager.stop().exited(0);
     assert_eq!(harness::names(&logs), ["logfile", "logfile.999999", "vsrun.log", "vsrun.log.999999"]);
     assert_eq!(harness::text(&logs.join("logfile")), "old\none\ntwo\n");
@@ -354,7 +354,7 @@ fn numbers_of_another_program_are_recorded_at_a_rotation_too() {
         let manager = manage(&sandbox, words!["-d", "logs", "1"]);
         fs::rename(logs.join(name), logs.join(format!("{name}.1"))).unwrap();
         manager.signal(libc::SIGHUP);
-        let expected = format!("{name} was renamed to {name}.1 by another program");
+        let expected = format!("another program has renamed {name} to {name}.1");
         harness::await_true("the warning", || {
             harness::names(&logs)
                 .iter()
@@ -380,7 +380,7 @@ fn numbers_of_another_program_are_known_by_the_age_of_their_files() {
         manager.signal(libc::SIGHUP);
         await_life(&sandbox.out("life"), 2);
         let records = harness::text(&logs.join("vsrun.log.1"));
-        assert_eq!(records.contains("logfile was renamed to logfile.1 by another program"), other, "{records}");
+        assert_eq!(records.contains("another program has renamed logfile to logfile.1"), other, "{records}");
         manager.stop().exited(0);
     }
 }

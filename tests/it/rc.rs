@@ -259,10 +259,10 @@ fn a_service_file_that_another_user_has_put_there_is_not_believed() {
     std::os::unix::fs::lchown(&link, Some(harness::PLAIN), None).unwrap();
     for command in [words!["--stop"], words!["--signal", "KILL"], words!["--status"]] {
         let run = |path: &Path| sandbox.vsrun([command.clone(), words![path]].concat()).finish();
-        run(&file).failed(125, &["service file '", "belongs to another user"]);
+        run(&file).failed(125, &["service file '", "belongs to neither root nor the caller"]);
         for (path, why) in [
             (&link, "is a symbolic link"),
-            (&way.join("victim"), "the path leads from what belongs to one user to what belongs to another"),
+            (&way.join("victim"), "the owner of a directory in the path could exchange the file"),
             (&hard, "has more than one link"),
         ] {
             let refused = run(path);
@@ -283,7 +283,10 @@ fn wrong_words_are_wrong_usage_and_touch_nothing() {
     let web = service(&sandbox, &["-p", "pid"], &["exit", "0"]);
     for (action, reason) in [
         (&["strat"][..], "unknown action 'strat': did you mean start?"),
-        (&["frobnicate"], "unknown action 'frobnicate': start, stop, restart, reload, force-reload, status, check"),
+        (
+            &["frobnicate"],
+            "unknown action 'frobnicate': allowed are start, stop, restart, reload, force-reload, status, check",
+        ),
         (&[""], "unknown action ''"),
         (&["START"], "unknown action 'START': did you mean start?"),
         (&["--help"], "unknown action '--help'"),
@@ -341,8 +344,8 @@ fn another_user_gets_no_wrong_answer() {
         sandbox.program(&harness::find_tool("setpriv").unwrap(), user).finish()
     };
     as_user("status").exited(4);
-    as_user("stop").failed(4, &["unknown: pid"]);
-    as_user("reload").failed(4, &["unknown: pid"]);
+    as_user("stop").failed(4, &["state unknown: pid"]);
+    as_user("reload").failed(4, &["state unknown: pid"]);
     as_user("start").failed(1, &["pid"]);
     harness::await_true("the server to wait as before", || process::state(server) == "S");
     call(&sandbox, &web, &["stop"]).exited(0);

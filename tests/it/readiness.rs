@@ -218,7 +218,7 @@ fn a_server_stopped_before_it_was_ready_was_never_ready() {
     await_life(&sandbox.out("life"), 1);
     sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
     let ended = caller.finish();
-    let says = "vsrun: stopped by SIGTERM: the server killed by SIGTERM (15) before it was ready";
+    let says = "vsrun: the start was stopped by SIGTERM: the server was killed by SIGTERM (15) before it was ready";
     assert_eq!(ended.exited(128 + 15).err.last().unwrap(), says);
     assert_nothing_left(&sandbox);
     // In the foreground that is no failure: it was requested.

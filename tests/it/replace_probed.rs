@@ -269,7 +269,7 @@ fn the_old_server_is_probed_for_health_until_the_new_one_is_ready() {
     let third = await_life(&sandbox.out("life"), 3);
     await_try(&sandbox, third);
     sys::kill(third, libc::SIGKILL);
-    replacing.finish().failed(125, &["the new server killed by SIGKILL"]);
+    replacing.finish().failed(125, &["the new server was killed by SIGKILL"]);
     let count = harness::lines(&sandbox.out("health")).len();
     let lines = await_lines(&sandbox.out("health"), count + 2);
     assert_eq!(lines.last(), Some(&new.to_string()));

@@ -182,7 +182,7 @@ fn a_file_that_took_the_place_of_a_dead_socket_stays() {
     fs::remove_file(&path).unwrap();
     fs::write(&path, "mine").unwrap();
     fs::write(&gate, "").unwrap();
-    manager.await_err("cannot listen again on descriptor 3: Address in use");
+    manager.await_err("cannot restore the server's listening socket (descriptor 3): Address in use");
     await_life(&life, 2);
     assert_eq!(harness::text(&path), "mine");
     // Once it is gone, the next run has a socket again.
@@ -211,7 +211,7 @@ fn a_unix_socket_that_a_running_server_has_is_not_replaced() {
     harness::await_true("the closed ready pipe", || !process::has_pipe(manager.pid()));
     let before = fs::symlink_metadata(&path).unwrap().ino();
     sandbox.vsrun(words!["--replace", "monitor"]).finish().exited(0);
-    manager.await_err("cannot listen again on descriptor 3");
+    manager.await_err("cannot restore the server's listening socket (descriptor 3");
     assert_eq!(fs::symlink_metadata(&path).unwrap().ino(), before);
     assert!(UnixStream::connect(&path).is_err(), "refused");
     manager.signal(libc::SIGHUP);
@@ -232,7 +232,7 @@ fn what_cannot_be_undone_is_recorded() {
     let number = listener.as_raw_fd();
     let call = sandbox.program("/bin/sh".as_ref(), [vsrun, server].concat());
     let manager = call.before(move || as_descriptor_3(number)).start();
-    manager.await_err("cannot listen again on descriptor 3: The socket was shut down");
+    manager.await_err("cannot restore the server's listening socket (descriptor 3): The socket was shut down");
     await_life(&life, 2);
     manager.stop().exited(0);
 }

@@ -215,7 +215,7 @@ fn a_writer_that_is_killed_again_and_again_loses_nothing() {
     }
     let wanted = flood(1, 300_000);
     await_all(&logs, &wanted, "the flood");
-    let record = "the writer killed by SIGKILL (9), and will be started again";
+    let record = "the writer was killed by SIGKILL (9), and will be started again";
     await_true("the record of each", || harness::text(&logs.join("vsrun.log")).matches(record).count() == 8);
     fs::write(&gate, "").unwrap();
     manager.finish().exited(0);

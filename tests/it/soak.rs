@@ -303,7 +303,7 @@ fn a_clock_that_is_set_back_and_forward_changes_nothing() {
     });
     assert_eq!(trace.status, Some(0));
     let records = harness::lines(&logs.join("vsrun.log"));
-    assert!(records.last().unwrap().ends_with("shutdown: on request, status 0"), "{records:?}");
+    assert!(records.last().unwrap().ends_with("shutdown of vsrun: on request, status 0"), "{records:?}");
     assert!(records.iter().all(|line| line.contains(" vsrun[")), "{records:?}");
 }
 

@@ -189,8 +189,8 @@ fn each_record_has_its_priority() {
         ("info", "started: pid "),
         ("warn", "the logger exited with status 1"),
         ("notice", "killed by SIGABRT (6)"),
-        ("notice", "the handler refuses"),
-        ("err", "shutdown: "),
+        ("notice", "the handler refuses the restart"),
+        ("err", "shutdown of vsrun: "),
     ] {
         let begin = format!("daemon.{priority} tag[");
         let reported = lines.iter().any(|line| line.contains(&begin) && line.contains(part));
@@ -258,7 +258,7 @@ fn a_daemon_may_come_and_go() {
     killed();
     for _ in 0..2 {
         let daemon = mounts.start_syslog(&sandbox);
-        let reported = format!("the server (pid {}) killed by SIGKILL (9)", killed());
+        let reported = format!("the server (pid {}) was killed by SIGKILL (9)", killed());
         harness::await_true(&reported, || harness::text(&sandbox.out("syslog")).contains(&reported));
         daemon.stop();
         let _ = std::fs::remove_file(mounts.path("/dev/log".as_ref()));

@@ -104,7 +104,7 @@ fn a_simple_service_starts_reloads_survives_crashes_and_stops() {
 
     machine.systemctl(&["stop", unit]).exited(0);
     assert_stopped(&machine, unit);
-    machine.await_journal(unit, "shutdown: on request, status 0");
+    machine.await_journal(unit, "shutdown of vsrun: on request, status 0");
     machine.power_off();
 }
 
@@ -354,7 +354,7 @@ fn a_forking_service_is_followed_by_the_managers_pidfile() {
         ask(file).exited(3);
     }
     let records = harness::lines(&machine.path("/var/log/web/vsrun.log"));
-    assert!(records.last().unwrap().ends_with("shutdown: on request, status 0"), "{records:#?}");
+    assert!(records.last().unwrap().ends_with("shutdown of vsrun: on request, status 0"), "{records:#?}");
     machine.power_off();
 }
 

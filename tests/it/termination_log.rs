@@ -252,7 +252,7 @@ fn a_check_warns_and_opens_nothing() {
     harness::sandbox::make_directory(&sandbox.path("theirs"), 0o755);
     chown(sandbox.path("theirs"), Some(12345), Some(12345)).unwrap();
     let line = check(&sandbox.path("theirs/log")).out.remove(0);
-    assert!(line.contains("'log' would be made in a directory that belongs to user 12345"), "{line}");
+    assert!(line.contains("'log' would be made in a directory of user 12345"), "{line}");
     let call = words!["--init", "--termination-log", "theirs/log", "--", sandbox.probe(), "exit", "0"];
     let ended = sandbox.vsrun(call).finish();
     assert!(ended.err.iter().any(|line| line.contains("'log' would be made in")), "{ended:?}");

@@ -67,7 +67,10 @@ fn a_handler_that_died_under_a_tracer_has_refused() {
     sys::kill(handler, libc::SIGKILL);
     let ended = manager.finish();
     ended.exited(3);
-    assert!(ended.err.iter().any(|line| line.contains("the handler refuses: killed by SIGKILL (9)")), "{ended:?}");
+    assert!(
+        ended.err.iter().any(|line| line.contains("the handler refuses the restart: was killed by SIGKILL (9)")),
+        "{ended:?}"
+    );
     drop(tracer);
 }
 

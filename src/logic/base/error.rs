@@ -242,7 +242,7 @@ mod tests {
         let outer = Error::of(Problem::LogChildFailed, b"logger").with(MessageArg::Cause(error)).with_location("f:3: ");
         assert_eq!(outer.to_string(), format!("f:3: logger: {text}"));
         let stopped = Error::new(Problem::StoppedBy).with(MessageArg::Signal(Signal::TERM)).raw("a\\b");
-        assert_eq!(stopped.to_string(), "stopped by SIGTERM: a\\b");
+        assert_eq!(stopped.to_string(), "the start was stopped by SIGTERM: a\\b");
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl fmt::Display for Exit {
     }
 }
 
-/// Displays an exit as vsrun's own records show it: `killed by SIGSEGV (11)`.
+/// Displays an exit as vsrun's own records show it: `was killed by SIGSEGV (11)`.
 pub struct ExitDisplay(pub Exit);
 
 impl fmt::Display for ExitDisplay {
@@ -107,7 +107,7 @@ impl fmt::Display for ExitDisplay {
             Exit::Code(_) => self.0.fmt(f),
             Exit::Signal { signal, core } => {
                 let core = if core { ", core dumped" } else { "" };
-                write!(f, "killed by {signal} ({}){core}", signal.number())
+                write!(f, "was killed by {signal} ({}){core}", signal.number())
             }
         }
     }
@@ -179,7 +179,7 @@ mod tests {
             assert_eq!(core, Exit::Signal { signal, core: true });
             assert_eq!(core.status(), 128 + number);
             assert_eq!(core.to_string(), format!("dumped core with signal {number}"));
-            assert_eq!(ExitDisplay(core).to_string(), format!("killed by {signal} ({number}), core dumped"));
+            assert_eq!(ExitDisplay(core).to_string(), format!("was killed by {signal} ({number}), core dumped"));
         }
     }
 

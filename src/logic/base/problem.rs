@@ -22,7 +22,7 @@ phrases! {
         SignalGivenTwice = "option --on-signal: % is given twice",
         WrongOption = "option --%: %",
         // Problems with the value of an option.
-        TakesTwo = "takes two values, % and %: % is missing",
+        TakesTwo = "takes two values, % and %: % is missing (see vsrun --help)",
         TakesTwoOrDash = "takes two values, % and % ('-' for none): % is missing",
         ValueGivenTwice = "'%' is given twice",
         RefusedValue = "'%' %",
@@ -112,7 +112,7 @@ phrases! {
         GiveFiles = "cannot give files to the server's user: %%",
         // Problems with files and directories.
         ReadArgsFile = "cannot read '%': %",
-        UntrustedServiceFile = "service file '%' belongs to another user",
+        UntrustedServiceFile = "service file '%' belongs to neither root nor the caller",
         ReadEnvFile = "cannot read --env-file '%': %%",
         UseEnvDir = "cannot use --env-dir '%': %%",
         ReadEnvDir = "cannot read --env-dir '%/%': %",
@@ -127,9 +127,9 @@ phrases! {
         UseLogdir = "cannot use logdir '%': %%",
         UseTerminationLog = "cannot use termination log '%': %%",
         // Problems with the owners of a path: why root does not trust one of its components.
-        OfTwoUsers = "'%' belongs to user %, and the path to it leads through what belongs to user %",
-        MadeForAnother = "'%' would be made in a directory that belongs to user %",
-        OfAStranger = "'%' belongs to user %, which is not the server's user",
+        OfTwoUsers = "'%' belongs to user %, but a directory above it to user %",
+        MadeForAnother = "'%' would be made in a directory of user %, who could replace it",
+        OfAStranger = "'%' belongs to user %, not to root or the server's user",
         HardLink = "'%' has a second hard link, and is in a directory that others may write",
         ReplacedMeanwhile = "'%' was replaced while it was made",
         // Problems with programs that run beside the server: the crash handler, the logger and the log rotator.
@@ -172,10 +172,10 @@ phrases! {
         Stop = "cannot stop %: pid % %",
         Replace = "cannot replace %: %%",
         // Problems at the start of the server, and with the commands of `--before`.
-        ExitedEarly = "the background process exited before the server was started",
+        ExitedEarly = "vsrun's background process ended before it started the server",
         BeforeStuck = "--before '%' has not exited: pid %",
         Before = "%",
-        StoppedBy = "stopped by %: %",
+        StoppedBy = "the start was stopped by %: %",
         NotReady = "the server was not ready in time: --ready %, --ready-timeout %",
         NotReadyBecause = "the server was not ready in time: --ready %, --ready-timeout %: %",
         ClosedUnready = "the server closed its ready descriptor without a newline",
@@ -191,6 +191,6 @@ phrases! {
         PortUnchecked = "not checked: whether '%' is free: %%",
         // Problems of control commands: the server of a pidfile is not running, or its state cannot be determined.
         NotRunning = "not running: %: there is no such file",
-        Unknown = "unknown: %: %%",
+        Unknown = "state unknown: %: %%",
     }
 }

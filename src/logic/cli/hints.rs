@@ -12,7 +12,8 @@ use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::{NAMES, Signal};
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::{parse_number, split_number};
-use crate::logic::plan::limits::{CAPABILITY_NAMES, index_of_name};
+use crate::logic::plan::limits::{CAPABILITY_NAMES, bare_capability_name, index_of_name};
+use crate::logic::plan::socket_address;
 use crate::logic::supervisor::signal_action::ACTION_NAMES;
 
 /// Names of options of other programs, each with the name of vsrun's option for the same purpose.
@@ -80,6 +81,7 @@ pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Error {
                 .then(|| unknown_name(Problem::UnknownLimit, name, RESOURCE_NAMES, RESOURCE_NAMES))
         }
         Id::Caps => words
+            .map(bare_capability_name)
             .find(|word| parse_number(word).is_none() && index_of_name(CAPABILITY_NAMES, word).is_none())
             .map(|word| {
                 unknown_name(Problem::UnknownCapability, word, CAPABILITY_NAMES, b"none,or names of capabilities(7)")
@@ -99,7 +101,7 @@ pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Error {
 /// Makes the error for an unknown name: it suggests the most similar one of `names`, or lists `all` if none is similar.
 pub fn unknown_name(problem: Problem, word: &[u8], names: &[u8], all: &[u8]) -> Error {
     let meant = nearest(word, names);
-    let mut list = Vec::new();
+    let mut list = Vec::from(if meant.is_some() { &b""[..] } else { b"allowed are " });
     for byte in meant.unwrap_or(all) {
         list.push(byte.to_ascii_lowercase());
         if *byte == b',' {
@@ -138,7 +140,7 @@ fn malformed_action(value: &[u8]) -> Option<MessageArg<'static>> {
     let Some(action) = halves.rest else { return Some(MessageArg::Reason(Reason::ActionMissing)) };
     match action.strip_prefix(b"forward:") {
         Some(other) => unknown_signal(other),
-        None if index_of_name(ACTION_NAMES, action).is_some() => None,
+        None if index_of_name(ACTION_NAMES, action).is_some() && action.iter().all(u8::is_ascii_lowercase) => None,
         None => {
             let error = unknown_name(Problem::UnknownAction, action, ACTION_NAMES, ACTION_NAMES);
             // If no action has a similar name, the error lists all actions. `forward:SIGNAL` is missing in that list.
@@ -158,6 +160,7 @@ fn rejection_reason(row: &FlagRow, value: &[u8]) -> MessageArg<'static> {
         Id::Port | Id::Bind | Id::Listen => address_reason(row.id, value),
         Id::User => match split_byte(value, b':').find(|name| name.first().is_some_and(u8::is_ascii_digit)) {
             Some(b"4294967295") => Some(Reason::UnchangedId),
+            Some(number) if number.iter().all(u8::is_ascii_digit) => None,
             Some(_) => Some(Reason::DigitFirst),
             None => None,
         },
@@ -194,7 +197,13 @@ fn suggested_unit(value: &[u8]) -> MessageArg<'static> {
 
 /// The reason why an address or a port is malformed; None if no particular mistake is recognized.
 fn address_reason(id: Id, value: &[u8]) -> Option<Reason> {
-    let value = value.strip_suffix(b"/udp").unwrap_or(value);
+    let mut value = value.strip_suffix(b"/udp").unwrap_or(value);
+    if let Some(at) = value.iter().position(|byte| *byte == b'=').filter(|_| id == Id::Listen) {
+        if socket_address::valid_name(value.get(..at).unwrap_or_default()).is_none() {
+            return Some(Reason::SocketName);
+        }
+        value = value.get(at + 1..).unwrap_or_default();
+    }
     let at = value.iter().rposition(|byte| *byte == b':').filter(|_| id != Id::Bind);
     let host = value.get(..at.unwrap_or(0)).unwrap_or_default();
     let port = value.get(at.map_or(0, |at| at + 1)..).unwrap_or_default();

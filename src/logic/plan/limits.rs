@@ -41,14 +41,18 @@ impl Capabilities {
         let mut set = 0;
         if list != b"none" {
             for word in split_byte(list, b',') {
-                let bare = word.split_at_checked(4).filter(|(start, _)| eq_ignore_case(start, b"CAP_"));
-                let place = index_of_name(CAPABILITY_NAMES, bare.map_or(word, |(_, name)| name))
+                let place = index_of_name(CAPABILITY_NAMES, bare_capability_name(word))
                     .map_or_else(|| parse_number(word), |place| Some(place.into()))?;
                 set |= 1u64.checked_shl(u32::try_from(place).ok()?)?;
             }
         }
         Some(Self { set, list: leak_cstr(list.to_vec()) })
     }
+}
+
+/// The name of a capability without `CAP_` at its beginning, in any case.
+pub fn bare_capability_name(word: &[u8]) -> &[u8] {
+    word.split_at_checked(4).filter(|(start, _)| eq_ignore_case(start, b"CAP_")).map_or(word, |(_, name)| name)
 }
 
 /// The index of a name in a comma-separated list of uppercase names, whatever the case of `wanted`. None if it is

@@ -186,7 +186,7 @@ pub fn parse_hex(text: &[u8]) -> Option<u32> {
 }
 
 /// Returns the name, or None if `LISTEN_FDNAMES` cannot contain it.
-fn valid_name(name: &[u8]) -> Option<&[u8]> {
+pub fn valid_name(name: &[u8]) -> Option<&[u8]> {
     let fits = name.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b':');
     (fits && matches!(name.len(), 1..=MAX_NAME_BYTES)).then_some(name)
 }

@@ -26,7 +26,7 @@ phrases! {
         Gid = "become group %",
         Uid = "become user %",
         DropCapabilities = "drop the capabilities",
-        VerifyCredentials = "verify that the process is user % and no other",
+        VerifyCredentials = "verify that the server has only the IDs of user %",
         Capabilities = "keep only --caps %",
         NoNewPrivileges = "set --no-new-privs",
         Umask = "set the umask",

@@ -230,7 +230,7 @@ mod tests {
         }
         let killed = Outcome::Exited(Exit::Signal { signal: Signal::KILL, core: false });
         assert_eq!(Outcome::from_number(killed.number()), Some(killed));
-        assert_eq!(text(killed), "the new server killed by SIGKILL (9)");
+        assert_eq!(text(killed), "the new server was killed by SIGKILL (9)");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::supervisor::Supervisor;
 use crate::logic::base::error::{FilledPhrase, MessageArg};
 use crate::logic::base::exit::Exit;
 use crate::logic::base::note::Note;
+use crate::logic::base::problem::Problem;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::Event;
@@ -86,8 +87,8 @@ impl Supervisor<'_> {
             if prober.attempts(slot).is_stuck() {
                 (which, AttemptResult::TimedOut)
             } else if let Err(error) = prober.start(slot, server, which, time.after(limit), &io) {
-                let objects = [MessageArg::None, MessageArg::Errno(errno_text(error))];
-                let _ = write!(why, "{}", FilledPhrase(Note::CannotStartProcess.phrase(), &objects));
+                let errno = [MessageArg::Errno(errno_text(error))];
+                let _ = write!(why, "{}", FilledPhrase(Problem::StartProcess.phrase(), &errno));
                 (which, AttemptResult::NotStarted)
             } else {
                 return None;

@@ -74,7 +74,7 @@ impl Seen<'_> {
             }
             (_, Some(0)) if out.is_empty() => Ok(if err.is_empty() { Outcome::Same } else { Outcome::WentOn }),
             ("ask-status", Some(4))
-                if err.is_empty() && out.len() == 1 && out[0].starts_with("unknown: PLACE/pid: ") =>
+                if err.is_empty() && out.len() == 1 && out[0].starts_with("state unknown: PLACE/pid: ") =>
             {
                 Ok(Outcome::Refused)
             }

@@ -378,7 +378,7 @@ impl Seen<'_> {
                 self.lost(lives)?;
                 self.prepared(lives)?;
                 let expected = [
-                    "the handler agrees",
+                    "the handler allows the restart",
                     "rotated: ",
                     "tried failed: exited with status 1",
                     "is not healthy: stopping it",
@@ -403,7 +403,7 @@ impl Seen<'_> {
                 self.reason(&said)?;
                 Ok(Outcome::Refused)
             }
-            Some(1 | 125..=127) if said.iter().any(|line| line.contains("the handler refuses")) => {
+            Some(1 | 125..=127) if said.iter().any(|line| line.contains("the handler refuses the restart")) => {
                 self.files(&[])?;
                 Ok(Outcome::NoHandler)
             }

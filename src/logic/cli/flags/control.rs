@@ -70,7 +70,7 @@ macro_rules! control {
     }
 
     Probe "probe" {
-        line: "test once whether a server works: 0 or 1",
+        line: "exit 0 if [http:]PORT|/SOCKET|exec:/PROG ok",
         manual:
             "Try PROBE once. Exit with 0 if it succeeds, or with 1 and one line of reason on standard error if it "
             "fails, for the health checks of Docker and Kubernetes in images without a shell. PROBE is [ADDRESS:]PORT "
@@ -78,7 +78,7 @@ macro_rules! control {
             "which must answer an HTTP GET with a status of 200 to 399; or exec:/PROGRAM [ARG]..., which must exit "
             "with 0. Without ADDRESS, the loopback addresses are tried. See PROBES.",
         takes: ["PROBE" "string"],
-        wrong: "is not [http:][ADDRESS:]PORT[/PATH], [http:]/SOCKET[:/PATH] or exec:/PROGRAM",
+        wrong: "is not [http:][IP:]PORT[/PATH], [http:]/SOCKET[:/PATH] or exec:/PROGRAM",
         accepts: ["80", "127.0.0.1:80", "http:80/healthy", "/run/web.sock", "exec:/bin/true"],
         rejects: ["localhost", "0", "exec:true"],
         sets: probe = |value| Probe::parse(value).map(|_| leak_copy(value)),
@@ -90,7 +90,7 @@ macro_rules! control {
             "With --probe: how long it may take. The default is 1s. A program that takes longer is killed with its "
             "process group.",
         takes: ["DURATION" "string"],
-        wrong: "is not a duration above 0: an integer and ms, s, min, h, d or w",
+        wrong: "is not a duration above 0: digits and ms, s, min, h, d or w",
         accepts: ["500ms"],
         rejects: ["0", "x"],
         sets: probe_timeout = positive_duration,

@@ -101,7 +101,7 @@ macro_rules! environment {
         line: "its nice value, -20 (urgent) to 19",
         manual: "The server's nice value, from -20, the most urgent, to 19. It is absolute, not an increment.",
         takes: ["N" "integer"],
-        wrong: "is not an integer of -20 to 19",
+        wrong: "is not an integer from -20 to 19, without '+'",
         accepts: ["-20", "0", "19"],
         rejects: ["-21", "20", "+1", "high"],
         sets: attribute_steps += parse_nice,
@@ -113,14 +113,14 @@ macro_rules! environment {
             "Adjust the kernel's choice of a process to kill when memory is exhausted: with 1000 the server is chosen "
             "first, with -1000 never. Needs /proc.",
         takes: ["N" "integer"],
-        wrong: "is not an integer of -1000 to 1000",
+        wrong: "is not an integer from -1000 to 1000, without '+'",
         accepts: ["-1000", "0", "1000"],
         rejects: ["-1001", "1001", "max"],
         sets: attribute_steps += parse_oom_score_adj,
     }
 
     Limit "limit" {
-        line: "limit a resource (repeatable)",
+        line: "limit as prlimit(1): nofile=99 (repeatable)",
         manual:
             "Limit a resource of the server, with the names and units of prlimit(1): as, core, cpu, data, fsize, "
             "locks, memlock, msgqueue, nice, nofile, nproc, rss, rtprio, rttime, sigpending, stack. Each value is a "
@@ -131,13 +131,13 @@ macro_rules! environment {
         rejects: [
             "nofiles=10": "unknown limit 'nofiles': did you mean nofile?",
             "NOFIEL=10": "did you mean nofile?",
-            "memory=10": "unknown limit 'memory': cpu, fsize, data, stack, core, rss, nproc, nofile, memlock, as",
+            "memory=10": "unknown limit 'memory': allowed are cpu, fsize, data, stack, core, rss, nproc, nofile, memlock, as",
             "nofile": "a value is missing",
             "nofile=": "a value is missing",
-            "nofile=10k": "a value is a number or 'unlimited'",
-            "nofile=-1": "a value is a number or 'unlimited'",
-            "nofile=infinity": "a value is a number or 'unlimited'",
-            "nofile=1:": "a value is a number or 'unlimited'",
+            "nofile=10k": "a value is digits or 'unlimited'",
+            "nofile=-1": "a value is digits or 'unlimited'",
+            "nofile=infinity": "a value is digits or 'unlimited'",
+            "nofile=1:": "a value is digits or 'unlimited'",
             "nofile=100:10": "SOFT is above HARD",
             "nofile=unlimited:10": "SOFT is above HARD",
         ],
@@ -170,7 +170,7 @@ macro_rules! environment {
             "memory.max=512M, pids.max=100, cpu.weight=50. Repeatable, in that order. The controller, the part of "
             "FILE before the dot, must be enabled in cgroup.subtree_control of the parent.",
         takes: ["FILE=VALUE" "string"] repeatable,
-        wrong: "is not FILE=VALUE",
+        wrong: "is not FILE=VALUE with a FILE such as pids.max",
         accepts: ["memory.max=512M", "pids.max=100"],
         rejects: ["pids.max", "=1", "../pids.max=1"],
         sets: cgroup_set += cgroup::parse_setting,

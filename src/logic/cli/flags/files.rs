@@ -28,7 +28,7 @@ macro_rules! files {
     }
 
     Rc "rc" {
-        line: "in a service file: be an rc script",
+        line: "in a '#!' file of --args: be an init script",
         manual:
             "In a file of --args, and only there: a word after FILE on the command line is an action and no argument "
             "of COMMAND: start (the default), stop, restart, reload, status or check. So an executable file that "

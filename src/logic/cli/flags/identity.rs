@@ -17,13 +17,13 @@ macro_rules! identity {
             "terminal. After the change vsrun proves that uid 0 cannot be regained, and otherwise does not start the "
             "server. See USERS AND GROUPS.",
         takes: ["USER[:GROUP]" "user"],
-        wrong: "is not USER[:GROUP]",
+        wrong: "is not USER[:GROUP], names or IDs from 0 to 4294967294",
         accepts: ["web", "web:staff", "65534", "0:0", "web:100"],
         rejects: [
             ":web",
             "web:",
             "-1",
-            "99999999999",
+            "99999999999": "names or IDs from 0 to 4294967294",
             "12ab": "a name does not begin with a digit",
             "web:12ab": "a name does not begin with a digit",
             "4294967295": "that number means 'unchanged' to the kernel",
@@ -46,7 +46,7 @@ macro_rules! identity {
     }
 
     Caps "caps" {
-        line: "keep only these capabilities, or none",
+        line: "capabilities to keep: kill,net_raw or 'none'",
         manual:
             "The server keeps exactly the capabilities of LIST: names of capabilities(7), with or without CAP_, in "
             "any case, or numbers, separated by commas; or none. All others leave the bounding set permanently. A "
@@ -55,12 +55,13 @@ macro_rules! identity {
             "(125). Needs CAP_SETPCAP, except for none if no capability is left to drop. Without --caps, a server "
             "with a --user other than root has no capabilities. See CAPABILITIES.",
         takes: ["LIST" "string"],
-        wrong: "is not 'none' or a list of capabilities, without cap_",
+        wrong: "is not 'none' or a list such as kill,net_raw",
         accepts: ["none", "net_bind_service", "CAP_KILL,chown", "12,sys_admin"],
         rejects: [
             "64",
-            "foo": "unknown capability 'foo': none, or names of capabilities(7)",
+            "foo": "unknown capability 'foo': allowed are none, or names of capabilities(7)",
             "net_bind_servce": "unknown capability 'net_bind_servce': did you mean net_bind_service?",
+            "CAP_KILL,CAP_NET_RAWW": "unknown capability 'NET_RAWW': did you mean net_raw?",
             "kill,net_raww": "unknown capability 'net_raww': did you mean net_raw?",
             "kill,": "unknown capability ''",
         ],

@@ -30,7 +30,7 @@ macro_rules! jail {
     }
 
     Ro "ro" {
-        line: "Landlock: it may read PATH (repeatable)",
+        line: "Landlock: it may only read PATH (repeatable)",
         manual:
             "Confine the server with Landlock: it may read the file PATH, or all files and directories below the "
             "directory PATH. As soon as one of --ro, --rox, --rw and --rwx is given, the server and every process "
@@ -56,7 +56,7 @@ macro_rules! jail {
     }
 
     Rw "rw" {
-        line: "it may do all except execute (repeatable)",
+        line: "it may read and write PATH (repeatable)",
         manual:
             "As --ro, and files may be written, truncated, made, removed, and moved between directories, directories "
             "made and removed, and ioctl(2) called on devices. Files may not be executed.",
@@ -67,7 +67,7 @@ macro_rules! jail {
     }
 
     Rwx "rwx" {
-        line: "it may do all there (repeatable)",
+        line: "read, write and execute PATH (repeatable)",
         manual: "As --rw, and files may be executed.",
         takes: ["PATH" "file"] repeatable,
         accepts: ["/tmp"],
@@ -76,7 +76,7 @@ macro_rules! jail {
     }
 
     BindTcp "bind-tcp" {
-        line: "bind TCP sockets to this port only, or none",
+        line: "bind TCP to PORT only, or none (repeatable)",
         manual:
             "Confine the server with Landlock: it may bind TCP sockets to PORT, 1 to 65535, and to no port that none "
             "of these options names; 'none' allows no port at all. Repeatable. Sockets of --listen are not affected, "
@@ -92,7 +92,7 @@ macro_rules! jail {
     }
 
     ConnectTcp "connect-tcp" {
-        line: "connect to this TCP port only, or none",
+        line: "connect TCP to PORT, or none (repeatable)",
         manual:
             "Confine the server with Landlock: it may connect TCP sockets to PORT, 1 to 65535, of any address, and to "
             "no port that none of these options names; 'none' allows no port at all. Repeatable.",
@@ -107,7 +107,7 @@ macro_rules! jail {
     }
 
     Scope "scope" {
-        line: "keep signal and abstract sockets inside",
+        line: "Landlock: block signal,abstract to outside",
         manual:
             "Confine the server with Landlock: LIST is signal, abstract or both, separated by a comma. With signal, "
             "the server and its children can send signals only to each other; with abstract, they can connect only to "
@@ -115,7 +115,7 @@ macro_rules! jail {
             "abstract socket of vsrun.",
         takes: ["LIST" "string"],
         accepts: ["signal", "abstract", "signal,abstract"],
-        rejects: ["abstrct": "is not a list of signal and abstract", "signal,": "is not a list of signal and abstract"],
+        rejects: ["abstrct": "is not signal, abstract or signal,abstract", "signal,": "is not signal, abstract or signal,abstract"],
         sets: confine,
     }
 

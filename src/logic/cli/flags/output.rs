@@ -19,7 +19,7 @@ macro_rules! output {
     }
 
     Logdir "logdir" 'd' {
-        line: "write all output to files in DIR",
+        line: "log to files in DIR, delete after KEEP: 7d",
         manual:
             "Write vsrun's own records to DIR/vsrun.log and the server's output to DIR/logfile. At the start, and at "
             "each restart by SIGHUP, existing files are renamed to vsrun.log.N and logfile.N. Renamed files older "
@@ -27,7 +27,7 @@ macro_rules! output {
             "if it is missing, and becomes the server's working directory, unless --work-dir or --root says "
             "otherwise. See OUTPUT.",
         takes: ["DIR" "dir", "KEEP" "string"],
-        wrong: "is not KEEP: an integer and h, d, w or m",
+        wrong: "is not an age: digits and h, d, w or m (30 days), as in 7d",
         accepts: ["logs" "2w", "logs" "1", "/var/log/web" "3m"],
         rejects: ["logs" "1y", "logs" "-1", "logs" "99999999999999999999"],
         sets: |options, value, second| {
@@ -36,13 +36,13 @@ macro_rules! output {
     }
 
     LogSize "log-size" {
-        line: "rotate logfile before it exceeds SIZE",
+        line: "rotate logfile before it exceeds SIZE: 10M",
         manual:
             "With --logdir, pass the server's output through a writer, a separate process of vsrun, which renames "
             "logfile and begins a new one at the end of a line before it becomes longer than SIZE. SIZE is a number "
             "of bytes, or one with k, M or G (powers of 1024). The server is not affected. See OUTPUT.",
         takes: ["SIZE" "string"],
-        wrong: "is not a size: an integer and k, M or G",
+        wrong: "is not a size above 0: digits and k, M or G, as in 10M",
         accepts: ["1", "10k", "3M", "1G"],
         rejects: ["0", "10kb", "1m", "-1"],
         sets: log_size = parse_size,
@@ -54,7 +54,7 @@ macro_rules! output {
             "With --log-size, keep at most N renamed files of the server's output: the oldest are deleted at each "
             "rotation, whatever their age. 0 keeps none.",
         takes: ["N" "integer"],
-        wrong: "is not a number",
+        wrong: "is not an integer of at least 0",
         accepts: ["0", "10"],
         rejects: ["many", "-1"],
         sets: log_files = parse_number,
@@ -66,7 +66,7 @@ macro_rules! output {
             "With --syslog, run COMMAND instead of 'logger -t TAG'. Its words are split at blanks; there is no "
             "quoting. Any program that reads lines from its standard input works: svlogd, s6-log, multilog.",
         takes: ["COMMAND" "command"],
-        wrong: "is empty",
+        wrong: "contains no command",
         accepts: ["svlogd -tt /var/log/web"],
         rejects: [" "],
         sets: logger = split_words,
@@ -81,7 +81,7 @@ macro_rules! output {
             "are in the system log already.",
         takes: ["WHEN" "choices=no,yes,only"],
         accepts: ["no", "yes", "only"],
-        rejects: ["both": "unknown value 'both': no, yes, only", "yse": "did you mean yes?"],
+        rejects: ["both": "unknown value 'both': allowed are no, yes, only", "yse": "did you mean yes?"],
         sets: syslog_usage = [SyslogUsage::No, SyslogUsage::Yes, SyslogUsage::Only],
     }
 
@@ -95,7 +95,7 @@ macro_rules! output {
     }
 
     NoQuiet "no-quiet" {
-        line: "record everything, with --init too",
+        line: "record everything (--init alone is --quiet)",
         manual: "Write all records, also those of an init on standard error. Cancels an earlier --quiet.",
         sets: quiet = false,
     }

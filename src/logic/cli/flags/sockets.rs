@@ -19,19 +19,19 @@ macro_rules! sockets {
     }
 
     Bind "bind" {
-        line: "on this address only, or at this path",
+        line: "IP address for --port, or Unix socket /PATH",
         manual:
             "Listen on ADDRESS only, which is numeric and needs --port; [::] means both families. A path from / on, "
             "without --port, is a Unix socket.",
         takes: ["ADDRESS" "inetaddr"],
-        wrong: "is not a numeric address, or a path from / on of at most 107 bytes",
+        wrong: "is not an IP address without port, or /PATH of at most 107 bytes",
         accepts: ["127.0.0.1", "::1", "[::]", "/run/web.sock"],
         rejects: ["256.1.1.1", "localhost": "an address is numeric"],
         sets: bind = socket_address::parse_bind_option,
     }
 
     Listen "listen" {
-        line: "the same in one word, or /PATH (repeatable)",
+        line: "as --port and --bind, or /PATH (repeatable)",
         manual:
             "Open a listening socket, as --port and --bind do; an IPv6 address is written in brackets. [NAME=]/PATH "
             "is a Unix socket of mode 0660 that belongs to USER. Repeatable: the server gets the sockets as "
@@ -41,9 +41,11 @@ macro_rules! sockets {
         wrong: "is not [NAME=][ADDRESS:]PORT[/udp], or [NAME=]/PATH of at most 107 bytes",
         accepts: ["80", "53/udp", "127.0.0.1:80", "[::1]:80", "http=80", "api=/run/api.sock"],
         rejects: [
-            "a:b=80",
+            "a:b=80": "a NAME is printable ASCII without ':'",
             "a	b=80": "'a\\x09b=80' is not [NAME=][ADDRESS:]PORT[/udp]",
-            "localhost:80": "an address is numeric, as in 127.0.0.1:80",
+            "=80": "a NAME is printable ASCII without ':'",
+            "http=99999": "a port is 1 to 65535",
+            "localhost:80": "an address is numeric, as in 127.0.0.1",
             "99999": "a port is 1 to 65535",
             "127.0.0.1:99999": "a port is 1 to 65535",
             "127.0.0.1": "a port is 1 to 65535",

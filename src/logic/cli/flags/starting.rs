@@ -49,7 +49,7 @@ macro_rules! starting {
             "has failed: 125 at the first start, later an unexpected end. --ready-timeout limits how long that may "
             "take. See ENTRYPOINT.",
         takes: ["COMMAND" "command"] repeatable,
-        wrong: "is empty",
+        wrong: "contains no command",
         accepts: ["/bin/migrate --all"],
         rejects: [" "],
         sets: before += |value| split_words(value).map(|_| leak_copy(value)),

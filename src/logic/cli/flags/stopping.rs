@@ -37,13 +37,13 @@ macro_rules! stopping {
             "The default is 30s; 0 means never. With --init there is no timeout unless this option is given, see "
             "INIT. With --stop: how long that waits.",
         takes: ["DURATION" "string"],
-        wrong: "is not a duration: an integer and ms, s, min, h, d or w",
+        wrong: "is not a duration: digits and ms, s, min, h, d or w",
         accepts: ["0", "5", "500ms", "2min", "1h", "1d", "1w"],
         rejects: [
             "1.5s",
             "-1",
             "x",
-            "5m": "an integer and ms, s, min, h, d or w: did you mean 5min?",
+            "5m": "digits and ms, s, min, h, d or w: did you mean 5min?",
             "5sec": "did you mean 5s?",
             "2hours": "did you mean 2h?",
             "2days": "did you mean 2d?",
@@ -60,14 +60,14 @@ macro_rules! stopping {
             "With --init, the forwarded SIGTERM or SIGINT is delayed. A restart by request is not delayed, nor is the "
             "stop of a server that has not been ready yet. With --stop: how much longer that waits. See INIT.",
         takes: ["DURATION" "string"],
-        wrong: "is not a duration: an integer and ms, s, min, h, d or w",
+        wrong: "is not a duration: digits and ms, s, min, h, d or w",
         accepts: ["0", "10s"],
         rejects: ["soon", "5m"],
         sets: stop_delay = duration,
     }
 
     Group "group" {
-        line: "signals go to the server's whole group",
+        line: "signals go to its whole process group",
         manual:
             "Send signals to the server's whole process group. Processes that are left in the group after the "
             "server's end get TERM and CONT, whatever the stop signal is, and SIGKILL after the stop timeout (with "
@@ -75,21 +75,21 @@ macro_rules! stopping {
     }
 
     Linger "linger" {
-        line: "end the server's remaining processes",
+        line: "TERM leftover processes, KILL after DURATION",
         manual:
             "After every end of the server, before a restart as well as before the exit, send TERM and CONT to every "
             "process that is left below vsrun, except the logger; wait until they have exited, for at most DURATION, "
             "and then send SIGKILL. As PID 1, at the exit only, this includes every process of the container. The "
             "default is 0: they are not touched. See INIT.",
         takes: ["DURATION" "string"],
-        wrong: "is not a duration: an integer and ms, s, min, h, d or w",
+        wrong: "is not a duration: digits and ms, s, min, h, d or w",
         accepts: ["0", "10s"],
         rejects: ["soon", "5m": "did you mean 5min?"],
         sets: linger = duration,
     }
 
     AtExit "at-exit" {
-        line: "PID 1: do that instead of exiting",
+        line: "PID 1: poweroff, reboot or halt at the exit",
         manual:
             "As PID 1, write the disks' caches back and then poweroff, reboot or halt the machine instead of exiting, "
             "whatever the status: the kernel panics when its init exits. In a container this ends the container. It "
@@ -97,7 +97,7 @@ macro_rules! stopping {
         takes: ["WHAT" "choices=poweroff,reboot,halt"],
         accepts: ["poweroff", "reboot", "halt"],
         rejects: [
-            "shutdown": "unknown value 'shutdown': poweroff, reboot, halt",
+            "shutdown": "unknown value 'shutdown': allowed are poweroff, reboot, halt",
             "power-off": "did you mean poweroff?",
         ],
         sets: at_exit = [AtExit::Poweroff, AtExit::Reboot, AtExit::Halt],

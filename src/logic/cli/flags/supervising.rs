@@ -7,7 +7,7 @@ macro_rules! supervising {
     Supervising "Staying, and keeping the server alive" {
 
     Manager "manager" 'm' {
-        line: "stay, and restart the server when it crashes",
+        line: "stay, restart it when it crashes ('-': none)",
         manual:
             "Stay and manage the server: restart it after an unexpected end, forward signals, reap orphans. PIDFILE "
             "is the manager's own pidfile; HANDLER is a program that is run after each unexpected end and decides "
@@ -30,14 +30,14 @@ macro_rules! supervising {
     }
 
     Restart "restart" {
-        line: "which ends of the server lead to a restart",
+        line: "restart: no, on-failure, on-abort or always",
         manual:
             "Which ends of the server lead to a restart: no, on-failure (the default), on-abort (only death by a "
             "signal) or always. Without --manager and --init it also means '-m - -'.",
         takes: ["WHEN" "choices=no,on-failure,on-abort,always"],
         accepts: ["no", "on-failure", "on-abort", "always"],
         rejects: [
-            "maybe": "unknown value 'maybe': no, on-failure, on-abort, always",
+            "maybe": "unknown value 'maybe': allowed are no, on-failure, on-abort, always",
             "on-fail": "did you mean on-failure?",
             "allways": "did you mean always?",
         ],
@@ -45,13 +45,13 @@ macro_rules! supervising {
     }
 
     SuccessExit "success-exit" {
-        line: "further voluntary ends: 3,SIGTERM",
+        line: "exits that count as success, as 3,SIGTERM",
         manual:
             "Further exit statuses and signals that count as a voluntary end, separated by commas. When vsrun exits "
             "because of such an end, its own status is 0: also with --init ('--success-exit 143' for Java), and after "
             "a handler's refusal.",
         takes: ["LIST" "string"],
-        wrong: "is not a list of statuses and signals",
+        wrong: "is not a list of statuses (0 to 255) and signals, as 3,SIGTERM",
         accepts: ["143", "3,SIGTERM", "hup"],
         rejects: [
             "256",
@@ -70,7 +70,7 @@ macro_rules! supervising {
             "MAX. The default is 100ms:30s; 0 means no pause. Without MAX the pause doubles up to 30 s, or stays at "
             "MIN if that is longer.",
         takes: ["MIN[:MAX]" "string"],
-        wrong: "is not MIN[:MAX] with MIN at most MAX",
+        wrong: "is not MIN[:MAX], two durations with MIN at most MAX, as 1s:1min",
         accepts: ["0", "1min", "100ms:30s", "5:5"],
         rejects: ["5:1", "x", "1:"],
         sets: restart_delay = parse_delay_range,
@@ -82,7 +82,7 @@ macro_rules! supervising {
             "Give up if there would be more than N restarts within DURATION, after the handler has run, and exit as "
             "the server did. N is 1 to 65535. A restart by SIGHUP does not count. The default is to never give up.",
         takes: ["N/DURATION" "string"],
-        wrong: "is not N/DURATION with N of 1 to 65535",
+        wrong: "is not N/DURATION with N of 1 to 65535 and DURATION above 0, as 5/1min",
         accepts: ["5/1min", "1/1h"],
         rejects: ["5", "0/5", "5/0", "65536/1h"],
         sets: restart_limit = RestartLimit::parse,
@@ -94,14 +94,14 @@ macro_rules! supervising {
             "Send SIGTERM to a handler that takes longer, and SIGKILL after the stop timeout. This counts as a "
             "refusal. The default is no limit.",
         takes: ["DURATION" "string"],
-        wrong: "is not a duration above 0: an integer and ms, s, min, h, d or w",
+        wrong: "is not a duration above 0: digits and ms, s, min, h, d or w",
         accepts: ["1ms", "10s"],
         rejects: ["0", "5m": "did you mean 5min?"],
         sets: handler_timeout = positive_duration,
     }
 
     OnSignal "on-signal" {
-        line: "what a signal to vsrun does (repeatable)",
+        line: "on SIGNAL stop, reopen, ... (repeatable)",
         manual:
             "What vsrun does when it receives SIGNAL. ACTION is stop, restart, replace, reopen (the log files), "
             "ignore, forward or forward:SIGNAL; and for PID 1 poweroff, reboot and halt: stop the server, and then "
@@ -109,21 +109,22 @@ macro_rules! supervising {
             "--init all are forwarded. Repeatable, for different signals. See SIGNALS; for replace, and the --ready "
             "that it needs, see REPLACEMENT.",
         takes: ["SIGNAL=ACTION" "string"] repeatable,
-        wrong: "is not SIGNAL=ACTION for a signal that can be trapped",
+        wrong: "is not SIGNAL=ACTION, with a SIGNAL other than KILL, STOP and CHLD",
         accepts: ["HUP=stop", "SIGUSR1=forward:TERM", "winch=ignore"],
         rejects: [
             "USR1": "'USR1': '=ACTION' is missing",
             "USR3=stop": "unknown signal 'USR3': did you mean SIGUSR1?",
             "=stop": "unknown signal ''",
-            "HUP=reload": "unknown action 'reload': ",
+            "HUP=reload": "unknown action 'reload': allowed are ",
             "HUP=quit": "stop, restart, replace, reopen, ignore, forward, forward:SIGNAL",
             "HUP=restrat": "unknown action 'restrat': did you mean restart?",
+            "HUP=Stop": "unknown action 'Stop': did you mean stop?",
             "HUP=reopn": "did you mean reopen?",
             "HUP=": "unknown action ''",
             "HUP=forward:TREM": "unknown signal 'TREM': did you mean SIGTERM?",
-            "KILL=stop": "for a signal that can be trapped",
-            "STOP=ignore": "for a signal that can be trapped",
-            "CHLD=ignore": "for a signal that can be trapped",
+            "KILL=stop": "with a SIGNAL other than KILL, STOP and CHLD",
+            "STOP=ignore": "with a SIGNAL other than KILL, STOP and CHLD",
+            "CHLD=ignore": "with a SIGNAL other than KILL, STOP and CHLD",
         ],
         sets: on_signal += signal_action::parse,
     }

@@ -265,7 +265,7 @@ fn wrong_words_are_named() {
         (&["-d", "logs", "--", "x"], "--logdir: takes two values, DIR and KEEP: KEEP is missing"),
         (&["-u", "a", "-u", "b", "--", "x"], "--user is given twice"),
         (&["--port", "80", "--port", "81", "--", "x"], "--port is given twice"),
-        (&["--port", "80", "--bind", "localhost", "--", "x"], "--bind: 'localhost' is not a numeric address"),
+        (&["--port", "80", "--bind", "localhost", "--", "x"], "--bind: 'localhost' is not an IP address"),
         (&["--bind", "127.0.0.1", "--", "x"], "--bind needs --port with an address"),
         (&["--bind", "/x", "--port", "80", "--", "x"], "--bind needs --port with an address"),
         (&["-s", "t", "-d", "logs", "1", "--", "x"], "--syslog cannot be used with --logdir"),
