@@ -43,7 +43,7 @@ mod problem;
 #[path = "src/logic/base/reason.rs"]
 mod reason;
 
-/// Compresses the texts to half of their size.
+/// Compresses the help and error texts to half of their size.
 #[path = "build/pack.rs"]
 mod pack;
 

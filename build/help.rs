@@ -34,8 +34,8 @@ const EXAMPLES: &str = "
 ";
 
 /// The parts of the help texts, each with the name of its file. The file `options` has a line for each option, in the
-/// order of the table: `-u,--user`, the kinds of its values, a tab, the names of its values, a tab, the option's help
-/// line and, if it takes values, a tab and the words after a malformed value (`is not ...`).
+/// order of the table: `-u,--user`, the kinds of its values or `none`, a tab, the names of its values, a tab and the
+/// option's help line. If the option has a `rejection`, a tab and that text follow (`is not ...`).
 pub fn parts() -> [(&'static str, String); 7] {
     let headings: Vec<String> = CHAPTERS.iter().map(|(_, title)| format!("{title}:")).collect();
     [

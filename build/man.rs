@@ -1,8 +1,9 @@
 //! Makes the manual page vsrun(8) from prose and the table of options. build.rs writes it into a file.
 //!
-//! The prose is plain text with three marks: `bold` between backquotes (options are bold without them), a line `= tag`
-//! above the paragraph that explains the tag, and an indentation of four blanks for lines that are shown as they are
-//! typed. An empty line ends a paragraph. Exit statuses and other numbers of the program come from its own constants.
+//! The prose is plain text with four marks: `bold` between backquotes (options are bold without them), a line `= tag`
+//! above the paragraph that explains the tag, an indentation of four blanks for lines that are shown as they are typed,
+//! and a line `.SS heading` for a subsection. An empty line ends a paragraph. Exit statuses and other numbers of the
+//! program come from its own constants.
 
 use crate::flags::{CHAPTERS, FLAGS, MANUAL_PARAGRAPHS};
 use crate::help;
@@ -26,7 +27,7 @@ mod confinement;
 /// The date on the page: when its prose was last changed.
 const DATE: &str = "2026-11-26";
 
-/// The longest line in the source of the page.
+/// The maximum length of a line of a paragraph in the source of the page, in characters.
 const WIDTH: usize = 78;
 
 /// The whole page, in the language of man(7).
@@ -223,11 +224,11 @@ const PORTABILITY: &str = include_str!("man/portability.txt");
 const SEE_ALSO: &str = include_str!("man/see-also.txt");
 // The functions from here on translate the prose into the language of man(7).
 
-/// The chapter of the options, out of their table.
+/// The OPTIONS section of the page, from the table of options.
 fn options() -> String {
     let mut text = String::from(".SH OPTIONS\n");
     for (chapter, title) in CHAPTERS {
-        // The words before the first colon or comma of a title are the heading; the manual's sections explain the rest.
+        // The heading is the part of the title before the first colon or comma; other sections explain the rest.
         text += &format!(".SS {}\n", title.split([':', ',']).next().unwrap_or(title));
         for (flag, paragraph) in FLAGS.iter().zip(MANUAL_PARAGRAPHS).filter(|(flag, _)| flag.chapter == *chapter) {
             text += &format!(".TP\n{}\n{}", names(&help::names(flag)), filled(paragraph));

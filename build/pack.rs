@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// The separator between the parts of the compressed text.
 const SEPARATOR: &str = "\x0c\n";
 
-/// Compresses these texts, and returns them with the list of byte pairs that they share.
+/// Compresses the parts, and returns them with the list of byte pairs that they share.
 pub fn packed_parts(parts: &[(&'static str, String)]) -> (Vec<Vec<u8>>, Vec<[u8; 2]>) {
     let texts: Vec<String> = parts.iter().map(|(_, text)| format!("{text}\n{SEPARATOR}")).collect();
     let (packed, pairs) = packed(&texts.concat());

@@ -1,5 +1,6 @@
-//! Memory that is given back at once. Words live as long as the process (logic/base/cstr.rs): right for a launcher, but
-//! here a process sees millions of command lines, so what one input has left behind is forgotten before the next.
+//! An allocator that frees all memory of a fuzz target at once, before the next input. vsrun never frees the words of a
+//! command line (logic/base/cstr.rs). That is right for a process that parses one command line, but a fuzz target
+//! parses millions of them.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
@@ -22,7 +23,8 @@ struct Arena;
 #[global_allocator]
 static ARENA: Arena = Arena;
 
-/// Runs a target; nothing of what it allocates may outlive it.
+/// Runs a target with one input. The next call reuses the memory that the target allocated, so none of it may outlive
+/// the target.
 pub fn within(target: fn(&[u8]), data: &[u8]) {
     USED.store(0, Relaxed);
     INSIDE.store(true, Relaxed);

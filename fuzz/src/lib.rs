@@ -1,8 +1,8 @@
-//! What must hold of the pure layer for any bytes: it never panics, what it accepts has one meaning and a canonical
-//! form with the same meaning, and what it refuses it refuses in one line that is safe to print.
+//! Checks the pure layer (`logic`) with arbitrary bytes: it never panics; an input that it accepts has one meaning and
+//! a canonical form with the same meaning; an error is one line that is safe to print.
 //!
-//! Each function here is a target of cargo-fuzz. Where there is a second opinion (std's addresses, a shell's
-//! quoting, a plain loop over lines), it is asked.
+//! Each public function is a target of cargo-fuzz. Results are compared with a second implementation where there is
+//! one: std's addresses, a shell's quoting, a plain loop over lines.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -35,7 +35,7 @@ use vsrun::logic::supervisor::policy::RestartLimit;
 use vsrun::logic::supervisor::readiness::ReadyCondition;
 use vsrun::logic::supervisor::{notify, signal_action};
 
-/// A login, the bytes of passwd and those of group, with a byte 0xff between them.
+/// Fuzz target. Input: USER[:GROUP], the contents of passwd and the contents of group, separated by bytes 0xff.
 pub fn accounts(data: &[u8]) {
     let mut parts = data.splitn(3, |byte| *byte == 0xff);
     let mut part = || parts.next().unwrap_or_default();
@@ -63,7 +63,7 @@ fn render(name: &NameOrId) -> Vec<u8> {
     }
 }
 
-/// What was found is in the files, by a reader that is nothing but a loop over lines.
+/// Checks that the identity matches the entries of the files, which `entries` reads in a plain loop over lines.
 fn sound(login: &UserAndGroup, found: &Identity, passwd: &[u8], group: &[u8]) {
     let ids = [found.uid, found.gid];
     assert!(ids.iter().chain(&found.groups).all(|id| *id != u32::MAX), "the number that means no change");
@@ -132,7 +132,8 @@ fn id(text: &[u8]) -> Option<u32> {
     number.filter(|number| *number != u32::MAX)
 }
 
-/// argv, with a NUL behind each word, and behind an empty word the contents of every file of `--args`.
+/// Fuzz target. Input: the words of argv, each followed by a NUL; after an empty word, the contents of the `--args`
+/// file.
 pub fn command_line(data: &[u8]) {
     let end = data.windows(2).position(|window| window == [0, 0]).unwrap_or(data.len());
     let file = data.get(end + 2..).unwrap_or_default();
@@ -153,12 +154,12 @@ fn parse(words: &Args) -> Result<(Request, Options), Error> {
     parse::parse(words, &mut options, &mut None).map(|request| (request, options))
 }
 
-/// The words of a file mean what they would mean on the command line itself.
+/// Checks that the words of an `--args` file mean the same as on the command line itself.
 fn as_if_they_stood_there(words: &Args) {
     let argv = [c"vsrun"].into_iter().chain(words.list.iter().copied()).collect();
     match (parse(words), parse(&Args::new(argv))) {
         (Err(within), Ok((Request::ArgsFile(_), _))) => refused(&within, &[2]),
-        // Without any argument the usage lines are printed; an empty file is an error that names it.
+        // Without arguments vsrun prints its usage, but an empty `--args` file is an error that names the file.
         (Err(within), Ok((Request::Help(_), _))) if words.list.is_empty() => refused(&within, &[2]),
         (Err(within), Err(without)) => {
             refused(&within, &[2]);
@@ -173,7 +174,7 @@ fn as_if_they_stood_there(words: &Args) {
     }
 }
 
-/// The plan for what is wanted can be made, or is refused; and it drops privileges in the one order.
+/// Makes the plan of the options. It is refused, or it drops privileges in the only safe order.
 fn wanted((request, mut options): (Request, Options)) {
     let Request::Run = request else { return };
     let (has_root, has_user, has_dir) = (options.root.is_some(), options.user.is_some(), options.work_dir.is_some());
@@ -217,7 +218,8 @@ fn drops_in_order(program: &Program, has_user: bool) {
     assert!(drop.iter().all(|places| places.len() == usize::from(has_user)), "{order:?}");
     assert!(order.concat().is_sorted(), "{order:?}");
     assert_eq!(end, [[program.steps.len() - 1]], "the exec is the last step");
-    // Descriptors are closed before the root and the user change; where neither does, they may end at the exec.
+    // Descriptors are closed before the root directory and the user change. If neither changes, close-on-exec is
+    // enough.
     let closed = places(|step| matches!(step, Step::CloseDescriptors));
     let sealed = places(|step| matches!(step, Step::CloexecDescriptors));
     let roots = places(|step| matches!(step, Step::Chroot(_)));
@@ -233,7 +235,7 @@ fn drops_in_order(program: &Program, has_user: bool) {
     assert!(!program.paths.is_empty() && !program.argv.is_empty());
 }
 
-/// One value of any option that is a number and a unit, or has one in it.
+/// Fuzz target. Input: the value of an option that is or contains a number, such as a duration, a size or a limit.
 pub fn durations(data: &[u8]) {
     if let Some(span) = Span::parse(data) {
         assert_eq!(Span::parse(format!("{}ms", span.0).as_bytes()), Some(span), "the canonical form means the same");
@@ -266,7 +268,7 @@ pub fn durations(data: &[u8]) {
     }
     if let Some(signal) = Signal::parse(data) {
         let name = signal.to_string();
-        // 32 and 33 are a C library's own, and have no name.
+        // Signals 32 and 33 are reserved for the C library, and have no name.
         let nameless = matches!(signal.number(), 32 | 33);
         assert!(nameless || Signal::parse(name.as_bytes()) == Some(signal), "{name} means the same");
     }
@@ -279,16 +281,16 @@ pub fn durations(data: &[u8]) {
     if let Some((seconds, millis)) = data.split_first_chunk().and_then(|(seconds, rest)| Some((seconds, rest.first()?)))
     {
         let seconds = i64::from_le_bytes(*seconds);
-        // As far as a clock goes: the year 292 billion has no room in a date.
+        // Up to 2^40 s, about 35000 years: the year 292 billion, which an i64 can express, does not fit into a date.
         let stamp = Timestamp { seconds: seconds % (1 << 40), millis: u16::from(*millis) };
         harmless(&stamp.to_string());
     }
 }
 
-/// One value of `--listen`, `--bind` and `--port`.
+/// Fuzz target. Input: one value of `--listen`, `--bind` or `--port`, also read as LISTEN_FDS and LISTEN_FDNAMES.
 pub fn endpoints(data: &[u8]) {
     let listener = Listener::parse(data);
-    // A C string holds all of it, or the command line could not have brought it.
+    // No word of a command line contains a NUL.
     if data.contains(&0) {
         return;
     }
@@ -325,7 +327,7 @@ pub fn endpoints(data: &[u8]) {
     handed_in(data);
 }
 
-/// What std says of `[ADDRESS:]PORT[/udp]`, without what vsrun leaves out: zones, and dots in addresses of IPv6.
+/// Parses `[ADDRESS:]PORT[/udp]` with std. None also for what vsrun refuses: port 0, and IPv6 with a zone or dots.
 fn std_reads(text: &[u8]) -> Option<SocketAddr> {
     let text = std::str::from_utf8(text).ok()?;
     let text = text.strip_suffix("/udp").unwrap_or(text);
@@ -339,7 +341,7 @@ fn std_reads(text: &[u8]) -> Option<SocketAddr> {
     (address.port() > 0).then_some(address)
 }
 
-/// sockaddr_in or sockaddr_in6, read back.
+/// Decodes a sockaddr_in or sockaddr_in6.
 fn socket_address(bytes: &[u8]) -> SocketAddr {
     let port = u16::from_be_bytes([bytes[2], bytes[3]]);
     match (u16::from_ne_bytes([bytes[0], bytes[1]]), bytes.len()) {
@@ -349,7 +351,7 @@ fn socket_address(bytes: &[u8]) -> SocketAddr {
     }
 }
 
-/// LISTEN_* of the process that started vsrun: a count, a blank, names.
+/// Checks the sockets that the caller of vsrun passes in LISTEN_*. Input: their count, a blank and their names.
 fn handed_in(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == b' ');
     let (count, names) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
@@ -370,7 +372,7 @@ fn handed_in(data: &[u8]) {
     }
 }
 
-/// The first bytes of a file that cannot be executed.
+/// Fuzz target. Input: the first bytes of a file that cannot be executed.
 pub fn images(data: &[u8]) {
     for here in [executable::NATIVE_MACHINE, Machine { class: 1, number: 40 }, Machine { class: 2, number: 62 }] {
         match executable::classify(data, here) {
@@ -390,14 +392,14 @@ pub fn images(data: &[u8]) {
             Executable::Unknown => assert!(!data.starts_with(b"#!")),
         }
     }
-    // As many as there are, and one that is none.
+    // The numbers of all failures.
     for number in 0..16 {
         let path = &data[..data.len().min(64)];
         harmless(&CauseDisplay { cause: ExecFailure::from_number(number), path, path_on_host: path }.to_string());
     }
 }
 
-/// A file of `--env-dir`: its name, a NUL, its contents.
+/// Fuzz target. Input: the name of a file of `--env-dir`, a NUL and the contents of the file.
 pub fn env_dir(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == 0);
     let (name, file) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
@@ -419,7 +421,7 @@ pub fn env_dir(data: &[u8]) {
     assert!(name == b"OTHER" || env.get(b"OTHER") == Some(b"1"), "another variable was changed");
 }
 
-/// A list of sockets as the kernel writes it, but with any bytes; and what a server writes to the notify socket.
+/// Fuzz target. Input: read as a list of sockets in the format of /proc/net, and as a message to the notify socket.
 pub fn kernel_lists(data: &[u8]) {
     for listener in ["80", "127.0.0.1:8080", "[::1]:8080/udp", "/run/x"] {
         let listener = Listener::parse(listener.as_bytes()).unwrap();
@@ -438,7 +440,7 @@ pub fn kernel_lists(data: &[u8]) {
     assert!(message.status.is_none_or(|status| !status.contains(&b'\n')));
 }
 
-/// A name in a logdir, of any kind.
+/// Fuzz target. Input: read as the name of a file in a log directory, as a rotation number and as times.
 pub fn log_names(data: &[u8]) {
     for of in [log_name::OUTPUT_FILE, log_name::VSRUN_LOG_FILE] {
         if let Some(generation) = log_name::suffix_number(data, of) {
@@ -465,7 +467,7 @@ pub fn log_names(data: &[u8]) {
     }
 }
 
-/// Words that others choose, on their way into records and command lines.
+/// Fuzz target. Input: foreign text that is written to records, or quoted in command lines.
 pub fn texts(data: &[u8]) {
     let clean = Escaped(data).to_string();
     assert!(!clean.contains(char::is_control));
@@ -501,7 +503,7 @@ fn unescaped(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// A line of quoted words as a shell takes it apart.
+/// Splits a line of quoted words as a shell does.
 fn shell_reads(line: &[u8]) -> Vec<Vec<u8>> {
     let mut words = vec![Vec::new()];
     let (mut quoted, mut rest) = (false, line);
@@ -526,7 +528,7 @@ fn shell_reads(line: &[u8]) -> Vec<Vec<u8>> {
     words
 }
 
-/// The value of a variable, a byte 0xff, and a word of COMMAND that is expanded.
+/// Fuzz target. Input: the value of a variable, a byte 0xff, and a word of COMMAND for `--expand`.
 pub fn expand(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == 0xff);
     let (value, word) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
@@ -557,7 +559,7 @@ pub fn expand(data: &[u8]) {
     assert_eq!(expanded(&doubled).ok(), Some(word), "doubled dollar signs make any text literal");
 }
 
-/// Expands a word byte by byte; the exit status if that is not possible.
+/// Expands a word byte by byte. Err: vsrun's exit status if the word cannot be expanded.
 fn read_word(word: &[u8], env: &Env) -> Result<Vec<u8>, u8> {
     let (mut out, mut at, mut is_set) = (Vec::new(), 0, true);
     while let Some(byte) = word.get(at) {
@@ -586,14 +588,14 @@ fn read_word(word: &[u8], env: &Env) -> Result<Vec<u8>, u8> {
     if is_set { Ok(out) } else { Err(125) }
 }
 
-/// A refusal has one of these exit statuses, and says why.
+/// Checks that an error has one of these exit statuses and a printable text.
 fn refused(error: &Error, codes: &[u8]) {
     assert!(codes.contains(&error.exit_status), "{}: {}", error.exit_status, error);
     assert!(!error.to_string().trim().is_empty(), "it says nothing");
     harmless(&error.to_string());
 }
 
-/// One line that may be shown on any terminal.
+/// Checks that a text has no control characters: it is one line that is safe on any terminal.
 fn harmless(text: &str) {
     assert!(!text.contains(char::is_control), "{text:?}");
 }

@@ -1,5 +1,5 @@
-//! Accounts under torture: whatever is in, or in place of, `/etc/passwd` and `/etc/group`, no user becomes more
-//! than was asked for, and nothing waits for ever.
+//! Hostile account files: whatever is in, or in place of, `/etc/passwd` and `/etc/group`, no server gets an identity
+//! that was not requested, and vsrun does not hang.
 
 use crate::harness::{self, Ended, Mount, Mounts, Report, Sandbox, needs, sys, words};
 use std::ffi::OsString;
@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
-/// A namespace with an `/etc` of the test's own, and the paths of its passwd and group from outside.
+/// A mount namespace with an empty `/etc` of its own, and the paths of its passwd and group from outside.
 fn own_etc(sandbox: &Sandbox) -> (Mounts, PathBuf, PathBuf) {
     let mounts = Mounts::new(sandbox, &[Mount::Memory("/etc".into(), "size=256m,mode=755")]);
     let path = |name: &str| mounts.path(&PathBuf::from("/etc").join(name));
@@ -15,7 +15,7 @@ fn own_etc(sandbox: &Sandbox) -> (Mounts, PathBuf, PathBuf) {
     (mounts, passwd, group)
 }
 
-/// How a start with these options ends, and whether the server ran.
+/// Starts a server with these options. Returns how vsrun ended and, if the server ran, its report.
 fn start(sandbox: &Sandbox, mounts: &Mounts, options: Vec<OsString>) -> (Ended, Option<Report>) {
     let report = sandbox.out("report");
     let _ = fs::remove_file(&report);
@@ -95,7 +95,7 @@ fn entries_that_name_the_id_of_no_change_are_refused() {
         let name = user.rsplit(':').next().unwrap();
         assert_refused(&sandbox, &mounts, user, &[&format!("'{name}' has no valid")]);
     }
-    // The last lines have no newline, and none of the groups without a number is anything.
+    // The last lines have no newline, and group entries without a valid number give the user no group.
     assert_becomes(&sandbox, &mounts, "ok", (7, 7), &[7, 8]);
 }
 
@@ -138,7 +138,7 @@ fn as_many_groups_as_the_kernel_takes_and_not_one_less() {
     let sandbox = Sandbox::new();
     let (mounts, passwd, group) = own_etc(&sandbox);
     fs::write(passwd, "many:x:33:1::/:\n").unwrap();
-    // NGROUPS_MAX; the gid is one of them.
+    // NGROUPS_MAX is 65536, and the primary group is one of these groups.
     for (count, taken) in [(65_536, true), (65_537, false), (70_000, false)] {
         let list: String = (1..=count).map(|gid| format!("g{gid}:x:{gid}:many\n")).collect();
         fs::write(&group, list).unwrap();
@@ -170,7 +170,7 @@ fn what_is_no_file_is_refused_and_not_waited_for() {
         for user in ["web", "5", "5:web"] {
             assert_refused(&sandbox, &mounts, user, &["/etc/passwd", says]);
         }
-        // Two numbers need no entry.
+        // UID:GID in numbers needs no entry in passwd or group.
         sandbox.vsrun(words!["-u", "5:6", "--", sandbox.probe()]).within(&mounts).finish().exited(0);
         if passwd.is_dir() {
             fs::remove_dir(&passwd).unwrap()
@@ -182,7 +182,7 @@ fn what_is_no_file_is_refused_and_not_waited_for() {
         for user in ["web", "33", "33:web", "web:web"] {
             assert_refused(&sandbox, &mounts, user, &["/etc/group", says]);
         }
-        // A group that is given by its number needs no list of groups.
+        // With a numeric GROUP, `/etc/group` is not read.
         assert_becomes(&sandbox, &mounts, "web:7", (33, 7), &[7]);
     }
 }
@@ -237,7 +237,7 @@ fn contents_of_the_jail_change_nothing() {
     let evil = "web:x:0:0::/:\nroot:x:0:0::/:\n33:x:0:0::/:\nonly:x:0:0::/:\n";
     fs::write(jail.join("etc/passwd"), evil).unwrap();
     fs::write(jail.join("etc/group"), "root:x:0:web,33\nlog:x:0:web\nonly:x:0:\n").unwrap();
-    // What a C library would read and load to answer the question (CVE-2025-32463).
+    // Files in the jail that a C library would read or load to look up a user (CVE-2025-32463).
     fs::write(jail.join("etc/nsswitch.conf"), "passwd: /evil\ngroup: /evil\n").unwrap();
     for name in ["lib/libnss_/evil.so.2", "usr/lib/libnss_/evil.so.2", "etc/ld.so.preload"] {
         harness::sandbox::make_directory(jail.join(name).parent().unwrap(), 0o755);
@@ -253,7 +253,8 @@ fn contents_of_the_jail_change_nothing() {
         assert_eq!((found.one("uids"), found.one("gids")), ("33 33 33".into(), format!("{gid} {gid} {gid}")), "{user}");
         assert_eq!(found.groups(), groups, "{user}");
         fs::remove_file(&report).unwrap();
-        // From the chroot on, nothing is opened, and nothing looked at but the directory to go to and the command.
+        // Between the chroot and the exec, no file is opened, and only the root and the working directory are looked
+        // at.
         let calls = harness::lines(&trace);
         let inside = calls.iter().skip_while(|call| !call.starts_with("chroot(")).skip(1);
         let inside: Vec<&String> = inside.take_while(|call| !call.starts_with("execve(")).collect();

@@ -1,18 +1,18 @@
-//! The architecture, as a test: it reads the sources and says which line is in the wrong layer.
+//! Tests the rules of the architecture: reads the sources and reports each line that breaks a rule.
 //!
-//! The reader knows no grammar. It cuts a file into words and marks, without comments, literals and test parts, and
-//! the rules look for sequences of these. That is enough for what the rules ask, and it can be read in one go; the
-//! last tests show each rule a line that breaks it.
+//! A file is not parsed, but only split into words and punctuation marks, without comments, literals and tests. The
+//! rules search for sequences of these words. The last tests check that each rule reports a line that breaks it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lines of a file, code and docs, without its tests.
+/// The maximum number of lines of a file, comments included and tests excluded.
 const FILE_LIMIT: usize = 300;
-/// Lines of a function, from `fn` to the closing brace.
+/// The maximum number of lines of a function, from `fn` to the closing brace.
 const FUNCTION_LIMIT: usize = 69;
-/// Lines of code in a row of the table of options: there, rustfmt does not format it. A function can do more.
+/// The maximum number of lines of code in a row of the table of options, which rustfmt does not format. Longer code
+/// belongs in a function.
 const SETS_LIMIT: usize = 10;
 /// Functions that may be longer: file, name, their own limit, and why.
 const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] =
@@ -22,10 +22,10 @@ const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] =
 const BOOL_PARAMETERS: &[(&str, &str, &str)] =
     &[("sys/mod.rs", "ensure", "the parameter is the condition that must be true, as for assert!")];
 
-/// What main takes from sys: what comes before everything else, the kernel's argv, memory, and descriptors 0 to 2.
+/// The modules of `sys` that main.rs may use: they set up the entry point with argv, memory and descriptors 0 to 2.
 const MAIN_TAKES: &[&str] = &["entry", "heap", "fd", "stdio"];
 
-/// What of std is made for another kind of process: one with std's start-up, threads, and files of its own.
+/// Paths of std that the program must not use: they assume std's start-up code, or `sys` replaces them.
 const FOREIGN: &[&str] = &[
     "std::env",
     "std::fs",
@@ -39,7 +39,7 @@ const FOREIGN: &[&str] = &[
     "std::time::SystemTime",
 ];
 
-/// Macros that print by std's locked and buffered streams, or that end in a panic: PID 1 must not.
+/// Macros that print through std's locked and buffered streams, or panic. PID 1 must do neither.
 const MACROS: &[&str] =
     &["dbg", "eprint", "eprintln", "panic", "print", "println", "todo", "unimplemented", "unreachable"];
 
@@ -81,7 +81,7 @@ fn no_module_imports_itself_through_others() {
     let files = read(&sources());
     let mut left = imports(&files);
     assert!(left.len() > 50, "only {} modules in {}", left.len(), sources().display());
-    // Modules that import nothing of what is left belong to no circle.
+    // A module that imports no remaining module is in no import circle.
     while let Some(done) = left.iter().find(|(_, imported)| imported.is_empty()).map(|(module, _)| module.clone()) {
         left.remove(&done);
         for imported in left.values_mut() {
@@ -173,14 +173,14 @@ fn the_table_of_options_is_read_by_build_rs_too_and_so_imports_nothing() {
     }
 }
 
-/// The folders of `runtime`, each of which may use those before it.
+/// The folders of `runtime`. Each may import from itself and from those before it in this list.
 const RUNTIME_FOLDERS: &[&str] = &["report", "resources", "host", "start", "output", "supervise"];
 
-/// What each module imports of the others, tests left out. Those that only declare modules are left out, too.
+/// The other modules that each module imports, without tests and without files that only declare modules.
 fn imports(files: &[File]) -> BTreeMap<String, BTreeSet<String>> {
     let plain = |path: &str| path.trim_end_matches(".rs").replace('/', "::");
     let all: BTreeSet<String> = files.iter().map(|file| plain(&file.path)).collect();
-    // A file in the folder of another file is a part of it: `a/b/c.rs` of `a/b.rs`.
+    // A file in the folder of another file counts as a part of that file: `a/b/c.rs` as a part of `a/b.rs`.
     let unit = |module: &str| match module.rsplit_once("::") {
         Some((parent, _)) if all.contains(parent) => parent.to_owned(),
         _ => module.to_owned(),
@@ -204,13 +204,13 @@ fn imports(files: &[File]) -> BTreeMap<String, BTreeSet<String>> {
     found
 }
 
-// The rules. Each takes a file and gives a line for everything that is wrong in it.
+// The rules. Each takes a file and returns a complaint, `file:line: text`, for each violation in it.
 
 fn unsafe_code(file: &File) -> Vec<String> {
     if file.in_layer("sys") {
         return Vec::new();
     }
-    // The entry: its name, its being called by C only, and its call of `sys::entry`, which reads the kernel's argv.
+    // main.rs may have `#[unsafe(no_mangle)]`, `unsafe extern` and one unsafe block, which calls `sys::entry`.
     let mut allowed = if file.is("main.rs") { vec!["(", "extern", "{"] } else { Vec::new() };
     let mut wrong = Vec::new();
     for found in file.find(&["unsafe"]) {
@@ -315,13 +315,13 @@ fn bool_parameters(file: &File) -> Vec<String> {
         .collect()
 }
 
-// The files.
+// Reading the source files.
 
 fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// Fails with everything that a rule finds wrong in the sources.
+/// Panics with all violations of a rule in the sources.
 fn hold(rule: impl Fn(&File) -> Vec<String>) {
     let files = read(&sources());
     assert!(files.iter().any(|file| file.is("main.rs")), "no sources found in {}", sources().display());
@@ -329,7 +329,7 @@ fn hold(rule: impl Fn(&File) -> Vec<String>) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// All Rust files below a directory, but those that are nothing but tests.
+/// All Rust files below a directory, except `tests.rs`.
 fn read(top: &Path) -> Vec<File> {
     let (mut files, mut directories) = (Vec::new(), vec![top.to_path_buf()]);
     while let Some(directory) = directories.pop() {
@@ -346,10 +346,10 @@ fn read(top: &Path) -> Vec<File> {
 }
 
 struct File {
-    /// Below `src`.
+    /// Relative to `src`.
     path: String,
     text: String,
-    /// Without comments, literals, and what is compiled for tests only.
+    /// The words of the file, without comments, literals and code that is compiled only for tests.
     words: Vec<Word>,
     test_lines: usize,
 }
@@ -389,13 +389,13 @@ impl File {
         format!("src/{}:{line}: {what}", self.path)
     }
 
-    /// Where these words stand, one after the other.
+    /// The indices in `words` at which this sequence begins.
     fn find(&self, sequence: &[&str]) -> Vec<usize> {
         let starts = self.words.windows(sequence.len()).enumerate();
         starts.filter(|(_, window)| window.iter().map(|word| &word.text).eq(sequence)).map(|(start, _)| start).collect()
     }
 
-    /// A complaint for each place where these words stand.
+    /// A complaint for each place where this sequence of words begins.
     fn lines_with(&self, sequence: &[&str], what: &str) -> Vec<String> {
         self.find(sequence).into_iter().map(|start| self.at(self.words[start].line, what)).collect()
     }
@@ -404,7 +404,7 @@ impl File {
         self.words.get(start + words).map_or("", |word| &word.text)
     }
 
-    /// Each path that begins with one of these names, `use` trees written out, with its line.
+    /// Each path that begins with one of these names, with its line. A `use` tree becomes several paths.
     fn paths(&self, roots: &[&str]) -> Vec<(usize, String)> {
         let mut found = Vec::new();
         for (start, word) in self.words.iter().enumerate() {
@@ -420,7 +420,8 @@ impl File {
         found
     }
 
-    /// Writes out the tree that begins at a word: `a::{b, c::d}` is `a::b` and `a::c::d`. Gives the word behind it.
+    /// Expands the `use` tree that begins at the word `start`: `a::{b, c::d}` becomes `a::b` and `a::c::d`. Returns the
+    /// index of the word after the tree.
     fn branches(&self, start: usize, before: &str, found: &mut Vec<(usize, String)>) -> usize {
         let path = format!("{before}{}", self.words[start].text);
         if self.text_after(start, 1) != "::" {
@@ -458,7 +459,7 @@ fn is_name(word: &str) -> bool {
     word.starts_with(|first: char| first.is_alphabetic() || first == '_')
 }
 
-/// The last word of the item that begins here: its `;`, or the brace that closes its body.
+/// The index of the last word of the item that begins at `start`: its `;`, or the brace that closes its body.
 fn item_end(words: &[Word], start: usize) -> Option<usize> {
     let mut depth = 0;
     for (at, word) in words.iter().enumerate().skip(start) {
@@ -474,7 +475,7 @@ fn item_end(words: &[Word], start: usize) -> Option<usize> {
     None
 }
 
-/// Takes out every item behind `#[cfg(test)]`, and returns how many lines that were.
+/// Removes every item after `#[cfg(test)]`. Returns the other words and the number of removed lines.
 fn without_tests(mut words: Vec<Word>) -> (Vec<Word>, usize) {
     const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let mut lines = 0;
@@ -486,7 +487,7 @@ fn without_tests(mut words: Vec<Word>) -> (Vec<Word>, usize) {
     (words, lines)
 }
 
-// The reader.
+// Splitting a file into words.
 
 fn words(text: &str) -> Vec<Word> {
     let (mut found, mut rest, mut line) = (Vec::new(), text, 1);
@@ -503,7 +504,7 @@ fn words(text: &str) -> Vec<Word> {
     found
 }
 
-// Each of these returns how long the thing is that the text begins with, if it does.
+// The following functions return the length in bytes of what they are named after, if the text begins with that.
 
 fn blank(text: &str) -> Option<usize> {
     let length = text.find(|c: char| !c.is_whitespace()).unwrap_or(text.len());
@@ -516,7 +517,7 @@ fn comment(text: &str) -> Option<usize> {
     }
     let mut depth = 0;
     let mut at = 0;
-    // Rust's comments nest.
+    // Block comments of Rust can be nested.
     while text.starts_with("/*") {
         match &text[at..] {
             rest if rest.starts_with("/*") => (depth, at) = (depth + 1, at + 2),
@@ -567,7 +568,7 @@ fn word(text: &str) -> usize {
     }
 }
 
-// The rules can fail.
+// Tests of the rules themselves.
 
 #[test]
 fn every_rule_sees_the_line_that_breaks_it() {

@@ -1,13 +1,13 @@
-//! ARCHITECTURE.md and CONTRIBUTING.md agree with the sources: each path, function, phase and step that they name exists.
+//! ARCHITECTURE.md and CONTRIBUTING.md agree with the sources: each path, function, phase and step in them exists.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const DOCUMENTS: [&str; 2] = ["ARCHITECTURE.md", "CONTRIBUTING.md"];
-/// The folders whose paths are recognized without a backquote too, in the pictures.
+/// A word that begins with one of these counts as a path, even without backquotes (as in the diagrams).
 const FOLDERS: [&str; 6] = ["src/", "tests/", "tools/", "build/", "docs/", ".ci/"];
-/// The diamonds in the picture of the states: functions, not phases.
+/// The choice nodes (diamonds) of the state diagram: functions, not phases.
 const CHOICES: [&str; 3] = ["after_run", "restart", "finish"];
 
 fn top() -> PathBuf {
@@ -25,13 +25,13 @@ fn names(document: &str) -> Vec<String> {
     words.filter(|word| !word.is_empty()).collect()
 }
 
-/// What is between two backquotes in a line, without white space in it.
+/// The texts between two backquotes of a line, except those with a blank.
 fn quoted(document: &str) -> Vec<String> {
     let parts = document.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
     parts.filter(|part| !part.contains(' ')).map(str::to_owned).collect()
 }
 
-/// All Rust sources in a folder.
+/// Appends all Rust sources below a folder to `found`.
 fn sources(folder: &Path, found: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -53,7 +53,7 @@ fn variants(path: &str, name: &str) -> BTreeSet<String> {
     lines.map(|line| line.chars().take_while(char::is_ascii_alphanumeric).collect()).collect()
 }
 
-/// The picture that begins with this line, after this heading.
+/// The mermaid diagram of ARCHITECTURE.md that begins with the line `first`, after this heading.
 fn picture(heading: &str, first: &str) -> String {
     let document = text("ARCHITECTURE.md");
     let (_, chapter) = document.split_once(heading).unwrap();
@@ -66,7 +66,7 @@ fn every_path_in_the_documents_exists() {
     for document in DOCUMENTS {
         let content = text(document);
         let is_file = |word: &String| [".rs", ".md", ".txt", ".toml"].iter().any(|ending| word.ends_with(ending));
-        // A file that is named without its folder is one of a folder that the same line names.
+        // A path is relative to the repository or to `src/runtime/supervise`.
         let mut paths: BTreeSet<String> = quoted(&content).into_iter().filter(is_file).collect();
         paths.extend(names(&content).into_iter().filter(|word| FOLDERS.iter().any(|folder| word.starts_with(folder))));
         assert!(paths.len() > 15, "{document}: only {paths:?}");

@@ -1,4 +1,4 @@
-//! A command line that goes on in a file, and a file that is a service.
+//! `--args`: a file with a part of the command line, or with a whole service.
 
 use crate::harness::{self, PLAIN, Sandbox, needs, words};
 use std::ffi::OsString;
@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 
-/// A file of arguments with this text.
+/// Writes a file for `--args` with this text, and returns its name.
 fn file(sandbox: &Sandbox, text: &str) -> &'static str {
     fs::write(sandbox.path("service"), text).unwrap();
     "service"
@@ -32,11 +32,11 @@ fn lines_are_arguments_and_further_words_are_the_commands() {
 fn words_before_it_come_before_its_lines() {
     let sandbox = Sandbox::new();
     let text = format!("-f\n--\n{}\nexit\n3\n", sandbox.probe().display());
-    // The later of the two counts.
+    // `-f` in the file comes after `-b`, and the later of the two counts.
     sandbox.vsrun(words!["-b", "--args", file(&sandbox, &text)]).finish().exited(3);
 }
 
-/// Where the words stand makes one command line of them.
+/// The words before `--args`, the lines of the file and the words after it are one command line, in this order.
 #[test]
 fn the_lines_of_the_file_replace_its_option() {
     let sandbox = Sandbox::new();
@@ -46,17 +46,17 @@ fn the_lines_of_the_file_replace_its_option() {
         sandbox.vsrun(words).finish().exited(0).silently();
         harness::lines(&sandbox.out("said"))
     };
-    // Options alone: the rest is on the command line, with the first `--`.
+    // The file has only options: further options, `--` and the command are on the command line.
     fs::write(sandbox.path("options"), "-e\nA=1\n--umask\n077").unwrap();
     let command = words!["--", &probe, "append", "out/said", "--args"];
     assert_eq!(said([words!["--args", "options", "--argv0", "x"], command.clone()].concat()), ["--args"]);
     assert_eq!(said([words!["--argv0", "x", "--args=options"], command].concat()), ["--args"]);
-    // The first `--` in the file: everything behind it is the command's own.
+    // The file has the first `--`: all words after it belong to the command.
     fs::write(sandbox.path("service"), format!("--\n{probe}\nappend\nout/said\n")).unwrap();
     assert_eq!(said(words!["--args", "service", "--"]), ["--"]);
     assert_eq!(said(words!["--args", "service", "--help"]), ["--help"]);
     assert_eq!(said(words!["--args", "service", "--args=service"]), ["--args=service"]);
-    // Half of an option, and the other half.
+    // The file ends with an option whose value is on the command line.
     fs::write(sandbox.path("half"), "--argv0\nx\n--umask").unwrap();
     assert_eq!(said(words!["--args", "half", "077", "--", &probe, "append", "out/said", "half"]), ["half"]);
 }
@@ -96,12 +96,12 @@ fn questions_in_it_are_answered() {
         let ended = sandbox.vsrun(words!["--args", file(&sandbox, text)]).finish();
         assert!(ended.exited(0).out[0].starts_with(first), "{ended:?}");
     }
-    // The first reader need not read it.
+    // `--version` before `--args`: the file is not read.
     sandbox.vsrun(words!["--version", "--args", "missing"]).finish().exited(0);
     sandbox.vsrun(words!["--args", file(&sandbox, "--status\npid\n")]).finish().exited(3);
 }
 
-/// All of a service in one file: in the background, under a manager, asked and stopped by its pidfile.
+/// A whole service in one file: it starts in the background under a manager, only once, and `--stop` finds its pidfile.
 #[test]
 fn a_service_in_one_file() {
     let sandbox = Sandbox::new();
@@ -119,7 +119,7 @@ fn a_service_in_one_file() {
     sandbox.await_nothing_left();
 }
 
-/// No shell, no /proc, no /dev, no /etc: the file is all there is.
+/// The root has no shell, /proc, /dev or /etc: only vsrun, this file and the server.
 #[test]
 fn an_init_in_an_empty_root() {
     needs!(harness::root());
@@ -159,7 +159,7 @@ fn what_cannot_be_read_is_125() {
     other.vsrun(words!["--args", "service"]).finish().failed(125, &["'service'", "Permission denied"]);
     harness::sandbox::make_directory(&other.path("closed"), 0o000);
     other.vsrun(words!["--args", "closed/service"]).finish().failed(125, &["closed/service", "Permission denied"]);
-    // As an interpreter, it is the caller's rights that count.
+    // The kernel may execute the file, but vsrun as its interpreter opens it with the rights of the caller.
     let text = format!("#!{} --args\n--\ntrue\n", other.path("vsrun").display());
     let service = other.executable("executable", text.as_bytes());
     fs::set_permissions(&service, fs::Permissions::from_mode(0o711)).unwrap();
@@ -212,10 +212,11 @@ fn a_long_line_is_one_argument() {
     let text = format!("--\n{}\nappend\n{}\n{long}\n", sandbox.probe().display(), sandbox.out("said").display());
     sandbox.vsrun(words!["--args", file(&sandbox, &text)]).finish().exited(0);
     assert_eq!(harness::text(&sandbox.out("said")).len(), 100_001);
-    // The kernel's limit is half of that; the file is none of its business.
+    // The kernel limits one argument of execve(2) to 128 KiB. The line of 200 kB in the file is no such argument, but
+    // COMMAND gets it.
     let text = text.replace(&long, &long.repeat(2));
     sandbox.vsrun(words!["--args", file(&sandbox, &text)]).finish().failed(126, &["probe", "too long"]);
-    // Options and comments are as long as they are.
+    // After a comment of 500 kB, an error about a value of 100 kB still names the right line.
     let text = format!("#{}\n--umask\n{long}\n", long.repeat(5));
     sandbox.vsrun(words!["--args", file(&sandbox, &text)]).finish().failed(2, &["service:3: ", "--umask"]);
 }

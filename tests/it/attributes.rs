@@ -1,4 +1,4 @@
-//! What the server is given with its options: limits, priority, environment, capabilities; and that no other process gets it.
+//! Attributes that only the server gets: limits, priority, environment and capabilities.
 
 use crate::harness::{self, Call, PLAIN, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
@@ -6,11 +6,11 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-/// Effective, permitted, inheritable, ambient and bounding.
+/// The effective, permitted, inheritable, ambient and bounding capability sets, as `/proc/PID/status` names them.
 const SETS: [&str; 5] = ["CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"];
 const BIND: u64 = 1 << 10;
 
-/// A file of `/proc/self`, as the server that was started with these options read it.
+/// The contents of a file of `/proc/self`, as read by a server that was started with these options.
 #[track_caller]
 fn own_file(
     sandbox: &Sandbox,
@@ -26,7 +26,7 @@ fn own_file(
     harness::text(&out)
 }
 
-/// The five sets in a file like `/proc/self/status`.
+/// The five capability sets in the contents of `/proc/PID/status`.
 #[track_caller]
 fn sets(status: &str) -> [u64; 5] {
     SETS.map(|name| u64::from_str_radix(field(status, name), 16).unwrap())
@@ -37,7 +37,7 @@ fn field<'a>(status: &'a str, name: &str) -> &'a str {
     status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap().trim()
 }
 
-/// Soft and hard limit, in a file like `/proc/self/limits`.
+/// The soft and the hard limit with this name in the contents of `/proc/PID/limits`.
 #[track_caller]
 fn limits<'a>(limits: &'a str, name: &str) -> [&'a str; 2] {
     let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
@@ -65,12 +65,12 @@ fn limits_are_what_was_asked_for() {
     }
 }
 
-/// What vsrun itself has open counts too, but it needs no more by then.
+/// The limit also counts vsrun's own descriptors, but vsrun needs no further ones after it has set the limit.
 #[test]
 fn a_limit_of_few_descriptors_hinders_no_start() {
     let sandbox = Sandbox::new();
     for way in harness::ways() {
-        // The server itself takes two.
+        // The probe needs five descriptors: 0 to 2, and two to copy a file.
         for most in 5..12 {
             let options = words!["-d", "logs", "1", "--limit", format!("nofile={most}")];
             let found = own_file(&sandbox, "limits", [way.clone(), options].concat(), |call| call);
@@ -79,7 +79,7 @@ fn a_limit_of_few_descriptors_hinders_no_start() {
     }
 }
 
-/// Each name sets its own limit, by the kernel's names for them.
+/// Each name of `--limit` sets the limit that the kernel lists under the name beside it.
 #[test]
 fn every_limit_has_its_name() {
     needs!(harness::root());
@@ -102,7 +102,7 @@ fn every_limit_has_its_name() {
         ("sigpending", "Max pending signals"),
         ("stack", "Max stack size"),
     ];
-    // Each another one, but none higher than what this test may do itself.
+    // A different value for each limit, but none above the hard limit of the test itself.
     let own = harness::text(Path::new("/proc/self/limits"));
     let wanted: Vec<(&str, &str, [String; 2])> = rows
         .iter()
@@ -164,7 +164,7 @@ fn without_proc_an_oom_score_is_an_error_that_names_the_option() {
     assert!(!jail.join("out/ran").exists());
 }
 
-/// What the server alone is given: no limit, no priority, no capability and no variable of it reaches the others.
+/// No limit, priority, capability or variable of the server reaches its handler or its logger.
 #[test]
 fn handler_and_logger_are_given_nothing_of_it() {
     needs!(harness::root());
@@ -184,7 +184,7 @@ fn handler_and_logger_are_given_nothing_of_it() {
     let line = [attributes, options, words!["--", sandbox.probe()], copies("server"), words!["exit", "9"]].concat();
     let prepare = || sys::limit_core(9);
     sandbox.vsrun(line).before(prepare).finish().exited(9);
-    // The tests themselves may have been made nice.
+    // The tests themselves may run with a nice value.
     let ours = nice_of(&harness::text(Path::new("/proc/self/stat")));
     for (program, caps, nice, core, new) in [
         ("server", Some(1 << 5), "4", "7", "1"),
@@ -196,7 +196,7 @@ fn handler_and_logger_are_given_nothing_of_it() {
         let found = sets(&status);
         match caps {
             Some(set) => assert_eq!(found, [set; 5], "{program}"),
-            // The one that keeps the server from tracing them (CAP_WAKE_ALARM).
+            // The only one is CAP_WAKE_ALARM, which keeps the server from tracing these processes.
             None => assert_eq!(found[..4], [1 << 35; 4], "{program}"),
         }
         assert_eq!(field(&status, "NoNewPrivs"), new, "{program}");
@@ -207,7 +207,7 @@ fn handler_and_logger_are_given_nothing_of_it() {
     }
 }
 
-/// The nice value in the `stat` of a process.
+/// The nice value in the contents of `/proc/PID/stat`.
 fn nice_of(stat: &str) -> String {
     stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap().to_owned()
 }
@@ -239,7 +239,7 @@ fn no_new_privs_is_set_when_it_is_asked_for() {
     }
 }
 
-/// Port 80 in a network of its own, which no other server has.
+/// Port 80 is free, because the server has a network namespace of its own.
 #[test]
 fn a_server_with_one_capability_may_open_port_80_and_do_nothing_else_of_roots() {
     needs!(harness::root(), harness::tool("busybox"));
@@ -272,7 +272,7 @@ fn a_capability_that_cannot_be_kept_is_an_error_that_names_it() {
     let sandbox = Sandbox::new();
     let action = || words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
     for way in harness::ways() {
-        // One that no kernel knows, and one that we have not ourselves.
+        // Capability 63, which no kernel has, and one that is missing from the bounding set of vsrun.
         let line = [way.clone(), words!["-u", plain(), "--caps", "63"], action()].concat();
         sandbox.vsrun(line).finish().failed(125, &["--caps 63"]);
         for list in ["net_raw", "net_raw,kill"] {
@@ -282,7 +282,7 @@ fn a_capability_that_cannot_be_kept_is_an_error_that_names_it() {
             setpriv.finish().failed(125, &[&format!("--caps {list}")]);
         }
     }
-    // A plain user has nothing to give, and nothing to drop either.
+    // A plain user has no capability to give, and with `--caps none` nothing to drop.
     let sandbox = Sandbox::plain();
     let line = words!["--caps", "CAP_NET_RAW", "--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
     sandbox.vsrun(line).finish().failed(125, &["--caps CAP_NET_RAW", "not permitted"]);
@@ -295,7 +295,7 @@ fn a_capability_that_cannot_be_kept_is_an_error_that_names_it() {
     }
 }
 
-/// The caller of vsrun may have left something in the sets that a change of the user does not empty.
+/// The caller of vsrun may have capabilities in the sets that a change of the user does not clear.
 #[test]
 fn a_user_has_no_capability_whatever_the_caller_left() {
     needs!(harness::root(), harness::tool("setpriv"));
@@ -322,7 +322,7 @@ fn a_user_has_no_capability_whatever_the_caller_left() {
     }
 }
 
-/// A directory for `--env-dir`.
+/// Creates a directory for `--env-dir` with these files.
 fn env_dir(sandbox: &Sandbox, files: &[(&str, &[u8])]) -> OsString {
     let directory = sandbox.path("variables");
     harness::sandbox::make_directory(&directory, 0o755);
@@ -356,7 +356,7 @@ fn variables_come_from_the_files_of_a_directory() {
     );
     harness::sandbox::make_directory(&Path::new(&directory).join("DIRECTORY"), 0o755);
     std::os::unix::fs::symlink("..data", Path::new(&directory).join("LINK")).unwrap();
-    // Root reads it: its files must be root's.
+    // vsrun reads the files as root, before it changes the user.
     for name in ["PLAIN", "LONG"] {
         sys::set_mode(&Path::new(&directory).join(name), 0o600);
     }
@@ -396,7 +396,7 @@ fn the_environment_can_begin_empty() {
     let directory = env_dir(&sandbox, &[("FILE", b"1"), ("USER", b"")]);
     let report = sandbox.out("report");
     for way in harness::ways() {
-        // The mark stays, so that the place can end what it started.
+        // The sandbox finds the processes that it has to end by the variable of its mark.
         let options = words!["--clear-env", "-u", plain(), "--env-dir", &directory, "-e", sandbox.mark(), "-e", "E=2"];
         let line = [way, options, words!["--", sandbox.probe(), "report", &report]].concat();
         sandbox.vsrun(line).env("SECRET", "x").env("FILE", "caller").finish().exited(0);
@@ -411,7 +411,7 @@ fn the_environment_can_begin_empty() {
         assert!(wanted.is_empty(), "{found:?}");
         fs::remove_file(&report).unwrap();
     }
-    // COMMAND is looked up in the server's PATH, which is vsrun's own default where there is none.
+    // COMMAND is searched in the server's PATH or, if that is not set, in vsrun's default path.
     let line = words!["--clear-env", "-e", sandbox.mark(), "--", "sh", "-c", "exit 7"];
     sandbox.vsrun(line.clone()).env("PATH", "/nowhere").finish().exited(7);
     sandbox.vsrun([words!["-e", "PATH=/nowhere"], line].concat()).finish().failed(127, &["sh"]);
@@ -446,7 +446,7 @@ fn a_directory_that_cannot_be_read_is_an_error_that_names_it() {
         attempt(&sandbox, &directory, part);
         fs::remove_file(inside(name)).unwrap();
     };
-    // What a user might have put there for root to read.
+    // Files that another user might plant in a directory that root reads.
     fs::write(inside("A=B"), "1").unwrap();
     trouble("A=B", "variables/A=B'");
     sys::make_fifo(inside("FIFO").as_os_str()).unwrap();

@@ -3,8 +3,8 @@
 use crate::harness::{self, Sandbox, needs, words};
 use std::path::Path;
 
-/// An automounter for one directory, in a mount namespace of its own: starts the words behind the directory, and when
-/// the kernel asks, mounts an empty file system there. It ends as the program that it has started.
+/// A Python program that is an automounter. Its arguments are a directory and a command: it starts the command, mounts
+/// an empty file system on the directory when the kernel requests it, and exits with the status of the command.
 const AUTOMOUNTER: &str = r"
 import ctypes, fcntl, os, struct, subprocess, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -44,6 +44,6 @@ fn the_root_and_the_working_directory_may_be_mounted_on_entry() {
         |line| sandbox.program(&harness::find_tool("unshare").unwrap(), [automounter.clone(), line].concat()).finish();
     call(words!["-w", &there, "--", sandbox.probe(), "report", &report]).exited(0);
     assert_eq!(sandbox.report(&report).one("cwd"), there.display().to_string());
-    // There is no program in it, but that is found out inside.
+    // The mounted root is empty, so COMMAND is missing. That is found out only after vsrun has entered the root.
     call(words!["-r", &there, "--", "/probe"]).failed(127, &["'/probe'", "No such file"]);
 }

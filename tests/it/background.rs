@@ -1,11 +1,11 @@
-//! In the background: what is reported to the caller is the truth, and nothing of the caller is kept.
+//! `--background`: the caller learns how the start really ended, and the server keeps nothing of the caller.
 
 use crate::harness::{self, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 
-/// Become the server, or stay as its manager.
+/// The options for a start in the background: without and with a manager.
 fn both() -> [Vec<OsString>; 2] {
     [words!["-b"], words!["-b", "-m", "-", "-"]]
 }
@@ -123,7 +123,8 @@ fn a_caller_that_reads_to_the_end_is_not_kept_waiting() {
     }
 }
 
-/// Runs the line in the foreground and in the background: both must fail alike and leave nothing.
+/// Runs a command line in the foreground and in the background, which must fail in the same way and leave nothing
+/// behind.
 #[track_caller]
 fn assert_same_failure(sandbox: &Sandbox, options: Vec<OsString>, command: Vec<OsString>, status: i32, part: &str) {
     for stay in [words![], words!["-m", "monitor", "-"]] {
@@ -215,7 +216,7 @@ fn it_outlives_the_callers_terminal() {
     }
 }
 
-/// The caller does not have to wait for a server that takes its time: what ends any other program ends the caller.
+/// A signal ends the caller that waits for a slow server, as it ends any other program. The start goes on.
 #[test]
 fn the_caller_need_not_wait() {
     let sandbox = Sandbox::new();

@@ -1,4 +1,4 @@
-//! `--before`: commands that run before each start of the server, as the server would.
+//! `--before`: commands that run before each start of the server, as its user and in its jail.
 
 use crate::harness::{self, PLAIN, Report, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
@@ -7,17 +7,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A command for `--before`: the probe with this script.
+/// A command for `--before`: the probe with this script, in which OUT means the output directory.
 fn probe(sandbox: &Sandbox, script: &str) -> OsString {
     format!("{} {}", sandbox.probe().display(), script.replace("OUT", sandbox.out("").to_str().unwrap())).into()
 }
 
-/// The commands, each with its option.
+/// The option `--before` for each script.
 fn before(sandbox: &Sandbox, scripts: &[&str]) -> Vec<OsString> {
     scripts.iter().flat_map(|script| words!["--before", probe(sandbox, script)]).collect()
 }
 
-/// The ways to run a server, without the records of success.
+/// The ways to run a server, with `-q`: vsrun writes only warnings and errors.
 fn ways() -> [Vec<OsString>; 4] {
     harness::ways().map(|way| [words!["-q"], way].concat())
 }
@@ -181,12 +181,12 @@ fn a_manager_tries_again_after_a_failed_command() {
     manager.stop().exited(0);
 }
 
-/// A command that reports that it runs, and has a child.
+/// A script for the probe: starts a child, writes a line to `marks`, and waits.
 const HANGS: &str = "child OUT/child append OUT/marks running wait";
-/// The same, which TERM does not end.
+/// A script for the probe: ignores TERM, starts a child, writes a line to `marks`, and waits.
 const STUBBORN: &str = "ignore 15 child OUT/child append OUT/marks running wait";
 
-/// The number of the command's child, once that runs.
+/// Waits until the command runs, and returns the pid of its child.
 #[track_caller]
 fn await_child(sandbox: &Sandbox) -> i32 {
     harness::await_lines(&sandbox.out("marks"), 1);
@@ -215,7 +215,7 @@ fn a_stop_ends_the_command_and_starts_nothing() {
     }
 }
 
-/// Of a start in the background, too. Status 0 would say that the server runs.
+/// The caller that waits must not get exit status 0, which would mean that the server runs.
 #[test]
 fn the_caller_of_a_start_in_the_background_learns_that_it_was_stopped() {
     for (script, end) in
@@ -239,7 +239,7 @@ fn the_caller_of_a_start_in_the_background_learns_that_it_was_stopped() {
             sandbox.await_nothing_left();
         }
     }
-    // The same before the server is ready. Without a manager, the request goes to the server itself.
+    // A stop after the commands, before the server is ready. Without a manager, the request goes to the server itself.
     for (way, file, status, says) in [
         (
             words!["-b", "-m", "monitor", "-"],
@@ -261,7 +261,7 @@ fn the_caller_of_a_start_in_the_background_learns_that_it_was_stopped() {
     }
 }
 
-/// The error of the first run is not that of the second.
+/// The caller gets the error of the start after the restart request, not of the start that the request ended.
 #[test]
 fn a_restart_in_the_background_before_the_server_is_ready_is_no_stop() {
     let sandbox = Sandbox::new();
@@ -302,7 +302,7 @@ fn other_signals_do_not_reach_a_command() {
         harness::await_lines(&sandbox.out("marks"), 1);
         running.signal(libc::SIGUSR1);
         running.signal(libc::SIGWINCH);
-        // Read by vsrun before the command ends.
+        // vsrun must read both signals before the command ends.
         harness::await_true("the signal", || process::pending(running.pid()) == 0);
         fs::write(sandbox.out("go"), "").unwrap();
         running.finish().exited(0);
@@ -352,7 +352,7 @@ fn the_ready_timeout_limits_the_commands_of_the_first_start() {
     }
 }
 
-/// The manager is suspended until the time is over, and then finds that the command has ended in time.
+/// The manager is suspended until the ready timeout has passed, and then finds that the command has ended in time.
 #[test]
 fn the_ready_timeout_for_the_commands_ends_no_server() {
     let sandbox = Sandbox::new();
@@ -365,7 +365,7 @@ fn the_ready_timeout_for_the_commands_ends_no_server() {
     std::thread::sleep(Duration::from_millis(4100).saturating_sub(begin.elapsed()));
     manager.signal(libc::SIGCONT);
     harness::await_lines(&sandbox.out("marks"), 1);
-    // The manager handles a signal only after the deadline.
+    // If the deadline had ended the server, the manager would exit instead of restarting the server.
     manager.signal(libc::SIGHUP);
     harness::await_lines(&sandbox.out("marks"), 2);
     manager.stop().exited(0);
@@ -431,7 +431,7 @@ fn the_output_of_commands_goes_where_the_servers_goes() {
 fn status_and_stop_find_a_server_that_is_being_prepared() {
     for (way, status) in [(words![], "running: pid "), (words!["-m", "-", "-"], "restarting: ")] {
         let sandbox = Sandbox::new();
-        // The number of a server that has died.
+        // The pid of an earlier server, whose pidfile was left behind.
         fs::write(sandbox.path("pid"), "1\n").unwrap();
         let commands = before(&sandbox, &[HANGS]);
         let server = words!["--", sandbox.probe(), "append", sandbox.out("marks"), "server"];
@@ -458,7 +458,7 @@ fn a_check_looks_for_the_programs_and_runs_none() {
             "--before '/no/such/init --all': cannot execute '/no/such/init': No such file or directory (there is no directory '/no')"
         ]
     );
-    // What is the server's too is reported once.
+    // A problem of both the commands and the server is reported once.
     let server = words!["-w", "/no/such/dir", "--", sandbox.probe(), "exit", "0"];
     let ended = sandbox.vsrun([words!["--check"], commands, server].concat()).finish();
     let about = |what: &str| ended.exited(125).out.iter().filter(|line| line.contains(what)).count();

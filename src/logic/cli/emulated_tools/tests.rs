@@ -9,7 +9,7 @@ fn words(line: &str) -> Vec<StaticCStr> {
     line.split(' ').filter(|word| !word.is_empty()).map(|word| leak_cstr(word.into())).collect()
 }
 
-/// The first word is the name.
+/// Translates a command line whose first word is the name of the tool.
 fn request(line: &str, env: &[&str]) -> Result<(Request, Options)> {
     let words = words(line);
     let caller = InheritedAttributes {
@@ -34,7 +34,7 @@ fn refused(line: &str, env: &[&str]) -> (u8, String) {
     (error.exit_status, error.to_string())
 }
 
-/// The descriptor, the status and the text.
+/// The file descriptor to which a command line prints, the exit status and the printed text.
 fn printed(line: &str) -> (i32, u8, String) {
     match request(line, &[]).unwrap().0 {
         Request::Text(text) => (text.descriptor, text.status, String::from_utf8(text.bytes).unwrap()),
@@ -205,7 +205,7 @@ fn each_init_has_its_own_signals() {
         assert_eq!((is.signal_to_remaining, is.session, is.forwards_to_group), (None, Session::Caller, false));
         assert!(is.suspends_itself && action(&single, "TSTP").is_none());
     }
-    // What VSRUN_ARGS handles is not left to the kernel.
+    // A signal with an action in VSRUN_ARGS is no longer left to the kernel.
     let own = started("tini x", &["VSRUN_ARGS=--on-signal ABRT=stop --on-signal TTIN=forward"]);
     assert_eq!(tini.personality.unhandled_signals ^ own.personality.unhandled_signals, Signal::ABRT.bit());
     assert_eq!(own.on_signal.len(), 3);

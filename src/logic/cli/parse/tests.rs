@@ -1,4 +1,4 @@
-//! Every option, the examples of its values in the table, every contradiction.
+//! Tests every option with the example values of the table, and options that contradict each other.
 
 use super::*;
 use crate::logic::base::cstr::leak_cstr;
@@ -60,14 +60,14 @@ fn every_row_of_the_table_has_an_arm() {
     }
 }
 
-/// The options that take a value, with the examples of their rows.
+/// The options that take a value, with the examples of their rows in the table.
 fn rows_with_values() -> impl Iterator<Item = (&'static Flag, &'static Examples)> {
     // A few rows are enough for Miri, which is hundreds of times slower.
     let step = if cfg!(miri) { 29 } else { 1 };
     FLAGS.iter().zip(EXAMPLES).filter(|(flag, _)| !flag.values.is_empty()).step_by(step)
 }
 
-/// Reads a line of one option with these values. Other options that it needs may be missing.
+/// Parses one option with these values. Other options that it needs may be missing.
 fn read_values(flag: &Flag, values: &[&[u8]]) -> Result<Options> {
     let mut options = Options::default();
     let words: Vec<StaticCStr> =
@@ -87,7 +87,7 @@ fn as_bytes<'a>(values: &[&'a str]) -> Vec<&'a [u8]> {
     values.iter().map(|value| value.as_bytes()).collect()
 }
 
-/// The error of a line with one option and these values.
+/// Parses one option with these values, which must be refused. Returns the error text.
 fn refused_values(flag: &Flag, values: &[&str]) -> String {
     let error = read_values(flag, &as_bytes(values)).err();
     let error = error.unwrap_or_else(|| panic!("--{} {values:?} is accepted", flag.long));
@@ -97,8 +97,7 @@ fn refused_values(flag: &Flag, values: &[&str]) -> String {
     said
 }
 
-/// The names of the fields of the options that differ from those of an empty command line, except those that every option
-/// changes.
+/// The names of the fields of `Options` that differ from an empty command line, except those that every option changes.
 fn changed_fields(options: &Options) -> Vec<String> {
     // Lines that are indented further belong to the field before them.
     let fields = |options: &Options| format!("{options:#?}").replace("\n     ", " ");
@@ -111,7 +110,7 @@ fn changed_fields(options: &Options) -> Vec<String> {
 
 #[test]
 fn accepted_examples_are_stored_and_each_option_has_its_own_field() {
-    /// Fields with the values of several options.
+    /// Fields that hold the values of several options.
     const COMMON: [&str; 4] = ["attribute_steps", "confine", "control", "port_index"];
     let mut owners = std::collections::BTreeMap::new();
     for (flag, examples) in rows_with_values() {
@@ -232,7 +231,7 @@ fn a_file_of_arguments() {
         assert_eq!(error.exit_status, exit::USAGE, "{contents}");
         assert!(error.to_string().starts_with(says), "{contents}: {}", error);
     }
-    // What is behind the command is its own.
+    // All words after the command belong to it, `--args` too.
     assert!(matches!(parse_words(&["--", "x", "--args", "f"]), Ok((Request::Run, _))));
     assert!(refused(&["--args"]).contains("--args: a value is missing"));
 }

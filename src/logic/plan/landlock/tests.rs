@@ -1,4 +1,4 @@
-//! The rules of the options, without a kernel.
+//! The Landlock rules that the options produce, tested without a kernel.
 
 use super::*;
 
@@ -67,7 +67,7 @@ fn rules_keep_their_order_and_confine_comes_after_them() {
     ];
     assert_eq!(made.steps(LandlockSupport::Abi(7), Some(c"/srv")).unwrap(), expected);
     assert_eq!(Confinement::default().steps(LandlockSupport::NotQueried, None).unwrap(), []);
-    // No file is confined, so the work directory needs no rule.
+    // File access is not confined, so the working directory is not verified.
     let ports = confinement(&[], &[(BIND_TCP, "none")], "").steps(LandlockSupport::Abi(7), Some(c"/srv")).unwrap();
     assert!(matches!(ports[..], [Step::CreateRuleset(_), Step::LandlockRestrictSelf]), "{ports:?}");
 }

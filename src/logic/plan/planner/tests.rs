@@ -1,4 +1,4 @@
-//! The order of the steps, without root and without a fork.
+//! The steps of a plan and their order, tested without root and without fork(2).
 
 use super::*;
 use crate::logic::base::cstr::leak_cstr;
@@ -116,7 +116,7 @@ fn attributes_are_set_in_their_places() {
             Step::Exec(c"x"),
         ]
     );
-    // The handler and the logger have none of these, and drop what --user drops.
+    // The handler and the logger get none of these attributes, and drop the privileges that --user drops.
     let Output::Logger(logger, _) = plan.output else { panic!("no logger") };
     for steps in [plan.supervision.unwrap().handler.unwrap().steps, logger.steps] {
         let spare = KeepPermitted::OneHarmless(chosen.set);
@@ -131,7 +131,7 @@ fn attributes_are_set_in_their_places() {
         assert!(place(&Step::CloseDescriptors) < place(&Step::BlockSignals), "{steps:?}");
         assert_eq!(steps.len(), 16, "{steps:?}");
     }
-    // Root keeps its own, and a process that is that user already only has to drop capabilities.
+    // `-u root` keeps the capabilities of root. A process that already has the user only drops capabilities.
     let is_about_rights =
         |step: &Step| matches!(step, Step::Uid(..) | Step::DropCapabilities(_) | Step::Capabilities(_));
     let web = Host { euid: 33, ..root() };
@@ -148,7 +148,8 @@ fn attributes_are_set_in_their_places() {
     }
 }
 
-/// Whatever the options are: after the verification only steps that a user may do, and the exec last.
+/// Whatever the options are: after the credentials are verified, no step follows that needs root. The last step is the
+/// exec.
 #[test]
 fn nothing_of_root_follows_the_proof() {
     let parts = [
@@ -166,7 +167,7 @@ fn nothing_of_root_follows_the_proof() {
         "--caps kill --no-new-privs",
         "--port 80",
     ];
-    // Miri is too slow for all of them.
+    // Miri is too slow for all combinations.
     for mask in (0u32..1 << parts.len()).step_by(if cfg!(miri) { 1499 } else { 1 }) {
         let chosen: Vec<&str> =
             parts.iter().enumerate().filter(|(at, _)| mask >> at & 1 == 1).map(|(_, part)| *part).collect();
@@ -188,7 +189,7 @@ fn nothing_of_root_follows_the_proof() {
             let last = matches!(step, Step::Umask(_) | Step::UnblockSignals | Step::Exec(_));
             assert!(chosen || enters || last, "{line}: {step}");
         }
-        // Steps that need a descriptor come before they are closed, and the way into a jail comes after that.
+        // Steps that need a descriptor come before the descriptors are closed; the steps into the jail come after that.
         let closed = place(|step| matches!(step, Step::CloseDescriptors | Step::CloexecDescriptors)).unwrap();
         let protects = ["-u ", "-r ", "-m ", "-b"].iter().any(|option| line.contains(option));
         assert_eq!(steps.contains(&Step::CloseDescriptors), protects, "{line}");
@@ -246,7 +247,7 @@ fn the_working_directory() {
     let lost = Host { cwd: None, ..root() };
     assert!(refused("-b -m - - -- x", &lost).contains("cannot determine the current directory"));
     assert!(made("-b -m - - -r /j -- x", &lost).supervision.is_some());
-    // In the foreground it stays where it is.
+    // In the foreground the manager stays in the current directory, so it need not know the path.
     let stays = made("-m - - -w sub -- x", &lost);
     assert!(!stays.leaves_cwd && stays.server.steps.contains(&dir("sub")));
 }
@@ -350,7 +351,7 @@ fn a_ready_descriptor_is_none_of_the_sockets() {
     assert_eq!(made("-b --ready fd:3 -- x", &root()).ready, ReadyCondition::Newline(3));
 }
 
-/// With --user for the current user there is nothing to change, so no right is needed.
+/// If --user names the current user, nothing changes, so no privilege is needed.
 #[test]
 fn the_same_user_and_groups_need_no_privilege() {
     let with = |egid, groups: Option<&[u32]>| Host { egid, groups: groups.map(<[u32]>::to_vec), ..root() };
@@ -390,7 +391,7 @@ fn an_ignored_hangup_stays_ignored() {
     assert!(!made("-m - - -- x", &root()).ignores_hangup);
 }
 
-/// The terminal is given to an interactive server, and never to another user.
+/// An interactive server gets the terminal, except if it runs as another user.
 #[test]
 fn the_terminal() {
     let host = Host { terminal: StdinTerminal::Controlling, ..root() };
@@ -430,7 +431,8 @@ fn the_policy_of_an_init() {
     assert_eq!(plan(&mut none, &root()).unwrap().policy.linger, None);
 }
 
-/// The control group comes before everything, Landlock after everything, and it needs no_new_privs.
+/// The first step enters the control group. Landlock, which needs no_new_privs, comes last: only UnblockSignals and
+/// Exec follow.
 #[test]
 fn the_control_group_is_entered_first_and_the_rules_come_last() {
     use crate::logic::plan::landlock::LandlockSupport;
@@ -450,11 +452,11 @@ fn the_control_group_is_entered_first_and_the_rules_come_last() {
     ];
     assert_eq!(steps[steps.len() - last.len()..], last);
     assert!(steps.contains(&Step::CloseDescriptors) && !steps.contains(&Step::CloexecDescriptors));
-    // A process in the group cannot remove it: what undoes a failed start is another one.
+    // A process cannot remove its own control group, so after a failed start another process does that.
     let lone = made("--cgroup /c -- x", &host).server.steps;
     assert!(lone.contains(&Step::CloseDescriptors) && !lone.contains(&Step::CloexecDescriptors));
     assert_eq!(plan.cgroup.unwrap().settings, [(c"pids.max", c"9")]);
-    // The handler is neither in the group nor confined.
+    // The handler is neither in the control group nor confined by Landlock.
     let plan = made("--cgroup /c --ro /x -m - /h -- x", &host);
     let handler = plan.supervision.unwrap().handler.unwrap();
     let jailed = |step: &Step| matches!(step, Step::Cgroup(_) | Step::CreateRuleset(_) | Step::LandlockRestrictSelf);

@@ -1,4 +1,4 @@
-//! Every form of an endpoint, each compared with what core's own reader makes of its address.
+//! Every form of an endpoint. Addresses are compared with the parser of `core`.
 
 use super::*;
 use crate::logic::plan::env::Env;
@@ -6,7 +6,7 @@ use crate::logic::plan::env::Env;
 use crate::logic::plan::socket_activation::InheritedSockets;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Name, address, port and traffic, read back out of the bytes.
+/// The name, IP address, port and transport of an endpoint, decoded from the parsed socket address.
 fn parsed(text: &str) -> Option<(&str, IpAddr, u16, Transport)> {
     let listener = Listener::parse(text.as_bytes())?;
     let bytes = &listener.address[..];
@@ -105,11 +105,11 @@ fn parsed_or_path(text: &str) -> Option<Listener<'_>> {
     Listener::parse(text.as_bytes())
 }
 
-/// The same addresses as core's reader takes; it takes dots in IPv6 too.
+/// The same addresses are accepted as by `core`, which also accepts dots in IPv6 (not tried).
 #[test]
 fn addresses_are_read_as_core_reads_them() {
     let parts = ["", "1", "256", "01", "0", "00", "9", "255", "-1", "a", "1000"];
-    // Miri takes a second for what else takes a millisecond.
+    // Miri is about a thousand times slower, so it gets fewer addresses.
     let (parts, rounds, at_least) = if cfg!(miri) { (&parts[..4], 1, 1) } else { (&parts[..], 4, 1000) };
     let mut count = 0;
     let mut check = |text: &str, ours: Option<Vec<u8>>| {

@@ -98,7 +98,7 @@ fn what_cannot_be_read_or_done_has_a_reason() {
 fn the_servers_user_and_root_are_trusted_and_no_other() {
     assert!(is_trusted(7, 1000, 1000) && is_trusted(7, 0, 1000) && is_trusted(0, 1000, 1000) && is_trusted(0, 0, 0));
     assert!(!is_trusted(7, 1001, 1000) && !is_trusted(7, 1000, 0) && !is_trusted(7, u32::MAX, 1000));
-    // All users without a number in our namespace appear with the same one.
+    // All users outside of our user namespace appear with the overflow uid, so the sender must be in our pid namespace.
     assert!(is_trusted(7, OVERFLOW_UID, OVERFLOW_UID) && !is_trusted(0, OVERFLOW_UID, OVERFLOW_UID));
 }
 
@@ -154,7 +154,7 @@ fn the_watchdog_time_is_the_servers_to_change_in_this_run() {
     story.event(6, Event::Exited(crate::logic::base::exit::Exit::Code(1)));
     story.receive(7, "READY=1");
     assert_eq!(story.deadline(), Some(3007));
-    // Without `--watchdog` the server cannot turn it on.
+    // Without `--watchdog` the server cannot turn the watchdog on.
     let mut none = Story::new(Policy { watchdog: None, ..policy() });
     none.receive(0, "READY=1\nWATCHDOG_USEC=1");
     none.receive(0, "WATCHDOG=trigger");

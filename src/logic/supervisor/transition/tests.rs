@@ -1,4 +1,4 @@
-//! Checks the invariants of `next` over every short history of events, and longer scenarios one by one.
+//! Checks the invariants of `next` in every short sequence of events, and tests longer scenarios one by one.
 
 use super::*;
 use crate::logic::base::exit::SuccessExits;
@@ -92,7 +92,7 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
             assert!(!world.stopped, "a handler after a stop");
             (world.handler, world.forking) = (true, true);
         }
-        // `explore.rs` checks replacements.
+        // `explore/tests.rs` checks replacements.
         Action::LaunchCandidate | Action::SwitchOver | Action::SendToSecondProcess(..) => {
             panic!("no replacement: {action:?}")
         }
@@ -186,7 +186,7 @@ fn possible(policy: &Policy, world: World) -> Vec<(Event, World)> {
     events
 }
 
-/// Times of an event: early, due and late.
+/// The times at which an event is tried: before, at and after the deadline.
 fn times(state: &State, event: Event, now: Time) -> Vec<Time> {
     match (state.deadline(), event) {
         (Some(until), Event::DeadlinePassed) => vec![now, until.max(now), until.max(now).after(Span::secs(40))],
@@ -301,7 +301,8 @@ fn walk(policy: &Policy, state: &State, world: World, now: Time, depth: usize) -
     count
 }
 
-/// As `tini -g` and dumb-init forward: what is left of the group afterwards is left alone.
+/// As in `tini -g` and dumb-init: the whole group gets forwarded signals, but its processes that outlive the server are
+/// not ended.
 #[test]
 fn a_forwarded_signal_can_go_to_the_group_alone() {
     let policy = Policy { forwards_to_group: true, role: Role::Init, ..policy() };
@@ -357,7 +358,7 @@ fn every_short_history_holds() {
     let (depth, at_least) = if cfg!(miri) { (2, 100) } else { (6, 1_000_000) };
     let mut count = 0;
     for policy in &policies {
-        // With remaining processes there are many more histories.
+        // Policies that end remaining processes have many more histories.
         let alone = policy.signal_scope == Recipient::Server && policy.linger.is_none();
         let depth = if alone { depth } else { depth - 1 };
         count += walk(policy, &State::new(policy, Time(0)), start, Time(0), depth);
@@ -476,10 +477,10 @@ fn a_limit_counts_restarts_within_its_window() {
     let limit = Some(RestartLimit { restarts: 2, within: Span::secs(60) });
     let mut story = Story::new(Policy { limit, restart_delay: (Span::ZERO, Span::ZERO), ..policy() });
     assert_eq!((story.fall(1000), story.fall(1000)), (0, 0));
-    // A restart on request does not count.
+    // A requested restart does not count.
     assert_eq!(story.at(0, Event::Restart), Action::Send(Signal::TERM, Recipient::Server));
     assert_eq!(story.at(0, Event::Exited(killed(15))), Action::Launch(LogFiles::Rotate));
-    // The first of the two is 60 s old.
+    // The first of the two restarts is 60 s old, so it no longer counts.
     assert_eq!(story.fall(59_000), 0);
     let ending = Ending::GaveUp(Exit::Code(1));
     assert_eq!(story.at(999, Event::Exited(Exit::Code(1))), Action::Finish(ending));
@@ -523,7 +524,7 @@ fn death_by_a_forwarded_signal_is_requested_only_if_the_signal_asks_for_an_end()
             assert_eq!(action, if requested { ending } else { Action::RunHandler(killed(number)) }, "{signal}");
         }
     }
-    // The signal was not sent to the next run.
+    // HUP was forwarded only to an earlier run, so death by HUP is a crash of this run.
     let mut story = Story::new(policy());
     story.at(1, Event::Forward(Signal::HUP));
     assert_eq!(story.at(1, Event::Exited(killed(9))), Action::Launch(LogFiles::Keep));
@@ -580,7 +581,7 @@ fn the_handler_decides_and_may_be_too_slow() {
     ask(&mut story);
     assert_eq!(story.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep));
     ask(&mut story);
-    // A restart was requested meanwhile: no pause.
+    // A restart was requested while the handler ran, so there is no restart delay.
     assert_eq!(story.at(1, Event::Restart), Action::Wait);
     assert_eq!(story.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Launch(LogFiles::Rotate));
     ask(&mut story);
@@ -639,7 +640,7 @@ fn an_init_ends_as_the_server_ends() {
         assert_eq!(story.state.deadline(), None, "no clock unless it was asked for");
         assert_eq!(story.at(1, Event::Exited(exit)), Action::Finish(Ending::Server(exit)));
     }
-    // Stopped on request, because `--on-signal` gave a signal that meaning.
+    // With `--on-signal`, a signal can also stop an init.
     let mut stopped = Story::new(init.clone());
     assert_eq!(stopped.at(1, Event::Stop), Action::Send(Signal::TERM, Recipient::Server));
     assert_eq!(stopped.at(1, Event::Exited(Exit::Code(3))), Action::Finish(Ending::Server(Exit::Code(3))));
@@ -731,7 +732,7 @@ fn the_rest_of_a_group_ends_before_anything_follows() {
     assert_eq!(own.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::RemainingOfRun));
     assert_eq!(own.at(1, Event::Exited(killed(2))), Action::Launch(LogFiles::Rotate));
 
-    // The first start failed.
+    // A leader that exits before the server is ready is a failed first start.
     let (state, action) = step(&grouped, State::new(&grouped, Time(0)), Event::LeaderExited, Time(1));
     assert_eq!(action, Action::Send(Signal::TERM, Recipient::RemainingOfRun));
     let (_, action) = step(&grouped, state, Event::Exited(Exit::SUCCESS), Time(2));
@@ -771,7 +772,7 @@ fn a_silent_server_is_ended_and_that_is_no_voluntary_end() {
         assert_eq!(story.at(1, Event::Heartbeat), Action::Wait, "too late");
         assert_eq!(story.at(29_999, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::Group));
         assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep), "{restart:?}");
-        // The watchdog of the next run also starts when it is ready.
+        // The watchdog of the next run starts when that run is ready.
         assert_eq!(story.state.forced, None);
         assert_eq!((story.at(900, Event::Heartbeat), story.state.deadline()), (Action::Wait, None));
         assert_eq!(story.at(1, Event::Ready), Action::Wait);
@@ -811,7 +812,7 @@ fn a_stop_is_delayed_until_its_time_or_a_second_request() {
         assert_eq!((urgent.at(1, second), urgent.at(1, Event::Stop)), (term, Action::Wait));
         assert_eq!(urgent.at(1, Event::Interrupt), kill);
     }
-    // The server may exit meanwhile, whatever its status.
+    // The server may exit during the delay, with any status.
     for event in [Event::Exited(Exit::Code(7)), Event::Exited(killed(11)), Event::ExecFailed(127)] {
         assert_eq!(asked(Event::Stop).at(1, event), Action::Finish(Ending::Stopped), "{event:?}");
     }
@@ -821,7 +822,7 @@ fn a_stop_is_delayed_until_its_time_or_a_second_request() {
     assert_eq!(restarted.at(1, Event::Stop), Action::Wait);
     assert_eq!(restarted.at(1, Event::Exited(killed(15))), Action::Finish(Ending::Stopped));
     assert_eq!(step(&delayed, State::new(&delayed, Time(0)), Event::Stop, Time(1)).1, term);
-    // The rest of the group has not been asked yet.
+    // The remaining processes of the group have not been sent TERM yet.
     let mut group = Story::new(Policy { signal_scope: Recipient::Group, ..delayed.clone() });
     group.at(1, Event::Stop);
     assert_eq!(group.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::RemainingOfRun));
@@ -847,7 +848,7 @@ fn an_init_delays_the_first_signal_that_asks_for_the_end() {
                 (Action::Wait, sent),
                 "{signal}"
             );
-            // Only the first one is delayed.
+            // Only the first signal that asks for the end is delayed.
             assert_eq!(story.at(1, Event::Forward(Signal::INT)), Action::Forward(Signal::INT, Recipient::Server));
             assert_eq!(story.at(1, Event::Exited(Exit::Code(3))), Action::Finish(Ending::Server(Exit::Code(3))));
 
@@ -887,7 +888,7 @@ fn an_unhealthy_server_is_stopped_and_that_is_no_voluntary_end() {
         assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::RunHandler(Exit::SUCCESS), "{restart:?}");
         assert_eq!(story.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep));
         assert_eq!(story.state.forced, None);
-        // The handler's refusal does not make the end voluntary.
+        // The exit counts as a failure even if the handler refuses the restart.
         assert_eq!(story.at(1, Event::Unhealthy), term);
         assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::RunHandler(Exit::SUCCESS));
         let ending = Ending::Server(killed(15));
@@ -903,7 +904,7 @@ fn an_unhealthy_server_is_stopped_and_that_is_no_voluntary_end() {
             assert_eq!(ending.status(), status, "{role:?} {exit}");
         }
     }
-    // A stop or a restart that is requested meanwhile is what follows.
+    // A stop or restart that is requested while the unhealthy server exits is carried out.
     let mut stopped = Story::new(policy());
     stopped.at(1, Event::Unhealthy);
     assert_eq!(stopped.at(1, Event::Stop), Action::Wait);
@@ -912,7 +913,7 @@ fn an_unhealthy_server_is_stopped_and_that_is_no_voluntary_end() {
     restarted.at(1, Event::Unhealthy);
     assert_eq!(restarted.at(1, Event::Restart), Action::Wait);
     assert_eq!(restarted.at(1, Event::Exited(killed(15))), Action::Launch(LogFiles::Rotate));
-    // The whole group has received TERM already.
+    // The whole group has already been sent TERM.
     let grouped = Policy { signal_scope: Recipient::Group, ..policy() };
     let mut group = Story::new(grouped.clone());
     assert_eq!(group.at(1, Event::Unhealthy), Action::Send(Signal::TERM, Recipient::Group));
@@ -968,12 +969,12 @@ fn what_is_left_of_a_run_ends_before_the_next_one() {
         (Action::Wait, Action::Launch(LogFiles::Keep))
     );
 
-    // The time of clearing does not count as uptime of the run.
+    // The time in which remaining processes are ended does not count as uptime of the run.
     assert_eq!(slow.at(5, Event::Exited(Exit::Code(1))), term);
     slow.now = slow.now.after(Span::secs(20));
     assert_eq!(slow.at(0, Event::NoneLeft), Action::RecordRestartDelay(Span(100)));
 
-    // A requested restart clears the descendants too. A stop during that ends the supervision.
+    // A requested restart ends the remaining processes too. A stop during that ends the supervision.
     let mut again = Story::new(lingering.clone());
     again.at(1, Event::Restart);
     assert_eq!(again.at(1, Event::Exited(killed(15))), term);
@@ -1067,7 +1068,7 @@ fn a_candidate_takes_the_place_of_a_server_that_exits_and_only_a_crash_counts() 
         assert_eq!(story.state.unreported_outcome, None, "it is not ready yet");
         let mut ready = Story { policy: story.policy.clone(), state: story.state.clone(), now: story.now };
         assert_eq!((ready.at(1, Event::Ready), ready.state.unreported_outcome), (Action::Wait, Some(Outcome::Done)));
-        // It has to be ready in the time that it had as a candidate; then its end is unexpected.
+        // The new server has to be ready within the time limit of the candidate. After that, its exit is unexpected.
         assert_eq!(story.at(59_999, Event::DeadlinePassed), Action::Send(Signal::TERM, Recipient::Server));
         assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::RunHandler(Exit::SUCCESS));
         assert_eq!(story.state.unreported_outcome, Some(Outcome::NotReadyInTime));

@@ -1,8 +1,8 @@
 //! Explores every state that `next` can reach, for every policy, and checks the invariants of each transition.
 //!
-//! A deadline is either due or not, and may become due before any event, so the states are finite. The search is
-//! breadth first; a state is the supervisor's `State` and the `World`: what really runs, recorded independently of
-//! `State`. `docs/proof.md` has the numbers.
+//! A deadline is either due or not, and may become due before any event, so the number of states is finite. The search
+//! is breadth-first. A searched state is the supervisor's `State` and the `World`: the processes that really run,
+//! recorded independently of `State`. `docs/proof.md` has the numbers.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -15,7 +15,7 @@ use crate::logic::supervisor::replacement::Outcome;
 use crate::logic::supervisor::replacement::SecondProcess;
 use crate::logic::supervisor::state::ForcedStop;
 
-/// Now, in every stored state.
+/// The current time in every stored state.
 const NOW: Time = Time(1 << 40);
 
 /// A process, as the kernel sees it.
@@ -23,11 +23,11 @@ const NOW: Time = Time(1 << 40);
 enum Process {
     None,
     Alive,
-    /// A zombie that is kept because others of its group are alive.
+    /// A zombie that is not reaped yet, because other processes of its group are alive.
     Left,
 }
 
-/// What the last action may still be answered with.
+/// The last action, if an event may still report that it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Last {
     Other,
@@ -150,7 +150,7 @@ fn possible(policy: &Policy, state: &State, world: World) -> Vec<(Event, World)>
             events.push((Event::ForkFailed, World { server, handler, ..world }));
         }
         Last::ForkCandidate => events.push((Event::OfSecondProcess(SecondProcessEvent::ForkFailed), gone)),
-        // A process that PID 1 cannot end counts as gone where PID 1 exits because of that.
+        // If the supervisor exits because a process cannot be killed, that process counts as gone.
         Last::Kill => {
             let stays = state.second.is_candidate() || !matches!(state.phase, Phase::Stopping { .. });
             let server = if stays { world.server } else { Process::None };
@@ -206,7 +206,7 @@ fn set_second_deadline(second: &mut SecondProcess, at: Time) {
     }
 }
 
-/// Adds to each state the same one after `change`, if that is another.
+/// For each state, also adds the state after `change`, if that differs.
 fn or(states: &mut Vec<State>, change: impl Fn(&mut State)) {
     for at in 0..states.len() {
         let mut other = states[at].clone();
@@ -217,8 +217,8 @@ fn or(states: &mut Vec<State>, change: impl Fn(&mut State)) {
     }
 }
 
-/// What may have become of a state when an event happens: each deadline may have passed or not, the run may have become
-/// stable, the last restart may be long ago. This allows more than real clocks do, never less.
+/// The states that a state may have become by the time of an event: each deadline may have passed or not, the run may
+/// have become stable, the last restart may be long ago. This allows more than real clocks do, never less.
 fn later(policy: &Policy, state: &State, event: Event) -> Vec<State> {
     let mut states = vec![state.clone()];
     or(&mut states, |state| set_deadline(state, NOW));
@@ -234,12 +234,12 @@ fn later(policy: &Policy, state: &State, event: Event) -> Vec<State> {
     states
 }
 
-/// The beginning of a stable run.
+/// A start time that makes the run count as stable.
 const LONG_AGO: Time = Time(NOW.0 - 10_000);
 /// A deadline that has not passed.
 const LATER: Time = Time(NOW.0 + 1);
 
-/// The state with each deadline either due or not, and without what no decision depends on.
+/// The state with each deadline set to due or not due, and without details on which no decision depends.
 fn normalized(policy: &Policy, mut state: State) -> State {
     if state.phase_deadline().is_some_and(|until| until > NOW) {
         set_deadline(&mut state, LATER);
@@ -253,7 +253,7 @@ fn normalized(policy: &Policy, mut state: State) -> State {
     }
     state.started_at = if state.started_at > LONG_AGO { NOW } else { LONG_AGO };
     state.fork_backoff = state.fork_backoff.min(Span(1));
-    // One failure leads to a pause; more of them only to a longer one.
+    // One failure leads to a restart delay; more failures only lengthen it.
     state.consecutive_failures = state.consecutive_failures.min(1);
     state.restarts = 0;
     if let Some(limit) = policy.limit {
@@ -373,7 +373,7 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
     check_replacement(policy, old, event, world, state, action);
 }
 
-/// The invariants of a replacement, and of every state.
+/// Checks the invariants of a replacement and of every state.
 fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut World, state: &mut State, action: Action) {
     if let Some(outcome) = state.unreported_outcome.take() {
         assert!(world.replacing, "an outcome without a replacement: {outcome:?}");
@@ -387,7 +387,7 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
         && state.ready_deadline.is_none()
         && state.pending_outcome.is_none()
     {
-        // Its outcome was reported when it was abandoned.
+        // The outcome of the replacement was reported when the replacement was abandoned.
         world.replacing = false;
     }
     let fails = state.forced == Some(ForcedStop::Unready) && matches!(state.phase, Phase::Stopping { .. });
@@ -426,7 +426,7 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
                 || !old.has_been_ready
         );
     }
-    // With --linger, what remains of a second process is ended.
+    // With --linger, the processes that a second process leaves behind are ended.
     let second_exited =
         matches!(event, Event::OfSecondProcess(SecondProcessEvent::Exited(_) | SecondProcessEvent::ExecFailed(_)));
     let taken_over = action == Action::SwitchOver && exited && policy.linger.is_some();
@@ -438,7 +438,7 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
     // A server that took the place of another has to be ready in time, whatever its watchdog says.
     let until = state.ready_deadline.filter(|_| state.phase == Phase::Running);
     assert!(until.is_none() || state.phase_deadline() == until, "the time to be ready has no end");
-    // The event loop would repeat it without end.
+    // Without an effect, the event loop would repeat the event without end.
     assert!(event != Event::DeadlinePassed || action != Action::Wait || *state != *old, "a deadline without an effect");
     // State and world agree about the second process.
     assert_eq!(state.second.is_unreaped(), world.second != Process::None, "{state:?}");
@@ -454,7 +454,7 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
     check_kill(policy, old, event, world, state, action);
 }
 
-/// When KILL is due for the server, and for the second process.
+/// When KILL is due for the server and for the second process. None: no KILL is due.
 fn kill_due(state: &State) -> [Option<Time>; 2] {
     [
         match state.phase {
@@ -468,12 +468,12 @@ fn kill_due(state: &State) -> [Option<Time>; 2] {
     ]
 }
 
-/// A KILL that is due is moved by nothing but a KILL.
+/// Checks that the time at which KILL is due is postponed only when KILL is sent.
 fn check_kill(_: &Policy, old: &State, event: Event, world: &World, state: &State, action: Action) {
     let [mut before, mut before_second] = kill_due(old);
     let [after, after_second] = kill_due(state);
     if action == Action::SwitchOver {
-        // The rest of its group gets TERM first.
+        // The remaining processes of the group get TERM first.
         (before, before_second) = (None, before.filter(|_| event != Event::LeaderExited));
     }
     let kept = |before: Option<Time>, after: Option<Time>| {
@@ -489,13 +489,13 @@ fn check_kill(_: &Policy, old: &State, event: Event, world: &World, state: &Stat
     }
 }
 
-/// What has been explored.
+/// How much has been explored.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     policies: u64,
     states: u64,
     transitions: u64,
-    /// The longest way to the end after a stop, in events that change something.
+    /// The length of the longest path after a stop, in events that change the state and do not send KILL.
     longest: u64,
 }
 
@@ -556,7 +556,7 @@ fn key(state: &State, world: &World) -> u128 {
     u128::from(folded(high ^ MIX.0, MIX.1)) << 64 | u128::from(folded(low ^ MIX.1, MIX.0))
 }
 
-/// The keys are hashes already.
+/// A hasher for keys that are already hashes: it returns their lower half.
 #[derive(Default)]
 struct Unhashed(u64);
 
@@ -623,16 +623,17 @@ fn explore(policy: &Policy) -> Counts {
     Counts { policies: 1, states: queue.len() as u64, transitions, longest }
 }
 
-/// Marks an edge that sends KILL.
+/// The bit that marks an edge whose action sends KILL.
 const KILLS: u32 = 1 << 31;
 
-/// From every state the end can be reached; after a stop, every way leads there. Returns the longest such way.
+/// Checks that the end is reachable from every state, and that after a stop every path leads to it, except by repeated
+/// KILLs without end. Returns the length of the longest path after a stop.
 fn check_ends(states: &[(State, World)], edges: &mut Vec<(u32, u32)>) -> u64 {
     edges.sort_unstable();
     edges.dedup();
     let count = states.len();
     let index = |id: u32| (id & !KILLS) as usize;
-    // Predecessors, as a compact list.
+    // The predecessors of all states in one list: those of state N are `before[starts[N]..starts[N + 1]]`.
     let mut starts = vec![0u32; count + 1];
     edges.iter().for_each(|(_, to)| starts[index(*to) + 1] += 1);
     (0..count).for_each(|at| starts[at + 1] += starts[at]);
@@ -657,7 +658,7 @@ fn check_ends(states: &[(State, World)], edges: &mut Vec<(u32, u32)>) -> u64 {
     if let Some(at) = reaches.iter().position(|reached| !reached) {
         panic!("the end cannot be reached from {:?}", states[at]);
     }
-    // After a stop: no circle but those through a KILL. Kahn's algorithm; the longest way counts its rounds.
+    // After a stop, no cycle exists except through a KILL: Kahn's algorithm, which also yields the longest path.
     let stopped = |at: usize| states[at].1.stopped;
     let kept = |(from, to): &&(u32, u32)| *to & KILLS == 0 && stopped(index(*from));
     let mut incoming = vec![0u32; count];
@@ -709,7 +710,7 @@ fn policy() -> Policy {
     }
 }
 
-/// Every policy: all values of each rule that options can combine.
+/// Every policy: all combinations of rules that options can make, with a few values of each rule.
 fn all_policies() -> Vec<Policy> {
     let mut policies = vec![policy()];
     fn vary<T: Copy>(policies: &mut Vec<Policy>, values: &[T], set: fn(&mut Policy, T)) {
@@ -747,15 +748,15 @@ fn all_policies() -> Vec<Policy> {
         },
     );
     vary(&mut policies, &[None, Some(Span::secs(7))], |policy, value| policy.stop_delay = value);
-    // Without a restart there is no handler, limit or pause; an init never restarts.
+    // Without a restart there is no handler and no limit. An init never restarts. `InitWithTimeout` has a stop timeout.
     policies.retain(|policy| {
         let restarts = policy.restart != Restart::No;
         (restarts || (policy.handler == CrashHandlerPolicy::Absent && policy.limit.is_none()))
             && (policy.role == Role::Manager || !restarts)
             && (policy.role != Role::InitWithTimeout || policy.stop_timeout.is_some())
     });
-    // With a replacement there are ten to a hundred times as many states. So of the rules that only decide between a
-    // restart, a handler and an end, which a replacement does not look at, one value of each kind is taken.
+    // With a replacement there are ten to a hundred times as many states. So rules that only decide between a restart,
+    // a handler and an end, on which a replacement does not depend, have fewer values here.
     policies.retain(|policy| {
         let plain = policy.signal_scope == Recipient::Server && policy.linger.is_none() && policy.watchdog.is_none();
         policy.candidate_timeout.is_none()
@@ -791,7 +792,7 @@ fn explore_all(policies: &[Policy]) -> Counts {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get().min(4));
     std::panic::set_hook(Box::new(|_| {}));
-    // The first failure ends the other threads, too.
+    // The first failure stops the other threads too.
     struct Failed<'a>(&'a std::sync::atomic::AtomicUsize);
     impl Drop for Failed<'_> {
         fn drop(&mut self) {
