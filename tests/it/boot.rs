@@ -1,14 +1,15 @@
-//! A real machine: QEMU boots a real kernel, whose `/init` is vsrun with a file of arguments, and nothing else is there.
+//! Boots a real kernel in QEMU. Its `/init` is a file of vsrun's arguments, which begins with `#!/vsrun --args`.
 //!
-//! There is no shell, no `/proc`, no `/etc`, no `/dev/null`, no `$PATH`; what vsrun and its server say goes to the
-//! serial line. One machine at a time: each wants a processor for three seconds.
+//! Unless a test adds them, the initramfs has no shell, `/proc`, `/etc` or `/dev/null`, and the environment no `$PATH`.
+//! vsrun and its server write to the serial console. Only one machine runs at a time, because each keeps a processor
+//! busy for about three seconds.
 
 use crate::harness::qemu::{Emulated, assert_in_order, assert_no_panic, emulation, make_serial_line};
 use crate::harness::{self, Sandbox, needs};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// What the machine finds in its memory: vsrun, a server, and these arguments as `/init`.
+/// The root directory of the machine: vsrun, a server, and an executable `/init` with vsrun's arguments.
 struct Initramfs<'place> {
     sandbox: &'place Sandbox,
     directory: PathBuf,
@@ -31,7 +32,8 @@ impl<'place> Initramfs<'place> {
         harness::sandbox::write_executable(&self.directory.join(name), text.as_bytes());
     }
 
-    /// Takes away what the kernel opens as descriptors 0 to 2 of `/init` (it makes a `/dev/console` of its own).
+    /// Makes `/dev/console` a dangling link, so that the kernel cannot open descriptors 0 to 2 of `/init`. Leaving the
+    /// file out is not enough: the kernel creates a `/dev/console` of its own.
     fn without_console(&self) {
         symlink("/nowhere", self.directory.join("dev/console")).unwrap();
     }
@@ -41,10 +43,10 @@ impl<'place> Initramfs<'place> {
         self.boot_with("")
     }
 
-    /// `words` are appended to the kernel's command line.
+    /// Boots the machine with `words` at the end of the kernel's command line.
     #[track_caller]
     fn boot_with(self, words: &str) -> Emulated {
-        // The command for packing is the one in the example's own comment.
+        // Pack the initramfs with the command that the comment in `examples/machine` recommends.
         let pack = example().lines().find_map(|line| line.strip_prefix("#     find . ").map(str::to_owned)).unwrap();
         Emulated::boot(self.sandbox, &self.directory, &format!("find . {pack}"), words)
     }
@@ -90,11 +92,11 @@ fn a_serial_console_is_what_all_speak_on() {
     let options = ["--at-exit", "reboot", "--restart", "always", "--restart-limit", "2/1min", "--linger", "1s", "--"];
     let server = ["/server", "print", "I live", "complain", "and die", "child", "/children"];
     let said = Initramfs::new(&sandbox, &[&options[..], &server].concat());
-    // The server's last words are on the kernel's command line.
+    // The kernel passes the words after `--` to `/init`: here the last actions of the server.
     let said = said.boot_with("-- exit 5").finish();
     assert_eq!(said.iter().filter(|line| *line == "I live").count(), 3, "{said:#?}");
     assert_eq!(said.iter().filter(|line| *line == "and die").count(), 3, "{said:#?}");
-    // The three children that the lives have left do not listen to TERM.
+    // Each of the three runs of the server has left a child that ignores TERM.
     assert_in_order(&said, &["exited with status 5", "sending SIGTERM to every process", "sending SIGKILL to every"]);
     assert_in_order(&said, &["sending SIGKILL to every process", "vsrun: shutdown", "reboot: Restarting system"]);
 }
@@ -109,7 +111,7 @@ fn a_machine_without_a_startable_server_reports_it_and_halts() {
     assert_in_order(&machine.output(), &["vsrun: cannot execute '/nothing'", "reboot: System halted"]);
 }
 
-/// The first stage, in the initramfs: a server in the background, and then the real root takes the initramfs' place.
+/// The first stage, in the initramfs: starts a server in the background and replaces the initramfs by the real root.
 const HANDOVER: &str = "#!/busybox sh
 set -e
 /busybox mkdir /run /real
@@ -125,7 +127,7 @@ exec /busybox switch_root /real /vsrun --at-exit poweroff --init --linger 10min 
     --syslog second --logger '/busybox cat' -- /stage2
 ";
 
-/// The second stage, in the real root. The server is of a root that is no more.
+/// The second stage, in the real root: inspects and stops the server, whose root is still the initramfs.
 const STAGE2: &str = "#!/busybox sh
 started() {
     read -r before </run/server.pid
@@ -166,7 +168,7 @@ fn a_server_outlives_the_initramfs() {
     assert_in_order(&said, &["root of the server: ", "signal 0", "stop 0", "status 3", "left: life seen"]);
     assert_in_order(&said, &["left: life seen", "reboot: Power down"]);
     for never in ["two of them", "every process that is left"] {
-        // The kernel's own threads are not processes that could be left.
+        // At the end only kernel threads are left, and vsrun must not report them as processes to kill.
         assert!(!said.iter().any(|line| line.contains(never)), "{never}: {said:#?}");
     }
 }

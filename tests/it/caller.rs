@@ -1,5 +1,5 @@
-//! What a server and its manager take over from the caller, and what not: hang-ups, the directory, the terminal's
-//! foreground, rights that are not needed.
+//! What vsrun and its server inherit from the caller, and what they do not: an ignored SIGHUP, the working directory,
+//! the terminal's foreground, unneeded privileges.
 
 use crate::harness::{self, Mount, Mounts, Sandbox, needs, process, sys, words};
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 const USER: u32 = 12345;
 
-/// nohup(1) and vsrun's own option both have a say; the option has the last one.
+/// vsrun ignores SIGHUP if its caller does, as nohup(1) arranges it; only `--on-signal HUP=...` overrides that.
 #[test]
 fn a_hangup_that_the_caller_ignores_ends_neither_vsrun_nor_server() {
     for (way, ends) in [
@@ -29,13 +29,13 @@ fn a_hangup_that_the_caller_ignores_ends_neither_vsrun_nor_server() {
         }
         sys::kill(server, libc::SIGHUP);
         running.signal(libc::SIGHUP);
-        // What comes after it is looked at after it.
+        // vsrun handles a pending SIGHUP before SIGTERM: when it exits, it has handled both.
         running.signal(libc::SIGTERM);
         let ended = running.finish();
         assert_eq!(harness::lines(&ready).len(), 1, "one life: {ended:?}");
         assert!(matches!(ended.code(), Some(0 | 143)), "{way:?}: {ended:?}");
     }
-    // A server alone.
+    // Without a manager, the server ignores SIGHUP if the caller does.
     let sandbox = Sandbox::new();
     let line = words!["--", sandbox.probe(), "raise", "1", "exit", "7"];
     sandbox.vsrun(line.clone()).before(|| sys::ignore_signal(libc::SIGHUP)).finish().exited(7);
@@ -50,7 +50,7 @@ fn two_numbers_need_no_account_files() {
     harness::sandbox::make_directory(&none, 0o755);
     let file = |name: &str| PathBuf::from("/etc").join(name);
     fs::write(sandbox.path("group"), "").unwrap();
-    // A directory where the file should be cannot be read.
+    // A FIFO in place of an account file cannot be read.
     let fifo = sandbox.path("fifo");
     sys::make_fifo(fifo.as_os_str()).unwrap();
     let binds = [Mount::Bind(fifo.clone(), file("passwd")), Mount::Bind(fifo, file("group"))];
@@ -63,7 +63,7 @@ fn two_numbers_need_no_account_files() {
     sandbox.vsrun(line).within(&mounts).finish().failed(125, &["cannot read /etc/passwd"]);
 }
 
-/// Without setgroups(2), as in a user namespace of a plain user.
+/// setgroups(2) fails here, as it does for a plain user in a user namespace.
 #[test]
 fn a_user_that_changes_nothing_needs_no_privilege() {
     needs!(harness::root(), harness::tool("strace"));
@@ -79,7 +79,7 @@ fn a_user_that_changes_nothing_needs_no_privilege() {
         fs::remove_file(&report).unwrap();
         assert!(!harness::text(&sandbox.path("trace")).contains("setgroups"), "not even tried");
     }
-    // With a group to drop there is something to change.
+    // The caller has a supplementary group, which `-u 0:0` must drop.
     let line = words!["-u", "0:0", "--", sandbox.probe(), "report", &report];
     sandbox.vsrun(line).before(|| sys::set_groups(&[0, 44])).finish().exited(0);
     assert_eq!(sandbox.report(&report).groups(), [0]);
@@ -100,7 +100,7 @@ fn a_manager_leaves_the_callers_directory_and_its_server_does_not() {
     assert!(!sandbox.path("pid").exists());
 }
 
-/// The user has replaced the directory by a link to one that it may not search.
+/// The server's user replaces the working directory by a link to a directory that only root may search.
 #[test]
 fn no_restart_shows_the_server_a_directory_that_is_closed_to_it() {
     needs!(harness::root());
@@ -131,7 +131,7 @@ fn no_restart_shows_the_server_a_directory_that_is_closed_to_it() {
     }
 }
 
-/// A directory that only root can reach is the server's all the same if root called vsrun from there.
+/// If root calls vsrun in a directory that the server's user cannot reach, the server still starts there.
 #[test]
 fn a_directory_that_only_the_caller_can_reach_stays_the_servers() {
     needs!(harness::root());
@@ -145,7 +145,7 @@ fn a_directory_that_only_the_caller_can_reach_stays_the_servers() {
         sandbox.vsrun(line).directory(&inner).finish().exited(0);
         assert_eq!(sandbox.report(&report).one("here"), harness::call::identity(&inner), "{way:?}");
         fs::remove_file(&report).unwrap();
-        // What is named is entered with the user's rights.
+        // A directory that an option names is entered with the rights of the server's user.
         let line =
             [way, words!["-u", USER.to_string(), "-w", &inner, "--", sandbox.probe(), "report", &report]].concat();
         sandbox.vsrun(line).finish().failed(125, &["change directory", "not searchable for this user"]);
@@ -189,7 +189,7 @@ fn a_relative_command_that_is_missing_names_the_directory() {
     }
 }
 
-/// As `cat &` in a shell: the terminal stays the shell's.
+/// As with `cat &` in a shell: the shell's process group stays in the foreground of the terminal.
 #[test]
 fn a_job_in_the_background_does_not_take_the_terminal() {
     needs!(harness::tool("bash"));

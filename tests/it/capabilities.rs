@@ -1,7 +1,7 @@
-//! Every option without every capability: it works, or one line says which capability is missing.
+//! Each option without each capability: it works, or one line says which capability is missing.
 //!
-//! vsrun is root here, as in a container, and has all capabilities of this machine except one. What each option needs is
-//! the table of CASES; the manual's chapter CAPABILITIES shows the same.
+//! vsrun runs as root, as in a container, with all capabilities of this machine except one. CASES lists the
+//! capabilities that each option needs; the manual's chapter CAPABILITIES has the same table.
 
 use crate::harness::{self, Call, Ended, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
@@ -10,7 +10,8 @@ use std::os::unix::fs::chown;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Those that are taken away, one at a time: what Docker leaves to a container, and what it does not.
+/// Name and number of each capability that is taken away, one at a time: those that Docker grants by default, and
+/// others.
 const CAPABILITIES: [(&str, u32); 13] = [
     ("CHOWN", 0),
     ("DAC_OVERRIDE", 1),
@@ -30,9 +31,9 @@ const CAPABILITIES: [(&str, u32); 13] = [
 const USER: u32 = 4321;
 
 struct Case {
-    /// As the manual has it.
+    /// The name of the case, as the manual's table has it.
     name: &'static str,
-    /// Without one of these the start fails, and says so.
+    /// If one of these capabilities is missing, the start fails and names it.
     needs: &'static [&'static str],
     options: fn(&Sandbox) -> Vec<OsString>,
 }
@@ -104,7 +105,7 @@ fn private(sandbox: &Sandbox) -> OsString {
     path.into()
 }
 
-/// An address of this process and thread alone: every number in 127/8 is the loopback device.
+/// A loopback address that no other test uses: all of 127/8 is local, and pid, pid namespace and a counter choose it.
 fn address(port: u16) -> String {
     use std::sync::atomic::{AtomicU8, Ordering};
     static NEXT: AtomicU8 = AtomicU8::new(1);
@@ -112,26 +113,26 @@ fn address(port: u16) -> String {
     format!("127.{}.{}.{}:{port}", (number >> 8) & 127, number & 255, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// vsrun without that capability: a bounding set without it leaves root nothing of it across an execve(2).
+/// A call of vsrun as root without this capability: execve(2) gives root only capabilities of the bounding set.
 fn call<'place>(sandbox: &'place Sandbox, capability: &str, line: Vec<OsString>) -> Call<'place> {
     let set = format!("--bounding-set=-{}", capability.to_ascii_lowercase());
     let words = [words![set, "--", sandbox.path("vsrun")], line].concat();
     sandbox.program(&harness::find_tool("setpriv").unwrap(), words).before(|| sys::limit_descriptors(1000))
 }
 
-/// How a life went.
+/// The result of a start, two restarts and a stop without one capability.
 #[derive(Debug)]
 enum Outcome {
     /// The server was started, restarted on request and after a crash, and stopped.
     Works,
-    /// vsrun has ended, and this was its end.
+    /// vsrun has exited too early, or with another status than 0.
     Fails(Ended),
-    /// It did not do what it was asked for; these are its records, which a failed test shows.
+    /// vsrun did not do in time what was requested. The text is its records, for the message of a failed test.
     #[allow(dead_code, reason = "shown as part of the whole")]
     Hangs(Vec<String>),
 }
 
-/// A server is started, restarted on request and after a crash, and stopped.
+/// Starts a server, restarts it by SIGHUP and by killing it, and stops it.
 fn life(sandbox: &Sandbox, options: Vec<OsString>, capability: &str) -> Outcome {
     let jail = options.iter().any(|word| word == "-r");
     let life = if jail { "/out/life".into() } else { sandbox.out("life") };
@@ -161,7 +162,8 @@ fn life(sandbox: &Sandbox, options: Vec<OsString>, capability: &str) -> Outcome 
     if ended.code() == Some(0) { Outcome::Works } else { Outcome::Fails(ended) }
 }
 
-/// Waits for it, and gives up after a while: all that is wrong is to be found, not only the first.
+/// Waits up to 60 s for the condition, and returns whether it became true. It does not panic, so that one test run
+/// reports every wrong case.
 fn comes(mut condition: impl FnMut() -> bool) -> bool {
     let since = Instant::now();
     while !condition() {
@@ -173,19 +175,20 @@ fn comes(mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// True if the machine itself leaves us this capability.
+/// True if the bounding set of this test has the capability.
 fn held(capability: &str) -> bool {
     let set = u64::from_str_radix(&process::status(sys::pid(), "CapBnd"), 16).unwrap();
     CAPABILITIES.iter().any(|(name, number)| *name == capability && set >> number & 1 == 1)
 }
 
-/// Those of an option's needs that are missing when this capability is taken away.
+/// The capabilities that the options need and that vsrun does not have if `capability` is taken away.
 fn missing(case: &Case, capability: &str) -> Vec<String> {
     let missing = |need: &&&str| **need == capability || !held(need);
     case.needs.iter().filter(missing).map(|need| format!("CAP_{need}")).collect()
 }
 
-/// Tries these options without these capabilities, all those of one option at a time, and collects what is not fine.
+/// Tries the options without each capability that `wanted` selects, and describes the cases that are not `fine`. The
+/// cases of one option run at the same time.
 fn try_all(wanted: impl Fn(&Case, &str) -> bool, fine: impl Fn(&Case, &str, &Outcome) -> bool + Sync) -> Vec<String> {
     let complaint = |case: &Case, capability: &str| {
         let sandbox = Sandbox::new();
@@ -215,7 +218,7 @@ fn every_option_works_without_the_capabilities_that_it_does_not_need() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// One line says what is missing, and nothing is left running.
+/// One line names the missing capability, and no process is left.
 #[test]
 fn an_option_without_a_capability_that_it_needs_names_it() {
     needs!(harness::root(), harness::tool("setpriv"));
@@ -229,21 +232,21 @@ fn an_option_without_a_capability_that_it_needs_names_it() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Also for a caller who is not root: it says how far it may go.
+/// The error names the hard limit for a plain user too.
 #[test]
 fn a_limit_that_cannot_be_raised_names_the_hard_limit_in_force() {
     let sandbox = Sandbox::plain();
     let line = words!["--limit", "nofile=5000:6000", "--", sandbox.probe(), "exit", "0"];
     let ended = sandbox.vsrun(line).before(|| sys::limit_descriptors(1000)).finish();
     ended.failed(125, &["--limit nofile=5000:6000", "CAP_SYS_RESOURCE", "the hard limit is 1000"]);
-    // What is not about rights gets no such reason.
+    // An error that no capability prevents does not mention capabilities.
     let line = words!["-r", sandbox.path("nothing"), "--", "/probe"];
     let ended = sandbox.vsrun(line).finish();
     ended.exited(125);
     assert!(!ended.err[0].contains("CAP_"), "{ended:?}");
 }
 
-/// What a caller who may not signal other users' processes can do with a server that has no manager.
+/// Without CAP_KILL, root signals a server of another user that has no manager.
 #[test]
 fn a_control_option_without_kill_says_what_is_missing() {
     needs!(harness::root(), harness::tool("setpriv"));
@@ -254,7 +257,7 @@ fn a_control_option_without_kill_says_what_is_missing() {
     let server = harness::await_life(&sandbox.out("life"), 1);
     for control in [words!["--signal", "CONT", "pid"], words!["--stop", "pid"]] {
         let ended = call(&sandbox, "KILL", control).finish();
-        // It may still find a way; otherwise it says what is missing.
+        // The command may succeed with another capability; otherwise it says what is missing.
         let named = ended.err.iter().any(|line| line.contains("CAP_KILL") || line.contains("not permitted"));
         assert!(ended.code() == Some(0) || ended.code() == Some(125) && named, "{ended:?}");
     }
@@ -262,7 +265,7 @@ fn a_control_option_without_kill_says_what_is_missing() {
     harness::await_gone(server);
 }
 
-/// `--check` finds beforehand what a start would miss.
+/// `--check` reports a capability that a start would need and does not have.
 #[test]
 fn a_check_names_what_a_start_would_miss() {
     needs!(harness::root(), harness::tool("setpriv"));
@@ -285,7 +288,7 @@ fn a_check_names_what_a_start_would_miss() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The rows of the chapter are those of CASES: the option, and what it needs.
+/// Each row of the manual's table has an option and the capabilities that it needs, as CASES lists them.
 #[test]
 fn the_manual_has_the_same_table() {
     let page = fs::read_to_string(Path::new(env!("OUT_DIR")).join("vsrun.8")).unwrap();

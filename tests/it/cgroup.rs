@@ -1,4 +1,5 @@
-//! The server's control group: it is in it from its first instruction on, and nothing of it is left there afterwards.
+//! `--cgroup`: the server is in its control group from its first instruction on, and at the end no process is left
+//! there.
 
 use crate::harness::cgroups::{self, Parent, mounted};
 use crate::harness::{self, Ended, Sandbox, needs, process, sys, words};
@@ -10,7 +11,7 @@ fn able() -> bool {
     harness::root() && harness::available(mounted().is_some(), "a cgroup 2 file system")
 }
 
-/// The group that a process is in, as a path of the file system.
+/// The control group of a process, as a path in the file system.
 fn group_of(pid: i32) -> PathBuf {
     cgroups::named(&harness::text(Path::new(&format!("/proc/{pid}/cgroup")))).unwrap()
 }
@@ -46,7 +47,7 @@ fn the_server_is_in_it_and_vsrun_is_not() {
             sys::kill(if stays { process::parent(server) } else { server }, libc::SIGTERM);
             called.finish();
             sandbox.await_nothing_left();
-            // What stays has removed it; what became the server could not.
+            // A manager has removed the group; a vsrun that became the server could not.
             assert_eq!(parent.child().exists(), !stays, "{way:?}");
         }
     }
@@ -57,7 +58,7 @@ fn what_has_left_group_and_session_is_killed_before_the_next_run_and_at_the_end(
     needs!(able(), harness::tool("setsid"));
     let (sandbox, parent) = (Sandbox::new(), Parent::new());
     let (life, children) = (sandbox.out("life"), sandbox.out("children"));
-    // `child` ignores TERM and HUP; and `crowd` makes orphans.
+    // `child` starts a process that ignores TERM and HUP, `crowd` makes orphans.
     let script = words!["child", &children, "crowd", "5", "life", &life, "at", "1", "segv", "wait"];
     let line = [words!["--cgroup", parent.child(), "-m", "-", "-", "--", sandbox.probe()], script].concat();
     let manager = sandbox.vsrun(line).start();
@@ -90,7 +91,7 @@ fn with_linger_they_are_asked_first() {
     assert!(!parent.child().exists());
 }
 
-/// It is no descendant of vsrun's, so that no search for those finds it.
+/// The process has joined the group but is no descendant of vsrun, so vsrun can find it only through the group.
 #[test]
 fn with_linger_a_process_of_another_parent_is_killed_before_the_next_run_too() {
     needs!(able());
@@ -165,7 +166,7 @@ fn a_group_that_cannot_be_made_or_entered_is_a_finding() {
     for group in [parent.child(), have.clone()] {
         same(&|line| sandbox.vsrun(line).finish(), &group, "Permission denied");
     }
-    // The owner of the directory alone cannot move a process into it.
+    // The owner of the group's directory may still not move a process into the group.
     std::os::unix::fs::chown(&have, Some(sandbox.user()), None).unwrap();
     same(&|line| sandbox.vsrun(line).finish(), &have, "Permission denied");
     let sandbox = Sandbox::new();
@@ -186,13 +187,13 @@ fn a_group_that_cannot_be_made_or_entered_is_a_finding() {
     assert!(!parent.child().exists());
 }
 
-/// Whether it is in use is not known then, and what may be another's must not be killed at the end of a run.
+/// If vsrun cannot read cgroup.events, other processes may be in the group, which it must not kill at the end of a run.
 #[test]
 fn a_group_that_cannot_be_looked_into_is_refused() {
     needs!(able());
     let (sandbox, parent) = (Sandbox::new(), Parent::new());
     fs::create_dir(parent.child()).unwrap();
-    // A device that no driver has cannot be opened.
+    // A device file whose device has no driver cannot be opened.
     let device = sandbox.path("device");
     sys::make_character_device(&device, 300, 1).unwrap();
     let events = parent.child().join("cgroup.events");
@@ -206,7 +207,7 @@ fn a_group_that_cannot_be_looked_into_is_refused() {
     }
 }
 
-/// Everything below the mount point is the kernel's, but the way there may be a user's.
+/// Below the mount point all files are the kernel's, but the path to it may lead through a user's link.
 #[test]
 fn a_users_link_chooses_no_group_and_one_of_roots_does() {
     needs!(able());
@@ -237,7 +238,7 @@ fn a_start_that_fails_removes_the_group_that_it_made() {
             sandbox.vsrun(line.clone()).finish().exited(127);
             harness::await_true("no group", || !parent.child().exists());
             sandbox.await_nothing_left();
-            // One that was there stays.
+            // A group that existed before the start is not removed.
             fs::create_dir(parent.child()).unwrap();
             sandbox.vsrun(line).finish().exited(127);
             sandbox.await_nothing_left();
@@ -269,7 +270,7 @@ fn settings_are_written_before_the_server_runs() {
     }
     let line = words!["--check", "--cgroup", parent.child(), "--cgroup-set", "memory.max=1M", "--", sandbox.probe()];
     assert!(sandbox.vsrun(line).finish().exited(125).out[0].contains("'+memory' is missing in '"));
-    // A controller that is enabled.
+    // With the controller enabled, its setting is written.
     let root = mounted().unwrap();
     if fs::write(root.join("cgroup.subtree_control"), "+hugetlb").is_ok()
         && fs::write(parent.0.join("cgroup.subtree_control"), "+hugetlb").is_ok()
@@ -289,7 +290,7 @@ fn groups_that_the_server_makes_are_emptied_with_it() {
     needs!(able(), harness::tool("sh"));
     for hidden in [false, true] {
         let (sandbox, parent) = (Sandbox::new(), Parent::new());
-        // A kernel of before 5.14 has no cgroup.kill: here it is hidden behind a file that cannot be written.
+        // Linux before 5.14 has no cgroup.kill: here a file that cannot be written is mounted over it.
         let group = parent.child();
         let script =
             "mkdir inner inner/most; sleep 1000 & echo $! >inner/most/cgroup.procs; echo up >UP; exec sleep 1000";
@@ -373,7 +374,7 @@ fn a_restart_into_a_frozen_group_can_be_stopped() {
     assert!(!parent.child().exists());
 }
 
-/// The manager does not wait for the exec of the new server when its time is over.
+/// When the ready timeout is over, the manager does not wait for the exec of the new server any longer.
 #[test]
 fn a_replacement_in_a_frozen_group_is_given_up_in_time() {
     needs!(able());

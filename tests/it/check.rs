@@ -1,4 +1,4 @@
-//! `--check` finds what a start would fall over, says it in the same words, and leaves no trace.
+//! `--check` reports what would make a start fail, in the words of that start, and changes nothing.
 
 use crate::harness::{self, Ended, Mount, Mounts, PLAIN, Sandbox, needs, sys, words};
 use std::ffi::OsString;
@@ -8,10 +8,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-/// A user without an entry anywhere.
+/// A user ID without an account.
 const USER: &str = "1012346";
 
-/// Everything below a directory, with all that a start could change about it.
+/// All files below a directory, each with the attributes that a start could change: mode, owner, size, change time.
 fn tree(directory: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for name in harness::names(directory) {
@@ -27,7 +27,7 @@ fn tree(directory: &Path) -> Vec<String> {
     found
 }
 
-/// A directory with a jail, a handler and a logger: what a start of `whole` needs.
+/// Creates a directory with a jail and a program `handler`, both of which options of these tests name.
 fn world(sandbox: &Sandbox) -> std::path::PathBuf {
     let world = sandbox.path("world");
     harness::sandbox::make_directory(&world, 0o755);
@@ -35,7 +35,7 @@ fn world(sandbox: &Sandbox) -> std::path::PathBuf {
         std::os::unix::fs::chown(&world, Some(sandbox.user()), Some(sandbox.user())).unwrap();
     }
     let jail = sandbox.jail();
-    // A file of its own: another test may link the one that all share.
+    // Copy the probe: a hard link to the shared file would change its ctime whenever another test links it.
     harness::sandbox::copy(&sandbox.probe(), &jail.join("copy"));
     fs::rename(jail.join("copy"), jail.join("probe")).unwrap();
     fs::rename(&jail, world.join("jail")).unwrap();
@@ -43,7 +43,7 @@ fn world(sandbox: &Sandbox) -> std::path::PathBuf {
     world
 }
 
-/// Options that ask for nearly everything, and are all right.
+/// Options that use nearly every feature and pass the check.
 fn whole(world: &Path) -> Vec<OsString> {
     let path = |name: &str| world.join(name);
     let mut words = words!["-p", path("pid"), "-m", path("monitor"), path("handler"), "-d", path("logs/deep"), "3"];
@@ -59,7 +59,7 @@ fn free_port() -> String {
     listener.local_addr().unwrap().port().to_string()
 }
 
-/// What `--check` finds.
+/// The lines that `--check` prints. Its exit status must be 125 if one is not a warning, otherwise 0.
 #[track_caller]
 fn findings(sandbox: &Sandbox, options: Vec<OsString>, command: &str) -> Vec<String> {
     let ended = sandbox.vsrun([words!["--check"], options, words!["--", command]].concat()).finish();
@@ -69,14 +69,14 @@ fn findings(sandbox: &Sandbox, options: Vec<OsString>, command: &str) -> Vec<Str
     ended.out
 }
 
-/// What a start complains of, without the name of the program.
+/// The one error line of a start, without the prefix `vsrun: `.
 #[track_caller]
 fn complaint(ended: &Ended) -> String {
     assert_eq!(ended.complaints().len(), 1, "{ended:?}");
     ended.complaints()[0].strip_prefix("vsrun: ").unwrap().to_owned()
 }
 
-/// The check finds this one thing, in the words of the start, alone and managed; and neither leaves anything behind.
+/// Asserts that `--check` prints the error line of the start and nothing else, without and with a manager.
 #[track_caller]
 fn assert_same(sandbox: &Sandbox, options: Vec<OsString>, command: &str, parts: &[&str]) {
     for way in [words![], words!["-m", "-", "-"]] {
@@ -110,7 +110,7 @@ fn what_is_all_right_is_silent_and_leaves_no_trace() {
     }
 }
 
-/// What the kernel sees: no call that makes, changes, locks, listens or signals; one exec, the tracer's of vsrun.
+/// No system call of `--check` creates, changes, locks, listens or signals; the only execve is strace's, of vsrun.
 #[test]
 fn no_call_makes_or_changes_anything() {
     needs!(harness::tool("strace"), harness::root());
@@ -203,7 +203,7 @@ fn all_findings_are_reported() {
         assert!(found.starts_with(expected), "{found:?} is not {expected:?}");
     }
     assert_eq!(tree(&world), before);
-    // In the background it is reported in the same place.
+    // With `-b` the findings go to standard output too.
     assert_eq!(findings(&sandbox, [options, words!["-b"]].concat(), &path("missing")), found);
     drop(taken);
 }
@@ -273,7 +273,7 @@ fn pidfiles_and_their_locks_are_judged_as_by_a_start() {
     assert_eq!(harness::text(&sandbox.path("pid")), format!("{pid}\n"));
     sys::kill(pid, libc::SIGKILL);
     server.finish();
-    // Left behind by a process that is gone.
+    // A pidfile that a killed server has left is no finding.
     let before = fs::metadata(sandbox.path("pid")).unwrap();
     assert_eq!(findings(&sandbox, words!["-p", "pid"], &command), [""; 0]);
     let after = fs::metadata(sandbox.path("pid")).unwrap();
@@ -326,7 +326,7 @@ fn users_roots_and_outputs_are_judged_as_by_a_start() {
         assert_same(&plain, words!["-d", "/root/logs/x", "3"], &command, &["Permission denied"]);
         assert_same(&plain, words!["-p", "/pid"], &command, &["pidfile '/pid': Permission denied"]);
         assert_same(&sandbox, words!["-r", "nowhere"], "/x", &["cannot change root to '", "nowhere': No such file"]);
-        // What root may do, and the user may not.
+        // Root may execute the handler, the server's user may not.
         let handler = sandbox.script("handler", words!["exit", "0"]);
         fs::set_permissions(&handler, fs::Permissions::from_mode(0o700)).unwrap();
         let options = words!["-m", "-", &handler, "-u", PLAIN.to_string()];
@@ -382,7 +382,7 @@ fn attributes_are_judged_as_by_a_start() {
     }
 }
 
-/// Neither is it PID 1 that asks, nor would it end the machine if it were.
+/// `--check` does not have to be PID 1 to accept `--at-exit`; and if it is PID 1, it does not power the machine off.
 #[test]
 fn what_is_for_the_end_of_the_machine_ends_no_check() {
     needs!(harness::root(), harness::tool("unshare"));

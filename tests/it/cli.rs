@@ -1,12 +1,12 @@
-//! The command line: what is refused is refused in one line with status 2 before anything is touched, and what
-//! follows `--` reaches the command byte for byte.
+//! The command line: an error is reported in one line, with status 2, before anything is changed; and the words after
+//! `--` reach the command byte for byte.
 
 use crate::harness::{self, Sandbox, needs, sys, words};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// Each row: options in front of `-- COMMAND`, and the spellings of the option, one of which the message must have.
+/// Each row: options before `-- COMMAND`, and the spellings of the wrong option, one of which the error must contain.
 #[rustfmt::skip]
 const MALFORMED: &[(&[&str], &[&str])] = &[
     (&["-x"], &["-x"]),
@@ -161,7 +161,7 @@ const MALFORMED: &[(&[&str], &[&str])] = &[
     (&["--stop-timeout", "1s"], &["--stop-timeout"]),
 ];
 
-/// Every option that takes a value: given twice, by whatever spelling, is once too often.
+/// Options that may be given only once, given twice in the same or another spelling. Each row is like one of MALFORMED.
 #[rustfmt::skip]
 const TWICE: &[(&[&str], &[&str])] = &[
     (&["-u", "1", "--user=1"], &["-u", "--user"]),
@@ -187,7 +187,7 @@ const TWICE: &[(&[&str], &[&str])] = &[
     (&["-m", "-", "-", "--stop-timeout", "1", "--stop-timeout", "2"], &["--stop-timeout"]),
 ];
 
-/// Whole command lines that end too early.
+/// Command lines that end too early, and words of which the error must contain one.
 #[rustfmt::skip]
 const CUT: &[(&[&str], &[&str])] = &[
     (&["-b"], &["--", "COMMAND"]),
@@ -222,7 +222,7 @@ const CUT: &[(&[&str], &[&str])] = &[
     (&["--stop-timeout"], &["--stop-timeout"]),
 ];
 
-/// Returns what is wrong with how vsrun refuses this command line, if anything is.
+/// Describes what is wrong if vsrun does not reject this command line as it should.
 fn complaint(sandbox: &Sandbox, line: Vec<OsString>, spellings: &[&str]) -> Option<String> {
     let before = harness::names(sandbox.directory());
     let shown = format!("{line:?}");
@@ -241,7 +241,7 @@ fn assert_all_right(complaints: &[String]) {
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
-/// Options that would leave something behind, where the row has none of the kind itself.
+/// Adds a command and options that would create files, where the row has no such option itself.
 fn with_things_to_touch(sandbox: &Sandbox, row: &[&str]) -> Vec<OsString> {
     let mut line: Vec<OsString> = row.iter().map(OsString::from).collect();
     let has = |names: &[&str]| row.iter().any(|word| names.contains(word) || word.starts_with("--syslog="));
@@ -399,7 +399,7 @@ fn the_examples_of_the_help_are_right_usage() {
     let examples: Vec<&str> = help.iter().filter_map(|line| line.strip_prefix("  vsrun ")).collect();
     assert_eq!(examples.len(), 6);
     for example in examples.iter().map(|line| line.split("  ").next().unwrap()) {
-        // No file of this machine is touched.
+        // The examples use /run: use the test's directory in its place.
         let example = example.replace("/run/", &format!("{}/", sandbox.directory().display()));
         let mut line = if example.starts_with("--s") { words![] } else { words!["--check"] };
         line.extend(example.split(' ').map(OsString::from));

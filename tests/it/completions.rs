@@ -1,4 +1,5 @@
-//! What bash, zsh and fish answer when a person presses Tab. The shells are real and sit at a terminal of the test's own.
+//! The completions of vsrun's command line in bash, zsh and fish. bash and zsh are interactive at a pseudo-terminal;
+//! fish runs `complete -C`.
 
 use crate::harness::{self, Sandbox, needs, words};
 use std::ffi::OsString;
@@ -6,15 +7,15 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-/// A line, and the answers for its last word; of `--name=value` and `user:group` only what is behind the mark.
+/// A typed line, and the completions of its last word; of `--name=value` and `user:group` only what follows `=` or `:`.
 type Row = (&'static str, &'static [&'static str]);
 
 const ROWS: &[Row] = &[
-    // Options, and the end of them.
+    // Names of options.
     ("--resta", &["--restart", "--restart-delay", "--restart-limit"]),
     ("-b --pidf", &["--pidfile"]),
     ("--nonsense", &[]),
-    // Values, behind a blank, `=`, and a cluster of letters.
+    // Values: after a blank, after `=`, and after a cluster of short options.
     ("-p a", &["a file", "abc"]),
     ("-p a\\ f", &["a file"]),
     ("-bp ab", &["abc"]),
@@ -29,7 +30,7 @@ const ROWS: &[Row] = &[
     ("--restart=on-", &["on-abort", "on-failure"]),
     ("--stop-signal TER", &["TERM"]),
     ("--logger zz-", &["zz-one", "zz-two"]),
-    // What cannot be guessed.
+    // Values without completions.
     ("--umask 0", &[]),
     ("-s a", &[]),
     ("--restart-delay ", &[]),
@@ -41,11 +42,11 @@ const ROWS: &[Row] = &[
     ("-d s", &["sub"]),
     ("-d sub ", &[]),
     ("-d sub 7d --pidf", &["--pidfile"]),
-    // What follows the file of arguments may be an option or the command's.
+    // After `--args FILE` another option or an argument of the command may follow.
     ("--args a", &["a file", "abc"]),
     ("--args abc ab", &["abc"]),
     ("--args=abc --pidf", &["--pidfile"]),
-    // The command's line.
+    // The command and its arguments.
     ("-- zz-", &["zz-one", "zz-two"]),
     ("-p abc -- zz-t", &["zz-two"]),
     ("-m abc - -- zz-two ab", &["abc"]),
@@ -53,10 +54,10 @@ const ROWS: &[Row] = &[
     ("-- zz-two -p ab", &["abc"]),
 ];
 
-/// Where the shell knows how zz-one is completed.
+/// After `--`, the shell's own completion of the command is used: the tests define one for `zz-one`.
 const COMMAND: &[Row] = &[("-b -- zz-one ", &["mine", "other"]), ("-b -- zz-one m", &["mine"])];
 
-/// Where the shell looks at what is there already.
+/// An option that may be given only once is not offered again. Only bash and zsh are tested for this.
 const GIVEN: &[Row] = &[("-p abc --pidf", &[]), ("-bp abc --pidf", &[]), ("--pidfile=abc --pidf", &[])];
 
 #[test]
@@ -100,7 +101,7 @@ fn fish_answers() {
     hold_all_options(&sandbox, &fish);
 }
 
-/// Every row's answers are right.
+/// Asserts that the shell's completions of each row are as expected.
 #[track_caller]
 fn hold(rows: &[Row], ask: &dyn Fn(&[String]) -> Vec<Vec<String>>) {
     let lines: Vec<String> = rows.iter().map(|(line, _)| format!("vsrun {line}")).collect();
@@ -116,7 +117,7 @@ fn hold(rows: &[Row], ask: &dyn Fn(&[String]) -> Vec<Vec<String>>) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Every option that vsrun has is offered, and a repeatable one again.
+/// Asserts that every option of vsrun is offered, and `--env` again after a first one.
 #[track_caller]
 fn hold_all_options(sandbox: &Sandbox, ask: &dyn Fn(&[String]) -> Vec<Vec<String>>) {
     let answers = ask(&["vsrun -".into(), "vsrun --".into(), "vsrun -e A=1 --en".into()]);
@@ -130,14 +131,14 @@ fn hold_all_options(sandbox: &Sandbox, ask: &dyn Fn(&[String]) -> Vec<Vec<String
     assert!(answers[2].iter().any(|answer| answer == "--env"), "{answers:?}");
 }
 
-/// The lines of `--help-completion` but the last.
+/// The lines of `--help-completion` except the last, which describes the command.
 fn options(sandbox: &Sandbox) -> Vec<String> {
     let mut lines = sandbox.vsrun(words!["--help-completion"]).finish().exited(0).out.clone();
     assert_eq!(lines.pop().as_deref(), Some("command 1 none"));
     lines
 }
 
-/// Sorted, once each, without the slash of a directory and what precedes a mark.
+/// Sorts the completions, removes duplicates, the slash of a directory, and what precedes `=` or `:`.
 fn normal(answers: Vec<String>) -> Vec<String> {
     let value = |answer: &String| {
         let answer = answer.trim_end_matches('/');
@@ -149,9 +150,9 @@ fn normal(answers: Vec<String>) -> Vec<String> {
     answers
 }
 
-// The shells.
+// Helpers that run the shells.
 
-/// A place with files, directories and commands to complete.
+/// Creates a sandbox with files, directories and commands to complete.
 fn ready() -> Sandbox {
     let sandbox = Sandbox::new();
     for directory in ["bin", "here/sub/inner", "zsh"] {
@@ -167,7 +168,7 @@ fn ready() -> Sandbox {
 }
 
 fn ask_bash(sandbox: &Sandbox, rc: &str, lines: &[String]) -> Vec<Vec<String>> {
-    // Meta-* puts all answers into the line.
+    // Meta-* inserts all completions into the line.
     let rc = format!("{rc}\n{}\nsource {}\nPROMPT_COMMAND='>../ready'\n", note(), made("vsrun.bash").display());
     fs::write(sandbox.path("bashrc"), rc).unwrap();
     let call = words!["--noprofile", "--rcfile", sandbox.path("bashrc"), "-i"];
@@ -187,7 +188,8 @@ fn ask_zsh(sandbox: &Sandbox, lines: &[String]) -> Vec<Vec<String>> {
     press(sandbox, "zsh", words!["-d", "-i"], "\x14", lines)
 }
 
-/// The answers as they stand in the line: vsrun is a function that notes its last words.
+/// Types each line and the key that inserts its completions, and returns these. `vsrun` is a shell function that writes
+/// its arguments to a file.
 fn press(sandbox: &Sandbox, shell: &str, call: Vec<OsString>, key: &str, lines: &[String]) -> Vec<Vec<String>> {
     for file in ["ready", "answers"] {
         let _ = fs::remove_file(sandbox.path(file));
@@ -198,7 +200,7 @@ fn press(sandbox: &Sandbox, shell: &str, call: Vec<OsString>, key: &str, lines: 
     let running = call.start();
     let mut person = terminal.person;
     let mut eyes = person.try_clone().unwrap();
-    // The terminal is read to its end, or the shell would wait for it.
+    // Read the terminal to its end: the shell blocks if its output is not read.
     let reader = std::thread::spawn(move || while eyes.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {});
     harness::await_file(&sandbox.path("ready"));
     for line in lines {
@@ -211,15 +213,17 @@ fn press(sandbox: &Sandbox, shell: &str, call: Vec<OsString>, key: &str, lines: 
     lines.iter().zip(noted).map(|(line, noted)| added(line, &noted)).collect()
 }
 
-/// A function in place of vsrun. Its words are separated by a mark that is in no file's name.
+/// A shell function in place of vsrun. It writes its arguments to a file, separated by `|`, which no file name here
+/// has.
 fn note() -> &'static str {
     "vsrun() { { printf '%s|' \"$@\"; echo; } >>../answers; }"
 }
 
-/// The noted words from the typed line's last one on. Where there was no answer, that is what was typed.
+/// The completions: the written arguments, from the last typed word on. Returns none if the shell has not changed that
+/// word.
 fn added(line: &str, noted: &str) -> Vec<String> {
     let typed: Vec<&str> = line.split(' ').collect();
-    // A blank behind a backslash ends no word.
+    // A blank after a backslash does not end a word.
     let ends = typed.iter().filter(|word| !word.ends_with('\\')).count();
     let words: Vec<String> = noted.trim_end_matches('|').split('|').skip(ends - 2).map(str::to_owned).collect();
     let last = typed.last().copied().unwrap_or_default();
@@ -250,12 +254,12 @@ fn tool(name: &str) -> PathBuf {
     harness::find_tool(name).unwrap()
 }
 
-/// What build.rs wrote.
+/// The path of a completion file that build.rs generated.
 fn made(name: &str) -> PathBuf {
     Path::new(env!("OUT_DIR")).join(name)
 }
 
-// The same for other programs, and where all of it goes.
+// `--help-completion`, from which other programs make completions, and the installation.
 
 #[test]
 fn help_completion_has_a_line_for_each_option() {
@@ -284,7 +288,7 @@ fn help_completion_has_a_line_for_each_option() {
         let names = line.split_whitespace().map(|word| word.trim_end_matches(','));
         names.take_while(|word| word.starts_with('-')).map(str::to_owned).collect::<Vec<_>>()
     });
-    // The help groups them by chapter.
+    // The help groups the options by chapter, so compare sorted lists.
     let mut shown = shown.collect::<Vec<_>>();
     shown.sort();
     names.sort();

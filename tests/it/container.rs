@@ -1,18 +1,18 @@
-//! PID 1 of a container that has nothing: no shell, no `/etc`, no `/proc`, no `/dev`.
+//! vsrun as PID 1 of a container that has no shell, `/etc`, `/proc` or `/dev`.
 
 use crate::harness::{self, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// A container with vsrun, the probe and a directory to write to.
+/// Creates the root directory of a container: vsrun, the probe and a directory to write to.
 fn container(sandbox: &Sandbox) -> PathBuf {
     let root = sandbox.jail();
     harness::sandbox::install(&harness::sandbox::built("vsrun"), &root.join("vsrun"));
     root
 }
 
-/// Runs vsrun as PID 1 in it, with closed descriptors and no environment to speak of. Returns the process outside that
-/// waits, and the pid that PID 1 has out here.
+/// Runs vsrun as PID 1 in this root, with standard input closed and without `PATH`. Returns the unshare(1) process
+/// outside, whose child is PID 1.
 #[track_caller]
 fn run(sandbox: &Sandbox, root: &PathBuf, line: Vec<OsString>) -> Running {
     let unshare = harness::find_tool("unshare").unwrap();

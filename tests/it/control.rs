@@ -1,4 +1,4 @@
-//! Control commands about a server: what the lock shows, which process is stopped, and which is never signalled.
+//! `--status`, `--stop` and `--signal`: what the pidfile's lock shows them, and which processes they never signal.
 
 use crate::harness::sys::Lock;
 use crate::harness::{self, Call, Ended, Mount, Mounts, PLAIN, Running, Sandbox, needs, process, sys, words};
@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 
-/// What `--status` says, in its one line, once it is sure that this was its exit status.
+/// Runs `--status`, asserts its exit status, and returns the one line that it prints.
 #[track_caller]
 fn status(sandbox: &Sandbox, file: &Path, code: i32) -> String {
     said(sandbox.vsrun(words!["--status", file]), code)
@@ -32,7 +32,7 @@ fn signal(sandbox: &Sandbox, name: &str, file: &Path) -> Ended {
     sandbox.vsrun(words!["--signal", name, file]).finish()
 }
 
-/// None of the three does anything to any process.
+/// Asserts that `--status`, `--stop` and `--signal` exit with status 4 and report this reason.
 #[track_caller]
 fn assert_unknown(sandbox: &Sandbox, file: &Path, why: &str) {
     let line = status(sandbox, file, 4);
@@ -41,7 +41,8 @@ fn assert_unknown(sandbox: &Sandbox, file: &Path, why: &str) {
     signal(sandbox, "KILL", file).failed(4, &[why]);
 }
 
-/// A server with a pidfile that does these things after it has written its pid. Returns that and vsrun, if it stays.
+/// Starts a server with a pidfile, which does `actions` after it has written its pid. Returns that pid and the vsrun
+/// process.
 #[track_caller]
 fn start(sandbox: &Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> (i32, Running) {
     let life = sandbox.out("life");
@@ -51,7 +52,7 @@ fn start(sandbox: &Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> (
     (harness::await_life(&life, begun + 1), running)
 }
 
-/// With the time that it has been running, where /proc shows that.
+/// Asserts that the line says that this pid is running; the uptime may be missing, since /proc may not show it.
 #[track_caller]
 fn assert_runs(line: &str, pid: i32, file: &Path) {
     let rest = line.strip_prefix(&format!("running: pid {pid} ({})", file.display()));
@@ -59,7 +60,7 @@ fn assert_runs(line: &str, pid: i32, file: &Path) {
     assert!(rest.is_empty() || rest.starts_with(", up "), "{line}");
 }
 
-/// It exits with 0 and says that there is nothing to stop.
+/// Asserts that `--stop` exited with 0 and reported that nothing is running.
 #[track_caller]
 fn assert_not_running(ended: &Ended, file: &Path) {
     ended.exited(0);
@@ -166,13 +167,14 @@ fn the_number_of_another_than_the_holder_is_unknown() {
     let file = sandbox.path("pid");
     let stranger = sandbox.program(&sandbox.probe(), words!["wait"]).start();
     for kind in [libc::F_RDLCK, libc::F_WRLCK] {
-        // One that has it open, but not the lock: what a reader of the file would be.
+        // A process that has the file open but not locked, as a reader of the file would.
         let reader = sandbox.program(&sandbox.probe(), words!["wait"]).stdin(File::create(&file).unwrap()).start();
         for pid in [stranger.pid(), reader.pid(), 1, i32::MAX] {
             fs::write(&file, format!("{pid}\n")).unwrap();
             let held = File::options().read(true).write(true).open(&file).unwrap();
             sys::lock(&held, kind).unwrap();
-            // The parent of both, which is this test, has the lock: so it would be a manager of theirs.
+            // The holder of an exclusive lock may be the manager, if it is the parent of the named process. This test
+            // holds the lock and is the parent of both processes.
             if kind == libc::F_WRLCK && [stranger.pid(), reader.pid()].contains(&pid) {
                 continue;
             }
@@ -307,7 +309,7 @@ fn a_signal_goes_to_the_process_that_is_named() {
     manager.finish().exited(0);
 }
 
-/// As the shell that is PID 1 of a namespace of its own, with the directory of the test as `$D`.
+/// Runs a script in a shell that is PID 1 of a new pid namespace. `$D` is the directory of the test.
 #[track_caller]
 fn in_namespace<'a>(sandbox: &'a Sandbox, options: &[&str], script: &str) -> Call<'a> {
     let path = sandbox.path("script");
@@ -320,8 +322,8 @@ fn unshare() -> PathBuf {
     harness::find_tool("unshare").unwrap_or_else(|| PathBuf::from("unshare"))
 }
 
-/// A server whose child keeps the lock is killed, and a stranger gets its number: every other time a stranger that
-/// opens the file, which is vsrun itself.
+/// The server is killed while its child keeps the lock, and its pid is used again: in even rounds by a process that has
+/// not opened the pidfile, in odd rounds by vsrun, which opens it.
 #[test]
 fn a_number_that_is_used_again_hits_no_stranger() {
     needs!(harness::root(), harness::tool("unshare"));
@@ -373,13 +375,13 @@ fn a_number_that_is_used_again_hits_no_stranger() {
     running.finish().exited(0);
 }
 
-/// The server dies, is restarted and stopped while it is asked for: a process of the same user that never has the file
-/// open is hit by nothing.
+/// `--signal` runs again and again while the server dies and is restarted. Another process of the same user, which
+/// never opens the pidfile, must not get the signal.
 #[test]
 fn a_server_that_comes_and_goes_is_all_that_is_hit() {
     needs!(harness::root(), harness::tool("unshare"));
     let sandbox = Sandbox::new();
-    // Few numbers, so that each is used again soon. Before Linux 6.14 they would be few for the whole machine.
+    // Few pids, so that each is soon used again. Before Linux 6.14 the limit would be the whole machine's.
     let few = if harness::kernel_has(6, 14) { "echo 400 >/proc/sys/kernel/pid_max" } else { "" };
     let script = r#"
         $D/vsrun -b -p $D/pid -m $D/monitor - --restart-delay 0 -- $D/probe exit 1 2>/dev/null
@@ -421,11 +423,12 @@ fn a_pid_of_another_namespace_signals_no_process() {
         assert!(inside.lives());
         inside.signal(libc::SIGKILL);
         inside.finish();
-        // Its PID 1 is killed by then, and may not have gone.
+        // PID 1 of the namespace is killed, but may not have exited yet.
         let file = File::options().read(true).write(true).open(sandbox.path("pid")).unwrap();
         harness::await_true("the end of the lock", || sys::lock_of(&file) == Lock::None);
     }
-    // The other way round: a namespace where the number is another's, first with its own /proc, then with ours.
+    // The other direction: in the namespace the pid belongs to another process; first with the namespace's own /proc,
+    // then with the host's.
     let file = sandbox.path("pid");
     let _ = fs::remove_file(sandbox.path("monitor"));
     for options in [words!["-p", &file], words!["-p", &file, "-m", "-", "-"]] {
@@ -476,7 +479,8 @@ fn root_has_power_over_the_servers_of_others_and_is_not_misled_by_them() {
     stop(&roots, &file).exited(0);
     manager.finish().exited(0);
 
-    // A user locks a file of its own that names a process of another: also for a root that cannot see whose lock it is.
+    // A user locks its own file, which names a process of another user. Root must not be misled, even without
+    // CAP_SYS_PTRACE, when it cannot see which process holds the lock.
     let victim = Sandbox::of_user(12345);
     let victim = victim.program(&roots.probe(), words!["wait"]).start();
     fs::write(&file, format!("{}\n", victim.pid())).unwrap();
@@ -491,7 +495,7 @@ fn root_has_power_over_the_servers_of_others_and_is_not_misled_by_them() {
     assert!(victim.lives() && liar.lives());
 }
 
-/// Root without the right to look into other users' processes, as in most containers.
+/// vsrun as root without CAP_SYS_PTRACE, as in most containers: it cannot look into the processes of other users.
 fn half_blind(sandbox: &Sandbox, order: Vec<OsString>) -> Call<'_> {
     let words = words!["--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace", sandbox.path("vsrun")];
     sandbox.program(&harness::find_tool("setpriv").unwrap(), [words, order].concat())
@@ -545,13 +549,13 @@ fn the_number_of_an_earlier_start_is_believed_at_no_moment_of_the_next_one() {
     assert!(said(sandbox.vsrun(words!["--status", &file]).within(&mounts), 0).starts_with("restarting: "));
     sandbox.vsrun(words!["--signal", "KILL", &file]).within(&mounts).finish().failed(3, &["contains no pid"]);
     assert!(stranger.lives());
-    // Such a lock keeps another start out, and the file as it is.
+    // The lock that a start takes first prevents another start, which leaves the file unchanged.
     let line = words!["-p", &file, "--", sandbox.probe(), "exit", "0"];
     sandbox.vsrun(line.clone()).finish().failed(125, &["already running"]);
     assert_eq!(harness::text(&file), format!("{}\n", stranger.pid()));
     drop(held);
 
-    // What vsrun does: it locks beyond the number, deletes it, and then locks it too.
+    // The order in vsrun: it locks the range beyond the pid, empties the file, and then locks the whole file.
     let trace = sandbox.path("trace");
     let words = words!["-o", &trace, "-e", "trace=fcntl,ftruncate", "-e", "signal=none", sandbox.path("vsrun")];
     needs!(harness::tool("strace"));

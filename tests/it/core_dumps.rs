@@ -1,5 +1,5 @@
-//! Core files of root's memory: where the kernel dumps processes that have changed their user (`fs.suid_dumpable=2`),
-//! a signal of the server's user on the way to the server must not make one.
+//! Core files with root's memory: with `fs.suid_dumpable=2` the kernel dumps processes that have changed their user. A
+//! signal from the server's user must not do that to the process that is about to become the server.
 
 use crate::harness::{self, Sandbox, Sysctl, needs, sys, words};
 use std::fs;
@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 
 const USER: &str = "12345";
 
-/// A program that does the same without the same care.
+/// A program that changes its user without vsrun's protection, and then sends itself SIGQUIT.
 const CARELESS: &str = "import os, signal
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 os.setgroups([])
@@ -16,7 +16,8 @@ os.setresuid(12345, 12345, 12345)
 os.kill(os.getpid(), signal.SIGQUIT)
 ";
 
-/// The changes on the way. A signal that comes at one of them waits for the last step before the exec.
+/// The calls that change user and groups. A signal during one of them stays blocked until the last step before the
+/// exec.
 const CALLS: [&str; 3] = ["setgroups", "setresgid", "setresuid"];
 
 #[test]
@@ -31,11 +32,11 @@ fn no_signal_on_the_way_to_the_server_dumps_memory_of_roots() {
     let Some(_dumpable) = Sysctl::set(&turn, "fs.suid_dumpable", "2") else { return };
     let no_limit = || sys::limit_core(libc::RLIM_INFINITY);
 
-    // The attack is one: the kernel does dump such a process, into a file of root's.
+    // Without protection the kernel does dump such a process, into a file that belongs to root.
     let careless = sandbox.program(&harness::find_tool("python3").unwrap(), words!["-c", CARELESS]);
     let ended = careless.before(no_limit).finish();
     assert_eq!(ended.signal(), Some(libc::SIGQUIT), "{ended:?}");
-    // The kernel takes this path from the root of the machine's first process, which a test in a changed root cannot see.
+    // The kernel resolves core_pattern in the root of the machine's init, which a test in a changed root cannot see.
     needs!(harness::available(ended.dumped_core(), "the machine's root, for the path of a core file"));
     let names = harness::names(&cores);
     assert_eq!(names.len(), 1, "{names:?}");

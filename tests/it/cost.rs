@@ -1,32 +1,33 @@
-//! What the small binary may cost on its main ways, in numbers that a kernel counts and that are the same on a busy
-//! machine: system calls and page faults. `tests/it/cost_at_rest.rs` has those of a manager at rest, `tools/size` the bytes.
+//! Budgets of the small binary, in numbers that the kernel counts and that a busy machine does not change: system calls
+//! and page faults. `tests/it/cost_at_rest.rs` has those of a manager at rest, `tools/size` the bytes, `make bench` the
+//! times.
 //!
-//! Times are `make bench`'s. A budget has a little room above what was found; raise one only with the reason in the
-//! commit.
+//! Each budget is a little above what was measured; raise one only with the reason in the commit message.
 
 use crate::harness::{self, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::path::Path;
 
-/// Page faults of a start as a user, from vsrun's exec to the server's.
+/// Maximum of page faults that a start with `-u` adds to those of the server alone.
 const FAULTS_OF_A_START: usize = 14;
-/// Page faults of `--init` and its child until the server's exec, and to its own end.
+/// Maximum of page faults that `--init` and its child add to those of the server alone.
 const FAULTS_OF_AN_INIT: usize = 14;
-/// System calls of a manager to pass a signal on, and be at rest again.
+/// Maximum of system calls with which a manager forwards a signal, until it sleeps again.
 const CALLS_OF_A_SIGNAL: usize = 6;
-/// The same from the server's death until the next one has been started, with pidfiles. Those of
-/// the child are in `tests/it/cost_at_rest.rs`.
-/// A pidfd, opened and closed, shows an end that a tracer hides.
+/// Maximum of system calls of a manager from the server's death until it sleeps again, with pidfiles.
+/// `tests/it/cost_at_rest.rs` counts those of the child. Two calls open and close a pidfd, which shows an exit that a
+/// tracer hides.
 const CALLS_OF_A_RESTART: usize = 32;
-/// From TERM until it waits for the server's end.
+/// Maximum of system calls of a manager from SIGTERM until it waits for the server's exit.
 const CALLS_OF_A_STOP: usize = 11;
-/// From the server's end to its own.
+/// Maximum of system calls of a manager from the server's exit to its own.
 const CALLS_OF_AN_END: usize = 24;
-/// Of `--init` in its whole life, besides rt_sigaction and read. Two of them so that it pins no mount: which directory it
-/// was called in, and chdir(2) from there.
+/// Maximum of system calls of `--init` from start to exit, except rt_sigaction, rt_sigprocmask and read. Two of them
+/// keep it from pinning a mount: it asks for its working directory, and leaves it by chdir(2).
 const CALLS_OF_AN_INIT: usize = 45;
 
-/// What cargo builds for tests is not the small program, whose budgets these are; that one is named by VSRUN.
+/// True if `VSRUN` names the program to test. The budgets hold for the small release binary only, not for the one that
+/// cargo builds for tests.
 fn is_small() -> bool {
     let small = std::env::var_os("VSRUN").is_some();
     if !small {
@@ -35,7 +36,7 @@ fn is_small() -> bool {
     small
 }
 
-/// No more than the budget, and something: a count of nothing is a test that does not see.
+/// Asserts that the count is within the budget and not 0: then the test would have counted nothing.
 #[track_caller]
 fn within(what: &str, found: usize, budget: usize, why: &impl std::fmt::Debug) {
     eprintln!("{what}: {found} of {budget}");
@@ -43,15 +44,15 @@ fn within(what: &str, found: usize, budget: usize, why: &impl std::fmt::Debug) {
     assert!(!is_small() || found <= budget, "{what}: {found}, more than {budget}: {why:#?}");
 }
 
-/// The page faults of a program that ends with 0, its children's among them.
+/// The page faults of a program and its children. The program must exit with 0.
 fn faults(sandbox: &Sandbox, program: &Path, words: Vec<OsString>) -> usize {
     let (out, run) = (sandbox.path("faults"), words!["-f", "%R", "-o", sandbox.path("faults"), program]);
     sandbox.program(&harness::find_tool("time").unwrap(), [run, words].concat()).finish().exited(0);
     harness::text(&out).trim().parse().unwrap()
 }
 
-/// What vsrun adds to the faults of the server alone; the least of some runs, since a page that is being written back
-/// or moved is a fault of the machine.
+/// The page faults that vsrun adds to those of the server alone. Each is the minimum of nine runs, because the machine
+/// adds faults of its own, for a page that is being written back or moved.
 fn added(sandbox: &Sandbox, options: Vec<OsString>) -> usize {
     let server = || words![sandbox.probe(), "exit", "0"];
     let alone = (0..9).map(|_| faults(sandbox, &sandbox.probe(), words!["exit", "0"])).min().unwrap();
@@ -63,14 +64,15 @@ fn added(sandbox: &Sandbox, options: Vec<OsString>) -> usize {
 #[test]
 fn a_start_touches_few_pages() {
     needs!(harness::root(), harness::tool("time"));
-    // Each copy of the program lies in the page cache in its own way, and one fault maps what lies together.
+    // Take the minimum of four copies of the program: the page cache places each differently, and one fault maps
+    // neighbouring pages together.
     let least = |options: Vec<OsString>| (0..4).map(|_| added(&Sandbox::new(), options.clone())).min().unwrap();
     within("faults of a start", least(words!["-u", "65534:65534"]), FAULTS_OF_A_START, &());
     within("faults of an init", least(words!["--init"]), FAULTS_OF_AN_INIT, &());
 }
 
-/// The system calls of a manager, once its server lives: one list for each time that it hears of a signal. None if the
-/// machine had so much else to do that a child took a second to its exec: then another one went the way.
+/// The system calls of a manager whose server runs: one list for each signal that it receives. None if the machine was
+/// so busy that a child needed a second for its exec and the manager started another one.
 fn heard(sandbox: &Sandbox, options: Vec<OsString>, happens: impl FnOnce(&Running)) -> Option<Vec<Vec<String>>> {
     let server = words!["--", sandbox.probe(), "life", sandbox.out("life"), "signals", sandbox.out("seen"), "15"];
     let manager = sandbox.vsrun([options, server].concat()).start();
@@ -86,10 +88,10 @@ fn heard(sandbox: &Sandbox, options: Vec<OsString>, happens: impl FnOnce(&Runnin
     if trace.iter().any(|line| line.contains("SIGALRM")) {
         return None;
     }
-    // Some file systems cannot write without waiting; then there is another write.
+    // Some file systems do not support RWF_NOWAIT; then vsrun repeats the write without it.
     let is_call = |line: &String| !line.starts_with(['-', '+']) && !line.contains("EOPNOTSUPP");
     let calls: Vec<String> = trace.into_iter().filter(is_call).collect();
-    // Before the first signal that is taken there is only the sleep.
+    // Before the first received signal, the trace has only the sleep.
     let is_heard = |call: &String| call.starts_with("rt_sigtimedwait(") && !call.contains(" = -1 ");
     let starts: Vec<usize> = (0..calls.len()).filter(|sandbox| is_heard(&calls[*sandbox])).collect();
     let ends = starts[1..].iter().copied().chain([calls.len()]);

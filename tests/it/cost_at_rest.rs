@@ -1,4 +1,4 @@
-//! What vsrun costs, in numbers that a kernel counts: system calls, descriptors, memory.
+//! What a start and a manager at rest cost, in numbers that the kernel counts: system calls, descriptors, memory.
 
 use crate::harness::{self, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
@@ -6,18 +6,19 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
-/// The most system calls of a start with a user, besides `rt_sigaction`. Version 0.1 made 24. What the rules about hostile
-/// neighbours cost: a session keyring of the user's own (4), no core dump after each change of ids (4), signals held until
-/// the exec (1), the proof that descriptors are closed before the user is changed (2), terminals for writing only (2), and
-/// no privileged call where nothing changes (3).
+/// Maximum of system calls of a start with `-u`, except `rt_sigaction`. Version 0.1 made 24; protection against hostile
+/// processes has added 16: a session keyring of the user's own (4), no core dump after each change of ids (4), signals
+/// blocked until the exec (1), the proof that descriptors are closed before the user is changed (2), terminals opened
+/// for writing only (2), and no privileged call where nothing changes (3).
 const CALLS_OF_A_START: usize = 40;
-/// The most calls of rt_sigaction: one for each signal whose disposition can be set, one that asks for that of SIGHUP, and
-/// two for the signals that a write may cause, which are ignored until the exec.
+/// Maximum of rt_sigaction calls of a start: one for each signal whose disposition can be set, one that asks for that
+/// of SIGHUP, and two for the signals that a write may cause, which are ignored until the exec.
 const ACTIONS_OF_A_START: usize = 65;
-/// The most anonymous memory of a manager at rest, in KiB.
+/// Maximum of anonymous memory of a manager at rest, in KiB.
 const MEMORY_AT_REST: u64 = 20;
 
-/// What cargo builds for tests is not the small program, whose budgets these are; that one is named by VSRUN.
+/// True if `VSRUN` names the program to test. The budgets hold for the small release binary only, not for the one that
+/// cargo builds for tests.
 fn is_small() -> bool {
     let small = std::env::var_os("VSRUN").is_some();
     if !small {
@@ -26,7 +27,7 @@ fn is_small() -> bool {
     small
 }
 
-/// strace, with these options and words, writing to `trace`.
+/// Runs strace with these arguments. It writes to the file `trace` of the sandbox.
 fn strace(sandbox: &Sandbox, words: Vec<OsString>) -> harness::Call<'_> {
     sandbox
         .program(&harness::find_tool("strace").unwrap(), [words!["-qq", "-o", sandbox.path("trace")], words].concat())
@@ -39,7 +40,8 @@ fn a_start_needs_few_system_calls() {
     let line = words![sandbox.path("vsrun"), "-u", "65534:65534", "--", "true"];
     strace(&sandbox, line).finish().exited(0);
     let trace = harness::lines(&sandbox.path("trace"));
-    // The first line is strace's own execve of vsrun; the way ends with the one that finds the command.
+    // The first line is strace's own execve of vsrun; the start ends with the next execve that succeeds, that of the
+    // command.
     let end = trace.iter().skip(1).position(|call| call.starts_with("execve(") && call.ends_with("= 0")).unwrap();
     let (actions, calls): (Vec<&String>, Vec<&String>) =
         trace[1..=end].iter().partition(|call| call.starts_with("rt_sigaction("));
@@ -50,7 +52,7 @@ fn a_start_needs_few_system_calls() {
     }
 }
 
-/// A manager with both pidfiles and a log directory, whose server waits.
+/// Starts a manager with both pidfiles and these output options, and waits until it sleeps while its server runs.
 #[track_caller]
 fn at_rest(sandbox: &Sandbox, output: Vec<OsString>) -> Running {
     let life = sandbox.out("life");
@@ -72,7 +74,7 @@ fn a_manager_at_rest_makes_no_system_call() {
     let manager = at_rest(&sandbox, words!["-d", "logs", "1"]);
     let tracer = strace(&sandbox, words!["-p", format!("{}", manager.pid())]).start();
     harness::await_true("the tracer", || process::status(manager.pid(), "TracerPid") != "0");
-    // The one place where these tests let time pass: it is what is measured.
+    // Let time pass: the test measures that nothing happens in these three seconds.
     std::thread::sleep(Duration::from_secs(3));
     let calls = harness::lines(&sandbox.path("trace"));
     tracer.signal(libc::SIGINT);
@@ -91,21 +93,21 @@ fn a_manager_holds_no_descriptor_it_does_not_need() {
     let leak = move || [50, 51].into_iter().try_for_each(|to| sys::duplicate(file.as_raw_fd(), to));
     let manager = sandbox.vsrun(line).before(leak).start();
     harness::await_life(&sandbox.out("life"), 1);
-    // The server may be faster than the manager that has just started it, and still has the pipe between them.
+    // The server may run before the manager has closed the pipe that reports failed steps.
     let has_pipe = || process::descriptors(manager.pid()).iter().any(|(_, target)| target.starts_with("pipe:"));
     harness::await_true("the end of the pipe that reports failed steps", || !has_pipe());
     let mut found = process::descriptors(manager.pid());
     assert!(found.iter().all(|(fd, _)| *fd < 50), "the caller's: {found:#?}");
     found.retain(|(fd, _)| *fd > 2);
-    // Where the kernel counts the processes that it killed for lack of memory, if it does: the handler gets it.
+    // A file in which the kernel counts its out-of-memory kills, if there is one: the crash handler gets the count.
     let counts = |target: &String| target.ends_with("/memory.oom_control") || target.ends_with("/memory.events");
     assert!(found.iter().filter(|(_, target)| counts(target)).count() <= 1, "{found:#?}");
     found.retain(|(_, target)| !counts(target));
-    // The directory of each pidfile; of the server's log one to write and one that the handler will read.
+    // Two directories of pidfiles; the server's log twice, once to write and once for the handler to read.
     let needed = ["", "", "/pid", "/monitor", "/logs", "/logs/vsrun.log", "/logs/logfile", "/logs/logfile"];
     let mut needed = needed.map(|name| format!("{}{name}", sandbox.directory().display())).to_vec();
     needed.push("anon_inode:[signalfd]".to_owned());
-    // Shows the server's end even if a tracer hides it.
+    // The pidfd shows the server's exit even if a tracer hides it.
     needed.push("anon_inode:[pidfd]".to_owned());
     for (fd, target) in &found {
         let index = needed.iter().position(|name| name == target);
@@ -133,8 +135,8 @@ fn a_manager_at_rest_has_little_memory() {
     manager.stop().exited(0);
 }
 
-/// The most bytes of stack that a manager at rest uses, from the kernel's argv on. With the kernel's random offset, each
-/// of them is a byte of memory for each manager on average.
+/// Maximum of stack bytes of a manager at rest, counted from the kernel's argv. Because the kernel places the stack at
+/// a random offset, each byte costs on average one byte of memory per manager.
 const STACK_AT_REST: usize = 960;
 
 #[test]
@@ -143,7 +145,7 @@ fn a_manager_at_rest_has_a_short_stack() {
     let sandbox = Sandbox::new();
     let manager = at_rest(&sandbox, words!["-d", "logs", "1"]);
     let read = |name: &str| harness::text(Path::new(&format!("/proc/{}/{name}", manager.pid())));
-    // The stack pointer is the last but one in `syscall`, and the start of the stack the 28th field of `stat`.
+    // The stack pointer is the last field but one of `syscall`, and the start of the stack is field 28 of `stat`.
     let (call, stat) = (read("syscall"), read("stat"));
     let now = call.split_whitespace().rev().nth(1).and_then(|word| word.strip_prefix("0x")).unwrap();
     let start: usize = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(25).unwrap().parse().unwrap();
@@ -161,7 +163,7 @@ fn two_thousand_restarts_change_neither_descriptors_nor_memory() {
     let sandbox = Sandbox::new();
     let life = sandbox.out("life");
     let options = words!["-p", "pid", "-d", "logs", "1", "--restart-delay", "0", "-m", "monitor", "-"];
-    // What the server's process does on its way, it does in the manager's memory.
+    // The child applies these steps in the memory of the manager, which it shares until its exec.
     let steps = words!["-w", "/", "--umask", "022", "--nice", "1", "--oom-score-adj", "10", "--limit", "core=0"];
     let options = [options, steps, words!["--no-new-privs", "--listen", sandbox.path("socket")]].concat();
     let actions = words![
@@ -182,12 +184,12 @@ fn two_thousand_restarts_change_neither_descriptors_nor_memory() {
         "wait"
     ];
     let manager = sandbox.vsrun([options, words!["--", sandbox.probe()], actions].concat()).start();
-    // The second life: everything that a restart needs has been used once.
+    // In the second run, everything that a restart needs has been used once.
     harness::await_life(&life, 2);
-    // The server runs a moment before its manager has heard so.
+    // The server runs before the manager has read from the pipe that its exec has succeeded.
     let waits = || !process::descriptors(manager.pid()).iter().any(|(_, target)| target.starts_with("pipe:"));
     harness::await_true("a manager that waits for nothing but signals", waits);
-    // Each run shuts the socket down, so the next one has another socket with the same number.
+    // Each run shuts the socket down, so the next one has a new socket with the same descriptor number.
     let kind = |target: &str| target.split_once("socket:").map_or(target, |_| "socket").to_string();
     let held = || {
         let descriptors = process::descriptors(manager.pid());

@@ -1,5 +1,5 @@
-//! The whole of it in short: what must hold on every machine that vsrun is built for, also under an emulator, where
-//! only vsrun is emulated and its servers are not (`make test-cross`).
+//! A short test of all that must work on every architecture that vsrun is built for, also under an emulator, which then
+//! runs vsrun but not its servers (`make test-cross`).
 
 use crate::harness::sys::Lock;
 use crate::harness::{self, Sandbox, needs, process, sys, words};
@@ -30,8 +30,8 @@ fn it_becomes_the_server_as_a_user_in_a_jail() {
     assert_eq!(harness::text(&sandbox.path("pid")), format!("{pid}\n"));
 }
 
-/// The signals that stay ignored: a SIGHUP that is ignored in the foreground. An emulator catches SIGHUP itself, so that it is
-/// at its default after the exec, and keeps signal 32.
+/// The signals that the server ignores. SIGHUP stays ignored if the caller of a foreground vsrun ignores it. An
+/// emulator catches SIGHUP itself, so that it is at its default after the exec, and leaves signal 32 ignored.
 fn kept_signals() -> String {
     if harness::sandbox::emulated() { "32".into() } else { "1".into() }
 }
@@ -135,8 +135,7 @@ fn output_goes_to_files_that_are_renamed() {
 fn a_socket_is_kept_over_restarts() {
     let sandbox = Sandbox::new();
     let life = sandbox.out("life");
-    // No process takes the port between its being freed here and taken there: on loopback the kernel hands out
-    // others first.
+    // No other process takes this free port before vsrun binds it: on loopback the kernel hands out other ports first.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let options = words!["-m", "-", "-", "--listen", format!("127.0.0.1:{port}")];
     let actions = words!["life", &life, "at", "1", "exit", "1", "serve", "3"];

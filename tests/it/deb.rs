@@ -1,5 +1,5 @@
-//! The Debian package of `make deb`: the same each time, without a complaint of lintian's, and installed, used and
-//! removed as dpkg does it.
+//! The Debian package of `make deb`: it is reproducible, lintian accepts it, and dpkg installs and removes it
+//! completely.
 
 use crate::harness::{self, PLAIN, Sandbox, needs, words};
 use std::ffi::OsString;
@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// The package of the vsrun that is tested, with the documents of this build.
+/// Builds the package of the tested vsrun with the documents of this build, and returns its path.
 #[track_caller]
 fn package(sandbox: &Sandbox, name: &str) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/deb");
@@ -18,7 +18,7 @@ fn package(sandbox: &Sandbox, name: &str) -> PathBuf {
     file
 }
 
-/// An empty root directory with dpkg's books in it.
+/// Creates a root directory that has only an empty dpkg database.
 fn root(sandbox: &Sandbox) -> PathBuf {
     let root = sandbox.path("root");
     for directory in ["info", "updates", "triggers"] {
@@ -34,7 +34,7 @@ fn tool(name: &str) -> PathBuf {
     harness::find_tool(name).unwrap()
 }
 
-/// All files below a directory, without its name before them.
+/// All files below a directory, as paths relative to it.
 fn files(top: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut left = vec![top.to_owned()];
@@ -130,7 +130,7 @@ fn what_was_installed_keeps_a_server_in_that_root() {
     let second = harness::await_life(&root.join("out/life"), 2);
     assert_ne!(first, second);
     assert_eq!(fs::metadata(root.join("out/life")).unwrap().uid(), PLAIN);
-    // There is no /proc in that root to show which process is the manager.
+    // Without /proc, only the manager's own pidfile shows which process is the manager.
     vsrun(words!["--stop", "/run/manager.pid"]).exited(0).silently();
     harness::await_gone(second);
     assert_eq!(harness::names(&root.join("run")), [""; 0]);

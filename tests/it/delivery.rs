@@ -6,7 +6,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
-/// As root with these capabilities alone, and no others that a set-user-id program could bring back.
+/// A call of vsrun as root with only these capabilities. The bounding set is the same, so that no set-user-id program
+/// brings others back.
 fn with_caps<'a>(sandbox: &'a Sandbox, caps: &str, line: Vec<OsString>) -> Call<'a> {
     let set = format!(
         "-all{}",
@@ -41,7 +42,7 @@ fn setuid_and_setgid_suffice_to_signal_and_stop_a_server_of_another_user() {
         let ended = manager.finish();
         ended.exited(0);
         assert!(!ended.err.iter().any(|line| line.contains("cannot send")), "{ended:?}");
-        // The order of TERM and CONT is the server's to see.
+        // vsrun sends TERM and CONT, and the server may see them in either order.
         let seen = harness::lines(&seen);
         assert!(seen.contains(&"15".to_owned()), "{seen:?}");
     }
@@ -129,7 +130,7 @@ fn a_stop_from_outside_needs_no_more() {
     let line = [user(), words!["-p", &file, "--", sandbox.probe(), "life", &life, "wait"]].concat();
     let server = sandbox.vsrun(line).start();
     harness::await_life(&life, 1);
-    // SYS_PTRACE shows which process has the lock.
+    // With CAP_SYS_PTRACE vsrun can see which process holds the lock.
     let caps = format!("{IDS} sys_ptrace dac_override");
     with_caps(&sandbox, &caps, words!["--signal", "WINCH", &file]).finish().exited(0).silently();
     let refused = with_caps(&sandbox, "sys_ptrace dac_override", words!["--signal", "WINCH", &file]).finish();
@@ -138,7 +139,7 @@ fn a_stop_from_outside_needs_no_more() {
     assert_eq!(server.finish().signal(), Some(libc::SIGTERM));
 }
 
-/// A server that is another user by its file's set-user-id bit, under a vsrun that has no means against that.
+/// The server's file is set-user-id, so the server has another user than vsrun, which has no capability to signal it.
 #[test]
 fn what_cannot_be_reached_is_said_once_and_beforehand() {
     needs!(harness::root());
@@ -170,12 +171,12 @@ fn what_cannot_be_reached_is_said_once_and_beforehand() {
     let child = process::children(manager.pid())[0];
     sys::kill(child, libc::SIGKILL);
     manager.finish().exited(0);
-    // Without the bit's effect there is nothing to say.
+    // With --no-new-privs the set-user-id bit has no effect, and nothing is reported.
     let check = sandbox.vsrun([words!["--check"], line(words!["--no-new-privs"])].concat()).finish();
     assert!(check.exited(0).out.is_empty(), "{check:?}");
 }
 
-/// A container as the README recommends it: SETUID and SETGID, and no more.
+/// A container with these capabilities only; the README recommends SETUID and SETGID.
 fn container<'a>(sandbox: &'a Sandbox, caps: &str, line: Vec<OsString>) -> Bundle<'a> {
     let bundle = Bundle::new(sandbox, line);
     let set =
@@ -202,7 +203,7 @@ fn docker_stop_works_in_time_with_setuid_and_setgid_alone() {
     }
 }
 
-/// No capability at all, and a server that is another user by set-user-id: only the kernel can end it.
+/// vsrun has no capability, and the server has changed its user by its set-user-id bit: only the kernel can kill it.
 #[test]
 fn a_first_process_that_cannot_kill_its_server_leaves_so_that_the_kernel_does() {
     needs!(harness::containers());
@@ -226,7 +227,7 @@ fn a_first_process_that_cannot_kill_its_server_leaves_so_that_the_kernel_does() 
     sandbox.await_nothing_left();
 }
 
-/// While vsrun sends signals by children, a process of the server's user tries to trace, stop and kill them.
+/// vsrun sends signals from short-lived children; a process of the server's user tries to trace and stop these.
 #[test]
 fn its_user_can_neither_trace_nor_hold_up_what_sends_a_signal() {
     needs!(tools(), harness::tool("python3"));

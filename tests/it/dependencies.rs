@@ -1,18 +1,18 @@
-//! What is in the binary besides vsrun: three packages and what they bring, and under which licences.
+//! The packages in vsrun's binary, and their licences. There are three direct dependencies.
 //!
-//! cargo itself reports it, from the lock file and without the network.
+//! `cargo tree` lists them, from the lock file and without the network.
 
 use crate::harness::call::start_locked;
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
-/// What vsrun itself asks for. A fourth one needs a reason that outweighs that everybody must trust it.
+/// The direct dependencies. A fourth one needs a reason that outweighs the cost that every user must trust it.
 const DIRECT: &[&str] = &["lexopt", "libc", "rustix"];
 
-/// What comes with them: rustix's flags and its numbers of the kernel's interface.
+/// The dependencies of the direct ones: rustix's bit flags and the constants of the kernel's interface.
 const BROUGHT_ALONG: &[&str] = &["bitflags", "linux-raw-sys"];
 
-/// Licences that allow what ours allow. Of the ones joined by OR, one has to be here.
+/// Licences that allow what vsrun's own allow. A package that offers several must offer one of these.
 const LICENCES: &[&str] = &["Apache-2.0", "MIT"];
 
 #[test]
@@ -28,7 +28,7 @@ fn the_three_bring_only_what_is_known() {
 #[test]
 fn all_of_it_comes_from_the_registry() {
     for package in tree(&["--edges=all"]) {
-        // cargo shows where a package comes from only when that is not crates.io: a directory, a repository.
+        // cargo shows the source of a package only if it is not crates.io but a directory or a repository.
         let sandbox = package.sandbox.filter(|_| package.name != "vsrun");
         assert_eq!(sandbox, None, "{} does not come from the registry", package.name);
     }
@@ -53,7 +53,8 @@ fn licences_are_read_as_they_are_written() {
     }
 }
 
-/// Whether one of the licences to choose from is in the list. What is not a plain choice is for a person to read.
+/// True if the licence, or one of those that OR or a slash joins, is in LICENCES. Combinations with AND are refused: a
+/// person must read them.
 fn is_allowed(licence: &str) -> bool {
     !licence.contains(" AND ")
         && licence.split(" OR ").flat_map(|part| part.split('/')).any(|one| LICENCES.contains(&one))
@@ -66,7 +67,7 @@ struct Package {
     licence: String,
 }
 
-/// What `cargo tree` shows for the static target, whatever machine this is.
+/// The packages that `cargo tree` shows for the static x86_64 target, on any machine.
 fn tree(options: &[&str]) -> Vec<Package> {
     let mut command = Command::new(env!("CARGO"));
     command

@@ -1,11 +1,11 @@
-//! When a command cannot be executed, the message says why, and not only what the kernel answered.
+//! When a command cannot be executed, the error message gives the reason and not only the kernel's error.
 
 use crate::harness::{self, Mount, Mounts, Sandbox, needs, words};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-/// Whichever way it is started, the one line has all these parts.
+/// Asserts that, however the server is started, the one error line has all these parts.
 #[track_caller]
 fn assert_explained(sandbox: &Sandbox, options: Vec<OsString>, command: &str, status: i32, parts: &[&str]) {
     for way in harness::ways() {
@@ -14,11 +14,11 @@ fn assert_explained(sandbox: &Sandbox, options: Vec<OsString>, command: &str, st
     }
 }
 
-/// A user without an entry anywhere, of whom nothing else runs.
+/// A user ID without an account, and without any other process.
 const USER: &str = "1012345";
 
-/// What is in the jail is started from outside, and from inside where only the host's words name the jail; as
-/// the user that runs the test, and as another user. The one line names the parts, and the file as both see it.
+/// Starts a file of the jail from outside by its path, and with `-r` from inside, each as the test's user and as
+/// another user. The error line has the parts and the file's path; with an absolute `-r` also its path on the host.
 #[track_caller]
 fn assert_explained_everywhere(sandbox: &Sandbox, name: &str, status: i32, parts: &[&str]) {
     let outside = sandbox.path("jail").join(name).display().to_string();
@@ -34,7 +34,7 @@ fn assert_explained_everywhere(sandbox: &Sandbox, name: &str, status: i32, parts
     }
 }
 
-/// An ELF file for x86_64, or whatever the probe is for, that asks for this loader.
+/// A minimal ELF file for the machine of the probe, which names this dynamic loader.
 fn program_with_loader(sandbox: &Sandbox, loader: &str) -> Vec<u8> {
     let mut program = fs::read(sandbox.probe()).unwrap()[..64].to_vec();
     program.resize(64 + 56, 0);
@@ -126,7 +126,7 @@ fn its_loader_is_missing_in_this_root() {
     assert_explained(&sandbox, words!["-r", &jail], "/sh", 127, &["/sh", &loader.unwrap()]);
 }
 
-/// The path of the dynamic loader that an ELF file names, found by what it looks like.
+/// The path of the dynamic loader that an ELF file names: the first text in its first 4 KiB that begins with `/lib`.
 fn loader_of(program: &[u8]) -> Option<String> {
     let start = program.windows(4).take(4096).position(|window| window == b"/lib")?;
     let end = program[start..].iter().position(|byte| *byte == 0)?;
@@ -139,16 +139,16 @@ fn it_is_for_another_machine_or_class() {
     let sandbox = Sandbox::new();
     sandbox.jail();
     let mut program = fs::read(sandbox.probe()).unwrap();
-    // The machine's number is at byte 18 of an ELF file; 8 is MIPS.
+    // Bytes 18 and 19 of an ELF file are the machine; 8 is MIPS.
     program[18] = 8;
     program[19] = 0;
     sandbox.executable("jail/foreign", &program);
     assert_explained_everywhere(&sandbox, "foreign", 126, &["foreign' is a program for another machine"]);
-    // Of 32 bits, at byte 4.
+    // Byte 4 of an ELF file is its class; 1 is 32 bits.
     program[4] = 1;
     sandbox.executable("jail/small", &program);
     assert_explained_everywhere(&sandbox, "small", 126, &["small' is a program for another machine"]);
-    // The header of one for this machine, and nothing after it.
+    // A truncated ELF header for this machine.
     sandbox.executable("jail/cut", &fs::read(sandbox.probe()).unwrap()[..60]);
     assert_explained_everywhere(&sandbox, "cut", 126, &["cut' is a program for another machine, or damaged"]);
 }
@@ -160,7 +160,7 @@ fn it_is_no_program_at_all() {
     sandbox.executable("jail/text", b"no program\n");
     sandbox.executable("jail/empty", b"");
     let mut object = fs::read(sandbox.probe()).unwrap();
-    // The type is at byte 16; 1 is an object file.
+    // Byte 16 of an ELF file is its type; 1 is an object file.
     object[16] = 1;
     sandbox.executable("jail/object", &object);
     for name in ["text", "empty", "object"] {
@@ -223,7 +223,7 @@ fn the_user_has_too_many_processes() {
     let jail = sandbox.jail();
     let user = 1_200_000 + harness::sys::pid().cast_unsigned() % 50_000 * 2;
     let (user, other) = (format!("{user}"), user + 1);
-    // The limit is on how many there are before.
+    // RLIMIT_NPROC is compared with the processes that the user already has, so start one first.
     let first = sandbox.out("first");
     let line = words!["-b", "-u", &user, "--", sandbox.probe(), "life", &first, "wait"];
     sandbox.vsrun(line).finish().exited(0);

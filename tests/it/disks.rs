@@ -1,10 +1,10 @@
-//! The disk of a machine whose PID 1 is vsrun: it is clean after the machine's end, although the server writes until then.
+//! With vsrun as PID 1, the disk is clean after the machine has stopped, although the server writes until then.
 
 use crate::harness::qemu::{Emulated, assert_in_order, emulation};
 use crate::harness::{self, Sandbox, needs, words};
 use std::path::Path;
 
-/// The state of the file system on that disk, and whether its journal must be replayed.
+/// The state of the file system on the disk, and whether its journal must be replayed.
 #[track_caller]
 fn state(sandbox: &Sandbox, disk: &Path) -> (String, bool) {
     let reported = sandbox.program(&harness::find_tool("dumpe2fs").unwrap(), words!["-h", disk]).finish();
@@ -15,7 +15,7 @@ fn state(sandbox: &Sandbox, disk: &Path) -> (String, bool) {
     (line("Filesystem state:"), line("Filesystem features:").contains("needs_recovery"))
 }
 
-/// The server writes without a pause, does not end on TERM, and has a child that leaves its process group and writes too.
+/// A server that writes without a pause, ignores TERM, and has a child in another session that writes too.
 const SERVER: &str = "#!/busybox sh
 trap '' TERM
 /busybox mkdir /disk
@@ -52,7 +52,7 @@ fn a_disk_that_is_written_to_until_the_end_is_clean_afterwards() {
     assert_in_order(&said, &parts);
     assert_eq!(state(&sandbox, &disk), ("clean".into(), false), "{said:#?}");
     sandbox.program(&harness::find_tool("e2fsck").unwrap(), words!["-fn", &disk]).finish().exited(0);
-    // Every line that was written is there, up to the last one.
+    // The files have every line that was written before the last one.
     for name in ["server", "child"] {
         let cat = words!["-R", format!("cat /{name}"), &disk];
         let lines = sandbox.program(&harness::find_tool("debugfs").unwrap(), cat).finish().exited(0).out.clone();

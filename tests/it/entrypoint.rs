@@ -1,4 +1,4 @@
-//! What replaces an entrypoint script: environment files, secrets from files, variables in the command.
+//! Options that replace an entrypoint script: environment files, secrets from files, variables in the command.
 
 use crate::harness::{self, PLAIN, Sandbox, needs, words};
 use std::collections::BTreeSet;
@@ -116,12 +116,12 @@ fn malformed_files_and_words_are_fifty_and_more() {
     assert!(files.len() + words.len() >= 50);
 }
 
-/// A server that would leave a trace of its start.
+/// Arguments for a server that would leave a pidfile and a file `ran`.
 fn traced(sandbox: &Sandbox) -> Vec<OsString> {
     words!["-p", "pid", "--", sandbox.probe(), "append", sandbox.out("ran"), "x", "exit", "0"]
 }
 
-/// No server has been started, and nothing of the start is left.
+/// Asserts that no server has run, and that no process and no pidfile is left.
 #[track_caller]
 fn assert_nothing_started(sandbox: &Sandbox) {
     sandbox.await_nothing_left();
@@ -167,7 +167,7 @@ fn malformed_expansions_are_wrong_usage_and_unset_names_are_errors() {
 #[test]
 fn a_malformed_expansion_in_a_service_file_is_reported_with_the_file() {
     let sandbox = Sandbox::new();
-    // A word with a newline is two lines there.
+    // A service file has one word per line, so a word with a newline cannot be written there.
     for word in MALFORMED.iter().filter(|word| !word.contains('\n')) {
         let words = [words!["--expand"], traced(&sandbox), words![word]].concat();
         let lines: Vec<String> = words.into_iter().map(|word| format!("{}\n", word.into_string().unwrap())).collect();
@@ -266,7 +266,8 @@ fn malformed_lists_of_names_are_wrong_usage() {
         .failed(2, &["--file-env"]);
 }
 
-/// Nothing of a secret reaches a record, a debug line, the handler, or what `--check` prints.
+/// A secret appears in no log, record, debug line or termination log, not in the handler, and not in the output of
+/// `--check`.
 #[test]
 fn secrets_reach_the_server_and_nothing_else() {
     const SECRET: &str = "pl4nted-s3cret";

@@ -1,11 +1,11 @@
-//! `--env-dir` read again: at each restart by request, and at no other.
+//! `--env-dir` is read again at each restart that is requested, but not at a restart after a crash.
 
 use crate::harness::{self, Report, Running, Sandbox, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
-/// A managed server whose environment each run reports.
+/// A managed server that reports its environment in each run.
 struct Server<'a> {
     sandbox: &'a Sandbox,
     manager: Running,
@@ -21,7 +21,7 @@ impl<'a> Server<'a> {
         Self { sandbox, manager: sandbox.vsrun([line, options, command].concat()).start(), runs: 0 }
     }
 
-    /// The report of the next run.
+    /// Waits for the next run of the server and returns its report.
     #[track_caller]
     fn report(&mut self) -> Report {
         self.runs += 1;
@@ -144,7 +144,7 @@ fn a_manager_does_not_grow_by_it() {
 fn as_long_as_the_kernel_allows_and_not_a_byte_longer() {
     let sandbox = Sandbox::new();
     fs::create_dir_all(sandbox.path("env")).unwrap();
-    // MAX_ARG_STRLEN, less `A=` and the NUL.
+    // The kernel's MAX_ARG_STRLEN is 131,072 bytes, which include `A=` and the final NUL.
     for (length, code) in [(131_072 - 3, 0), (131_072 - 2, 125)] {
         fs::write(sandbox.path("env/A"), "x".repeat(length)).unwrap();
         let ended = sandbox.vsrun(words!["--env-dir", "env", "--", sandbox.probe()]).finish();

@@ -1,5 +1,5 @@
-//! What gets out of which jail: each attempt of the probe's (`tests/probe/escape.rs`) from each jail, held against the
-//! table in SECURITY.md.
+//! Which attempts to escape succeed from which jail: each attempt of the probe (`tests/probe/escape.rs`) is made in
+//! each jail, and compared with the table in SECURITY.md.
 
 use crate::harness::{self, Call, Mount, Mounts, PLAIN, Running, Sandbox, needs, sys, words};
 use std::collections::BTreeMap;
@@ -12,12 +12,12 @@ use std::os::unix::fs::chown;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 
-/// A jail: a column of the table.
+/// A kind of jail, which is one column of the table in SECURITY.md.
 #[derive(Clone, Copy)]
 struct Jail {
-    /// The heading of its column.
+    /// The heading of the table's column.
     column: &'static str,
-    /// Whether vsrun itself is called without any privilege.
+    /// True if vsrun itself is called by a plain user.
     plain: bool,
     root: bool,
     user: bool,
@@ -36,10 +36,11 @@ const LANDLOCK_USER: Jail = Jail { column: "Landlock, as a user", landlock: true
 
 const BOTH: Jail = Jail { column: "`-r -u` and Landlock", root: true, user: true, landlock: true, ..NONE };
 
-/// What is outside of a jail: a directory, an accomplice of the server's user, sockets, and the caller's key.
+/// What is outside of a jail: a directory, an accomplice (a process with the server's user), sockets, and a key of the
+/// caller.
 pub struct Outside {
     directory: PathBuf,
-    /// The server's own directory, as the host sees it.
+    /// The server's writable directory, as a path on the host.
     own: PathBuf,
     facts: Vec<(String, String)>,
     _accomplice: Running,
@@ -49,7 +50,7 @@ pub struct Outside {
 const KEY: &CStr = c"vsrun-escape";
 
 impl Outside {
-    /// `call` makes a call of the accomplice out of one of the sandbox's user.
+    /// `call` turns a call as the sandbox's user into the call of the accomplice, for instance as another user.
     #[track_caller]
     pub fn new<'a>(sandbox: &'a Sandbox, own: PathBuf, call: impl FnOnce(Call<'a>) -> Call<'a>) -> Self {
         let directory = sandbox.path("outside");
@@ -78,7 +79,7 @@ impl Outside {
         Self { directory, own, facts, _accomplice: accomplice, _listeners: listeners }
     }
 
-    /// The server's directory as it is before an attempt, and what is outside.
+    /// Restores the server's directory and the files outside to their state before an attempt.
     pub fn lay_out(&self) {
         for name in harness::names(&self.own).iter().filter(|name| *name != "accomplice") {
             let path = self.own.join(name);
@@ -94,8 +95,8 @@ impl Outside {
         chown(file, Some(PLAIN), Some(PLAIN)).unwrap();
     }
 
-    /// A call whose descriptor 20 is the host's root directory, which has a key of its caller's, and what the probe wants
-    /// to know: `own`, `program` and `suid` are paths as the server sees them.
+    /// Adds to a call of the probe what its attempts need: the host's root directory as descriptor 20, a key in the
+    /// caller's keyring, and environment variables. `own`, `program` and `suid` are paths as the server sees them.
     pub fn known<'a>(&self, call: Call<'a>, own: &Path, program: &Path, suid: &Path) -> Call<'a> {
         let host = fs::File::open("/").unwrap();
         let leak = move || sys::duplicate(host.as_raw_fd(), 20);
@@ -104,7 +105,7 @@ impl Outside {
         call.env("OWN", own).env("PROGRAM", program).env("SUID", suid)
     }
 
-    /// What became of the attempt: `out`, or `kept` and the reason.
+    /// The result of the attempt: `out`, or `kept` with the reason.
     #[track_caller]
     pub fn result(&self, what: &str) -> String {
         let said = harness::lines(&self.own.join("result"));
@@ -113,7 +114,7 @@ impl Outside {
     }
 }
 
-/// Where control groups are mounted, of whatever version.
+/// The mount point of a control group file system, of version 1 or 2.
 fn control_groups() -> Option<String> {
     let mounts = harness::text(Path::new("/proc/self/mountinfo"));
     let line = mounts.lines().find(|line| line.contains(" - cgroup"))?;
@@ -143,7 +144,7 @@ impl World {
         Self { sandbox, jail, mounts, outside }
     }
 
-    /// A path of the jail's, as the server sees it.
+    /// A path in the jail, as the server sees it.
     fn inside(&self, name: &str) -> PathBuf {
         let top = if self.jail.root { PathBuf::from("/") } else { self.sandbox.path("jail") };
         top.join(name)
@@ -171,7 +172,7 @@ impl World {
         options
     }
 
-    /// What becomes of one attempt: `out`, or `kept` and the reason.
+    /// Makes one attempt and returns its result: `out`, or `kept` with the reason.
     #[track_caller]
     fn attempt(&self, name: &str) -> String {
         self.outside.lay_out();
@@ -188,7 +189,7 @@ impl World {
         self.outside.result(&format!("{name} in {}: {ended:?}", self.jail.column))
     }
 
-    /// The same without vsrun.
+    /// Makes one attempt without vsrun and returns its result.
     #[track_caller]
     fn attempt_alone(&self, name: &str) -> String {
         self.outside.lay_out();
@@ -208,7 +209,7 @@ fn able() -> bool {
         && harness::available(control_groups().is_some(), "control groups")
 }
 
-/// Whether no setting of this kernel's refuses an attempt that the table is about.
+/// True if no setting of this kernel refuses what an attempt of the table needs.
 fn allows_everything() -> bool {
     let set = |name: &str, value: &str| harness::text(&Path::new("/proc/sys").join(name)).trim() == value;
     let refused =
@@ -223,10 +224,10 @@ fn attempts() -> Vec<String> {
     sandbox.program(&sandbox.probe(), words!["escapes"]).finish().exited(0).out.clone()
 }
 
-/// How the table begins.
+/// The beginning of the table's first line in SECURITY.md.
 const TABLE: &str = "| Attempt |";
 
-/// A table: for each attempt whether it gets out of the jail of each heading.
+/// Reads the table that begins with `heading`: by attempt and column, whether the attempt gets out of that jail.
 pub fn table(heading: &str) -> BTreeMap<String, BTreeMap<String, bool>> {
     let text = harness::text(&Path::new(env!("CARGO_MANIFEST_DIR")).join("SECURITY.md"));
     let rows = text.lines().skip_while(|line| !line.starts_with(heading)).take_while(|line| !line.is_empty());
@@ -270,13 +271,14 @@ fn the_table_has_every_attempt() {
     assert_eq!(table(TABLE).into_keys().collect::<Vec<_>>(), attempts);
 }
 
-/// Otherwise an attempt could fail in a jail for a reason that is none of the jail's.
+/// Otherwise an attempt in a jail could fail for a reason that has nothing to do with the jail.
 #[test]
 fn without_a_jail_every_attempt_of_root_succeeds() {
     needs!(able());
     let world = World::new(NONE);
     for name in attempts() {
-        // vsrun closes the descriptor that its caller has left open, without any jail.
+        // Even without a jail, vsrun closes the descriptor that its caller has left open: these two attempts run
+        // without vsrun.
         let result =
             if ["fchdir", "fd-links"].contains(&&*name) { world.attempt_alone(&name) } else { world.attempt(&name) };
         assert_eq!(result, "out", "{name}");

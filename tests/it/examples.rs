@@ -1,4 +1,4 @@
-//! The services in `examples/`: each is run as it is there, except for the path of vsrun and the web server's address.
+//! Runs the services in `examples/` as they are, except for the paths and addresses that a test has to replace.
 
 use crate::harness::{self, Mount, Mounts, Sandbox, needs, process, sys, words};
 use std::fs::{self, File};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 const BUSYBOX: &str = "/bin/busybox";
 
-/// The example with these replacements, each of which it must have.
+/// Copies an example with these replacements, each of which must apply, and returns the path.
 fn example(sandbox: &Sandbox, name: &str, replacements: &[(&str, &str)]) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o111, 0o111, "{name} can be executed");
@@ -25,7 +25,7 @@ fn busybox() -> bool {
     harness::available(Path::new(BUSYBOX).is_file(), BUSYBOX)
 }
 
-/// An address that only this test uses: every number in 127/8 is the loopback device.
+/// A loopback address that only this test uses: all of 127/8 is local.
 fn address(test: u8) -> SocketAddr {
     let number = sys::pid().cast_unsigned().wrapping_add(harness::namespace());
     format!("127.{test}.{}.{}:8080", (number >> 8) & 255, number & 255 | 1).parse().unwrap()
@@ -64,7 +64,7 @@ fn the_web_server_starts_crashes_and_stops() {
     let first = pid("/run/web.pid");
     let user = process::status(first, "Uid").split_whitespace().next().unwrap().to_owned();
     assert!(harness::text(Path::new("/etc/passwd")).contains(&format!("www-data:x:{user}:")), "{user} is www-data");
-    // Since 0.2 it is an rc script: to start what runs is a success.
+    // Since version 0.2 the example is an rc script: `start` succeeds if the server is already running.
     let again = sandbox.program(&web, words!["start"]).within(&mounts).finish();
     assert_eq!(again.exited(0).err, ["vsrun: already running: /run/web-manager.pid"]);
     assert_eq!(pid("/run/web.pid"), first, "and starts nothing");

@@ -1,5 +1,6 @@
-//! A kernel, filter or tracer that says "done" and has done nothing: every step that makes the server safe is found
-//! out, and the server is not started. And what is on its way to the server belongs to no other process.
+//! A kernel, filter or tracer that reports success without executing the call: vsrun verifies each step that protects
+//! the server, and does not start the server if one was not done. And until its exec, the process that becomes the
+//! server is out of reach of the server's user.
 
 use crate::harness::{self, Call, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
@@ -8,13 +9,14 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// strace with these options of its own, running something.
+/// Runs a command line under strace, with these options for strace itself.
 fn strace(sandbox: &Sandbox, options: Vec<OsString>, line: Vec<OsString>) -> Call<'_> {
     let words = [words!["-f", "-qq", "-o", sandbox.path("trace")], options, line].concat();
     sandbox.program(&harness::find_tool("strace").unwrap(), words)
 }
 
-/// A lie: a call that answers so without being made; and where it counts, the word of the complaint.
+/// A system call that reports success without being executed, the options of vsrun with which that matters, and a part
+/// of the error that vsrun must then report.
 struct Lie {
     call: &'static str,
     options: &'static [&'static str],
@@ -59,7 +61,6 @@ fn every_call_that_only_says_it_was_done_is_found_out() {
     let mut wrong = Vec::new();
     for lie in LIES {
         for way in harness::ways() {
-            // A vsrun that stays has a umask of its own, and so has one that detaches.
             let options = lie.options.iter().map(OsString::from).collect();
             let line = [words![sandbox.path("vsrun"), "-p", "pid"], way, options].concat();
             let line = [line, words!["--", sandbox.probe(), "append", &ran, "x"]].concat();
@@ -78,7 +79,7 @@ fn every_call_that_only_says_it_was_done_is_found_out() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// The same for one call of many, the others being true: the first, the second, and so on.
+/// Fakes only one of many calls: the first, the second, and so on.
 #[test]
 fn every_single_lie_about_capabilities_is_found_out_or_harmless() {
     needs!(harness::root(), harness::tool("strace"));
@@ -137,7 +138,7 @@ fn a_root_or_directory_that_did_not_change_is_found_out() {
     let jail = sandbox.jail();
     for way in harness::ways() {
         for (call, says) in [("chroot", "change root"), ("chdir", "not permitted")] {
-            // Outside of the jail there is such a command too.
+            // The path of the command also exists outside of the jail: without the change of root, it would run.
             let options = words!["-r", &jail, "-w", "/out", "--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
             let line = [words![sandbox.path("vsrun")], way.clone(), options].concat();
             let ended = strace(&sandbox, words!["-e", format!("inject={call}:retval=0")], line).finish();
@@ -155,7 +156,7 @@ fn a_session_or_terminal_that_was_not_left_is_found_out() {
     let line = [words![sandbox.path("vsrun"), "-m", "-", "-"], action()].concat();
     strace(&sandbox, words!["-e", "inject=setsid:retval=0"], line).finish().failed(125, &["start a session"]);
     let line = [words![sandbox.path("vsrun"), "--stdin", "-u", "12345"], action()].concat();
-    // The program's standard error is the terminal, so only the status shows it.
+    // Standard error is the terminal, which the test does not read: check the exit status only.
     let (call, _terminal) = strace(&sandbox, words!["-e", "inject=ioctl:retval=0"], line).on_terminal();
     call.finish().exited(125);
     assert!(!sandbox.out("ran").exists());
@@ -189,7 +190,7 @@ fn output_that_still_goes_elsewhere_is_found_out() {
     }
 }
 
-/// The calls of vsrun itself, up to the exec of the server.
+/// The system calls of vsrun itself, up to the exec of the server.
 fn calls(sandbox: &Sandbox) -> Vec<String> {
     let trace = harness::lines(&sandbox.path("trace"));
     let end = trace.iter().skip(1).position(|call| call.contains("execve(") && call.ends_with("= 0")).unwrap();
@@ -217,8 +218,8 @@ fn a_limit_of_a_million_descriptors_costs_nothing() {
     }
 }
 
-/// Between the change of the user and the exec, the process belongs to root only: the user can neither trace it
-/// nor reach through /proc for what it still has open.
+/// Between the change of the user and the exec, /proc shows the process as root's: the server's user can neither trace
+/// it nor reach the files that it still has open.
 #[test]
 fn what_is_on_its_way_is_out_of_the_users_reach() {
     needs!(harness::root(), harness::tool("strace"));
@@ -227,7 +228,7 @@ fn what_is_on_its_way_is_out_of_the_users_reach() {
         let ran = sandbox.out("ran");
         let line = [words![sandbox.path("vsrun"), "-p", "pid"], way, words!["-u", "12345", "--umask", "22"]].concat();
         let line = [line, words!["--", sandbox.probe(), "append", &ran, "x", "wait"]].concat();
-        // It waits where the ids have been changed.
+        // strace delays umask(2), which comes after the change of the ids.
         let slow = words!["-e", "trace=umask", "-e", "inject=umask:delay_enter=3000000"];
         let tracer = strace(&sandbox, slow, line).start();
         let found = harness::await_some("a process that is the user already", || {
@@ -240,7 +241,7 @@ fn what_is_on_its_way_is_out_of_the_users_reach() {
             assert_eq!(owner, 0, "/proc/PID/{name}");
         }
         harness::await_file(&ran);
-        // The server is an ordinary process of the user, which may dump core.
+        // After the exec, the server is an ordinary process of the user, which may dump core.
         assert_eq!(fs::symlink_metadata(format!("/proc/{found}/mem")).unwrap().uid(), 12345);
         assert_ne!(tracer.pid(), found);
         sys::kill(found, libc::SIGTERM);

@@ -1,8 +1,9 @@
-//! The sweep: every system call that vsrun makes in a scenario fails, one after the other, with every errno that
-//! fits, once and for good, and what must hold whatever the kernel says is looked at each time.
+//! Fault injection: in each scenario, each system call of vsrun fails, one after the other, with each errno that fits,
+//! once and for good. After each fault the tests check what must hold whatever the kernel does.
 //!
-//! `cargo test` tries a sample, drawn by `$FAULTS_SEED`; `make faults` tries all and writes `docs/faults.md`.
-//! `FAULTS_ONLY=scenario:process:call:number:errno:once|good`, each part of which may be empty, tries these.
+//! `cargo test` tries a random sample with the seed `$FAULTS_SEED`; `make faults` tries all faults and writes
+//! `docs/faults.md`. `FAULTS_ONLY=scenario:process:call:number:errno:once|good` selects faults; an empty part selects
+//! all values.
 
 mod asking;
 mod replacing;
@@ -20,15 +21,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-/// How long something may take that has no reason to wait.
+/// Time limit of what has no reason to wait.
 const LIMIT: Duration = Duration::from_secs(15);
-/// How many faults are tried where not all are.
+/// Number of faults in a sample.
 const SAMPLE: usize = 400;
 
 // ------------------------------------------------------------------------------------------------------------------
-// All of them.
+// Which faults there are.
 
-/// Calls that no kernel refuses (the time is mostly read without one), and the ends of processes.
+/// System calls that no kernel refuses, and those that end a process. Most reads of the time make no system call at
+/// all.
 const SURE: &[&str] = &[
     "clock_gettime",
     "rt_sigaction",
@@ -46,10 +48,10 @@ const SURE: &[&str] = &[
     "umask",
 ];
 
-/// Few descriptors are waited for without any memory being needed.
+/// System calls that do not fail for good: for a few descriptors ppoll(2) needs no memory of the kernel.
 const NEVER_FOR_GOOD: &[&str] = &["ppoll"];
 
-/// What the manual pages and filters of system calls have.
+/// The errors of a system call that its manual page lists or that a seccomp filter returns.
 fn errors(call: &str, on: &str) -> &'static [(&'static str, i32)] {
     macro_rules! list {
         ($($name:ident)*) => { &[$((stringify!($name), libc::$name)),*] };
@@ -59,7 +61,7 @@ fn errors(call: &str, on: &str) -> &'static [(&'static str, i32)] {
             list!(EACCES EMFILE ENOSPC EIO)
         }
         "close" => list!(EIO EINTR),
-        // No pipe that two processes of vsrun have between them is broken in any other way.
+        // A pipe between two processes of vsrun does not fail in any other way.
         "read" | "write" if on == "pipe" => list!(EINTR),
         "read" | "readv" | "pread64" => list!(EIO EAGAIN EINTR),
         "write" | "writev" | "pwrite64" | "pwritev2" => list!(ENOSPC EIO EINTR EAGAIN),
@@ -68,7 +70,8 @@ fn errors(call: &str, on: &str) -> &'static [(&'static str, i32)] {
         "clone" | "fork" => list!(EAGAIN ENOMEM),
         "fcntl" => list!(EINVAL ENOLCK EMFILE EPERM),
         "poll" | "ppoll" | "nanosleep" => list!(EINTR ENOMEM EPERM),
-        // No kernel interrupts a waitid that does not wait; a tracer can, and an end must not be missed.
+        // The kernel does not interrupt a waitid that does not block, but a tracer can; vsrun must not miss an exit
+        // then.
         "wait4" | "waitid" => list!(EINTR),
         "kill" => list!(EPERM),
         "mmap" | "brk" | "mprotect" | "munmap" | "madvise" => list!(ENOMEM EPERM),
@@ -84,7 +87,7 @@ fn errors(call: &str, on: &str) -> &'static [(&'static str, i32)] {
     }
 }
 
-/// One thing to be tried.
+/// One fault in one scenario.
 struct Trial {
     scenario: usize,
     fault: Fault,
@@ -92,7 +95,7 @@ struct Trial {
 }
 
 impl Trial {
-    /// As `$FAULTS_ONLY` has it.
+    /// The trial in the format of `$FAULTS_ONLY`.
     fn name(&self) -> String {
         let Fault { point: Point { role, call, number }, for_good, .. } = &self.fault;
         let how = if *for_good { "good" } else { "once" };
@@ -106,7 +109,7 @@ impl Trial {
     }
 }
 
-/// What came of one trial.
+/// The result of one trial.
 struct Tried {
     outcome: Outcome,
     came: bool,
@@ -125,7 +128,7 @@ impl Trial {
         };
         match &wrong {
             Some(wrong) => eprintln!("{wrong}"),
-            // All of them, if some were selected.
+            // If FAULTS_ONLY selects trials, print each of them.
             None if std::env::var_os("FAULTS_ONLY").is_some() => {
                 eprintln!("{}: {outcome:?} {:?} ({:.1?})", self.name(), said(), since.elapsed());
             }
@@ -135,15 +138,16 @@ impl Trial {
     }
 }
 
-/// All faults of a scenario, as its calm run has shown its calls.
+/// Adds all faults of a scenario: each call in its run without a fault, with each error.
 fn trials(scenario: usize, trace: &Trace, all: &mut Vec<Trial>) {
     for (point, on) in &trace.calls {
-        // The last words of a server that ends at once are looked for without waiting, which cannot fail.
+        // In this scenario ppoll looks for the last messages of an exited server without waiting, which cannot fail.
         let passed = point.call == "ppoll" && SCENARIOS[scenario].name == "notify";
         if passed || SURE.contains(&point.call) {
             continue;
         }
-        // The caller of --background waits at a pipe for news of the start, which goes on if it cannot read.
+        // The caller of --background reads the result of the start from a pipe; if it cannot read it, the start goes
+        // on.
         let waits = matches!(SCENARIOS[scenario].way, Way::Leaves | Way::Daemon) && point.role == "vsrun";
         let news: &[_] =
             if waits && (point.call, on.as_str()) == ("read", "pipe") { &[("EIO", libc::EIO)] } else { &[] };
@@ -153,7 +157,7 @@ fn trials(scenario: usize, trace: &Trace, all: &mut Vec<Trial>) {
         }
         for (error, number) in errors(point.call, on) {
             for for_good in [false, true] {
-                // A call that is interrupted once is made again.
+                // vsrun repeats a call that was interrupted, so EINTR for good would never end.
                 if for_good && (*number == libc::EINTR || NEVER_FOR_GOOD.contains(&point.call)) {
                     continue;
                 }
@@ -168,26 +172,26 @@ fn number_in(variable: &str, usual: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
-/// Whether this machine can run all scenarios.
+/// True if this machine can run all scenarios.
 fn able() -> bool {
     let groups = harness::available(cgroups::mounted().is_some(), "a cgroup 2 file system");
     groups && harness::root() && tracer::can_trace() && harness::tool("unshare")
 }
 
-/// A scenario without a fault: its calls, and what its server is like.
+/// A run of a scenario without a fault: its trace, and the attributes of the server in each of its runs.
 struct Calm {
     trace: Trace,
     essence: Vec<Vec<String>>,
 }
 
-/// Each scenario without a fault.
+/// Runs each scenario once without a fault, and keeps the results.
 fn calm() -> &'static [Calm] {
     static CALM: OnceLock<Vec<Calm>> = OnceLock::new();
     CALM.get_or_init(|| {
         each(SCENARIOS, |scenario| {
             let calm = run(scenario, None, &[]);
             assert_eq!(calm.outcome, Outcome::Same, "{}: {:?}", scenario.name, calm.err);
-            // A call without a name would be left out.
+            // A call that the tracer cannot name would not be tried.
             let unnamed = calm.trace.calls.iter().find(|(point, _)| point.call == "?");
             assert!(unnamed.is_none(), "{}: the tracer has no name for {unnamed:?}", scenario.name);
             Calm { trace: calm.trace, essence: calm.essence }
@@ -233,16 +237,16 @@ fn every_fault_is_survived() {
     assert_none_went_wrong(&all, &results);
 }
 
-/// Faults that vsrun has not survived once, as `$FAULTS_ONLY` has them.
+/// Faults that vsrun once did not survive, in the format of `$FAULTS_ONLY`.
 const SURVIVED_SINCE: &[&str] = &[
-    // The answer to `--replace` is lost: it waited for ever.
+    // `--replace` waited for ever after its answer was lost.
     "replace:vsrun:fcntl::ENOLCK:once",
-    // A pidfile that cannot be read was taken for one without a number: the server was said to restart.
+    // A pidfile that could not be read was taken for one without a pid: the server was reported as restarting.
     "ask-status:vsrun:pread64::EIO:good",
     "ask-signal:vsrun:pread64::EIO:good",
-    // The lock cannot be read: `--stop` waited for more than a minute, or for ever with `--stop-timeout 0`.
+    // When the lock could not be read, `--stop` waited for more than a minute, or for ever with `--stop-timeout 0`.
     "ask-stop:vsrun:fcntl::ENOLCK:good",
-    // A group that had just been made was left.
+    // A control group that vsrun had just created was not removed.
     "cgroup:vsrun:openat::EMFILE:once",
 ];
 
@@ -263,7 +267,7 @@ fn assert_none_went_wrong(all: &[Trial], results: &[Tried]) {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// Does that with each of them, some at the same time, and returns the results in their order.
+/// Calls `one` for each item in `$FAULTS_JOBS` threads, and returns the results in the order of the items.
 fn each<T: Sync, R: Send>(all: &[T], one: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(BTreeMap::new());
@@ -282,7 +286,7 @@ fn each<T: Sync, R: Send>(all: &[T], one: impl Fn(&T) -> R + Sync) -> Vec<R> {
     results.into_inner().unwrap().into_values().collect()
 }
 
-/// The columns of the table: what came of the faults of one row.
+/// One row of the table: its calls and errors, and how many faults had each outcome.
 #[derive(Default)]
 struct Row {
     points: BTreeSet<(usize, Point)>,

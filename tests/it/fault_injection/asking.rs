@@ -1,11 +1,11 @@
-//! A command that asks about a server, or asks something of it, while a fault happens to the command: what it says must
-//! be true, with the status for that, in one line.
+//! A fault in a control command or a probe: what the command reports must be true, with the right status and in one
+//! line.
 
 use super::run::{Director, Outcome, Seen};
 use crate::harness::{self, Running};
 
 impl Director<'_> {
-    /// Waits for the command's end, looks whether its status is true, and ends the manager.
+    /// Waits for the command's exit, checks that its status is true, and stops the manager.
     pub fn ask(&mut self, manager: Option<Running>) -> Result<(), String> {
         let watched = self.watched;
         let ended = self.until("the end of the command", || watched.has_ended());
@@ -29,7 +29,7 @@ impl Director<'_> {
         if !lived && self.scenario.name != "ask-stop" { Err("the manager has ended".to_owned()) } else { Ok(()) }
     }
 
-    /// Whether the status is true of the server and its manager.
+    /// Checks that the command's exit status is true of the server and its manager.
     fn is_true(&mut self, manager: &Running) -> Result<(), String> {
         let (scenario, setting) = (self.scenario, self.setting);
         let alive = setting.alive(scenario);
@@ -55,7 +55,7 @@ impl Director<'_> {
 }
 
 impl Seen<'_> {
-    /// What the command has said.
+    /// Judges the command's exit status and output.
     pub fn answer(&self) -> Result<Outcome, String> {
         let (out, err) = (self.out, self.err);
         let status = self.trace.status;
@@ -67,7 +67,7 @@ impl Seen<'_> {
         match (kind, status) {
             ("ask-status", Some(0)) => {
                 let is_right = out.len() == 1 && err.is_empty() && out[0].starts_with(&running());
-                // When it was started is not reported where that cannot be found out.
+                // The uptime is missing if a fault keeps the command from reading it.
                 let whole = is_right && out[0].contains(", up ");
                 let right = if whole { Outcome::Same } else { Outcome::WentOn };
                 if is_right { Ok(right) } else { Err(said()) }

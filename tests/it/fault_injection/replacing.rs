@@ -1,4 +1,4 @@
-//! A server that is replaced while a fault is there: one that serves must be left, and only one.
+//! A server is replaced during a fault: afterwards one server must run, and only one.
 
 use super::LIMIT;
 use super::run::{Director, PATIENCE};
@@ -6,14 +6,15 @@ use crate::harness::{sys, words};
 use std::time::{Duration, Instant};
 
 impl Director<'_> {
-    /// The first server is replaced; what serves then is killed, and restarted; TERM.
+    /// Replaces the first server, kills the server that then runs, waits until it is restarted, and sends TERM.
     pub fn replace(&mut self) -> Result<(), String> {
         if !self.life(1, None)? {
             return Ok(());
         }
         let Some(manager) = self.watched.pid("vsrun") else { return Ok(()) };
         let (watched, setting) = (self.watched, self.setting);
-        // A manager that a fault keeps from reading it refuses, and is asked again.
+        // If a fault keeps the manager from reading that its server is ready, it refuses the replacement, and the test
+        // asks again.
         let since = Instant::now();
         self.until("a server that its manager finds ready", || {
             watched.has_ended() || setting.is_ready(manager) || watched.injected() > 0 && since.elapsed() > 2 * PATIENCE
@@ -44,7 +45,7 @@ impl Director<'_> {
         self.end(manager, &|| watched.has_ended())
     }
 
-    /// The one server that is left. It may take the other a moment to exit.
+    /// Waits until only one server is left, and returns its pid. The other one may need a moment to exit.
     fn one_serves(&mut self) -> Result<i32, String> {
         let (scenario, setting, watched) = (self.scenario, self.setting, self.watched);
         let mut alive = Vec::new();
@@ -92,7 +93,7 @@ impl Director<'_> {
                 |line: &&String| line.contains("replacement failed: ") || line.contains("the server is not replaced: ");
             let early = |line: &&String| line.ends_with("no server is running that is ready");
             said = err.iter().filter(|line| !early(line)).find(failed).cloned();
-            // Each request has been refused so far.
+            // Send the signal again if the manager has refused each request so far.
             if err.iter().filter(early).count() == sent && (sent == 0 || since.elapsed() > PATIENCE / 10) {
                 (since, sent) = (Instant::now(), sent + 1);
                 sys::kill(manager, libc::SIGUSR2);

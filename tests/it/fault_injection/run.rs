@@ -1,4 +1,4 @@
-//! One run: what is done while the fault is there, and what must hold afterwards.
+//! One run of a scenario: what is done during the fault, and what must hold afterwards.
 
 use super::LIMIT;
 use super::scenario::{LIVES, Scenario, Way};
@@ -10,26 +10,26 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// How long a call that fails for good fails, where the scenario cannot go on without it.
+/// How long a lasting fault stays if the scenario cannot go on during it.
 pub const PATIENCE: Duration = Duration::from_millis(600);
 
-/// What a start says that has no termination log.
+/// The beginning of vsrun's warning that it cannot use the termination log.
 const WITHOUT_LOG: &str = "cannot use termination log ";
 
-/// What is around a run.
+/// What a run needs besides vsrun: the test's directory, and all that the scenario's options name.
 pub struct Setting<'a> {
     pub sandbox: &'a Sandbox,
     pub cgroup: Option<Parent>,
     web: &'static str,
-    /// The socket of a service manager above.
+    /// The socket of the service manager that vsrun notifies.
     upward: Option<UnixDatagram>,
-    /// The manager that a control command asks.
+    /// The manager whose pidfile the control command names.
     pub manager: Option<Running>,
 }
 
 impl<'a> Setting<'a> {
     fn new(scenario: &Scenario, sandbox: &'a Sandbox) -> Self {
-        // One for all runs: it ends with the tests.
+        // One web server for all runs; it stops when the tests end.
         static WEB: OnceLock<Web> = OnceLock::new();
         if scenario.jailed {
             sandbox.jail();
@@ -57,27 +57,27 @@ impl<'a> Setting<'a> {
         self.sandbox.directory().to_str().unwrap()
     }
 
-    /// A word of a scenario's options.
+    /// A word of a scenario's options, with the values of this run for PLACE, WEB and CGROUP.
     pub fn place(&self, word: &str) -> String {
         let group = self.cgroup.as_ref().map_or_else(String::new, |parent| parent.0.display().to_string());
         word.replace("PLACE", self.directory()).replace("WEB", self.web).replace("CGROUP", &group)
     }
 
-    /// A text without what differs from run to run.
+    /// A text with PLACE and CGROUP for the paths of this run, so that the texts of two runs are equal.
     pub fn common(&self, text: &str) -> String {
         let text = text.replace(self.directory(), "PLACE");
         self.cgroup.iter().fold(text, |text, parent| text.replace(parent.0.to_str().unwrap(), "CGROUP"))
     }
 
-    /// An environment variable without what differs from run to run.
+    /// An environment variable without what differs from run to run: paths, and the values of some variables.
     pub fn variable(&self, entry: &str) -> String {
         let differs = |name: &&str| ["LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_PID"].contains(name);
         let name = entry.split('=').next().filter(differs);
         self.common(name.unwrap_or(entry)).replacen("PLACE=PLACE", "PLACE", 1)
     }
 
-    /// Whether a manager has read that its first server is ready: it has no pipe any more then, or has reported the service
-    /// manager above.
+    /// True if a manager has read that its first server is ready: it has closed the ready pipe, or has notified the
+    /// service manager.
     pub fn is_ready(&self, manager: i32) -> bool {
         let mut text = [0; 256];
         self.upward.as_ref().map_or_else(
@@ -86,24 +86,24 @@ impl<'a> Setting<'a> {
         )
     }
 
-    /// The server processes that live.
+    /// The pids of the server processes that are alive.
     pub fn alive(&self, scenario: &Scenario) -> Vec<i32> {
         scenario.lives(self.sandbox).into_iter().map(|(pid, _)| pid).filter(|pid| !process::gone(*pid)).collect()
     }
 }
 
-/// What came of one fault.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The same as without it, and not a word said.
+    /// As without a fault, and nothing was reported.
     Same,
-    /// The start failed as it should: with one line, and nothing is left.
+    /// The start or the control command failed as it should: it reported that in one line, and nothing is left.
     Refused,
-    /// It said what was wrong, or waited until the call worked again, and did what it should.
+    /// vsrun reported the error, or waited until the call worked again, and did all that it should.
     WentOn,
-    /// The handler could not be asked, which is a no.
+    /// The handler could not be run, which counts as its refusal.
     NoHandler,
-    /// The server could not be replaced, which was said, and the old one has served on.
+    /// vsrun reported that it could not replace the server, and the old server has kept running.
     RolledBack,
     Wrong(String),
 }
@@ -123,12 +123,13 @@ pub struct Director<'a> {
     pub watched: &'a Watched,
     pub for_good: bool,
     pub lifted: bool,
-    /// What `--replace` has said, or the manager itself of a replacement that a signal asked for.
+    /// The error of `--replace`, or that of the manager if a signal requested the replacement.
     pub rolled_back: Option<String>,
 }
 
 impl Director<'_> {
-    /// Waits until it is so or the called process has ended; lifts the fault when that takes long.
+    /// Waits until `is` returns true, at most LIMIT. Lifts a lasting fault after PATIENCE, except that of a control
+    /// command.
     pub fn until(&mut self, what: &str, mut is: impl FnMut() -> bool) -> Result<(), String> {
         let since = Instant::now();
         loop {
@@ -150,8 +151,8 @@ impl Director<'_> {
         self.scenario.lives(self.sandbox).len()
     }
 
-    /// Waits for that life of the server, or a later one: a fault may end one before it has reported. Returns false if
-    /// vsrun has ended before.
+    /// Waits for this run of the server, or a later one: a fault may end a run before the server has reported. Returns
+    /// false if vsrun has exited first.
     pub fn life(&mut self, number: usize, manager: Option<i32>) -> Result<bool, String> {
         let (scenario, sandbox, watched) = (self.scenario, self.sandbox, self.watched);
         let report = |life| scenario.file(sandbox, &format!("report{life}")).exists();
@@ -161,7 +162,7 @@ impl Director<'_> {
         Ok(self.lives() >= number && has_come())
     }
 
-    /// Does what the scenario says. An answer is what went wrong.
+    /// Does what the scenario prescribes. An error says what went wrong.
     fn direct(&mut self, manager: Option<Running>) -> Result<(), String> {
         let (scenario, sandbox, watched) = (self.scenario, self.sandbox, self.watched);
         match scenario.way {
@@ -206,7 +207,7 @@ impl Director<'_> {
             self.until("a try of the health of the second life", || ended() || harness::lines(&tried).len() > 1)?;
         }
         sys::kill(pid, libc::SIGHUP);
-        // Its words show whether the handler was to blame.
+        // If vsrun has exited, its output shows whether the handler was the reason.
         if !self.life(3, daemon)? {
             return Ok(());
         }
@@ -220,7 +221,7 @@ impl Director<'_> {
         sys::kill(pid, libc::SIGTERM);
         let (since, mut again) = (Instant::now(), true);
         self.until("the end after TERM", || {
-            // What could not be passed on is said once more.
+            // Send TERM again, in case the fault kept vsrun from forwarding it.
             if again && since.elapsed() > 2 * PATIENCE {
                 again = false;
                 sys::kill(pid, libc::SIGTERM);
@@ -276,7 +277,7 @@ pub fn run(scenario: &Scenario, fault: Option<&Fault>, wanted: &[Vec<String>]) -
     Run { outcome, trace, essence, injected, err }
 }
 
-/// The processes that are left when all should be gone.
+/// Waits until no process is left, at most LIMIT, and returns the command lines of those that remain.
 fn await_nothing_left(sandbox: &Sandbox, watched: &Watched) -> Vec<String> {
     let since = Instant::now();
     loop {
@@ -285,7 +286,7 @@ fn await_nothing_left(sandbox: &Sandbox, watched: &Watched) -> Vec<String> {
             let name = |pid: &i32| harness::text(format!("/proc/{pid}/cmdline").as_ref()).replace('\0', " ");
             return living.iter().map(name).collect();
         }
-        // What only a lasting fault keeps there goes when it is lifted.
+        // A process that only waits for a lasting fault to end exits when the fault is lifted.
         if since.elapsed() > PATIENCE {
             watched.lift();
         }
@@ -315,9 +316,9 @@ impl Seen<'_> {
         self.directed.clone()?;
         for (role, status) in &self.trace.deaths {
             let signal = libc::WIFSIGNALED(*status).then(|| libc::WTERMSIG(*status));
-            // A child on its way to be the server has a server's signals, and its manager may end it. One that has lent
-            // its manager's memory for a second, as on a machine that has much to do, is ended by its own timer, and
-            // another one goes the way.
+            // A child that is about to become the server already has the server's signal actions, and its manager may
+            // kill it. A child that shares the manager's memory for more than a second, on a busy machine, is ended by
+            // its SIGALRM, and the manager starts another one.
             let ended = matches!(signal, Some(libc::SIGTERM | libc::SIGKILL | libc::SIGALRM)) && role != "vsrun";
             if let Some(signal) = signal.filter(|_| !ended) {
                 return Err(format!("{role} was killed by signal {signal}"));
@@ -335,7 +336,7 @@ impl Seen<'_> {
             }
         }
         let lives = self.scenario.lives(self.setting.sandbox).len();
-        // What a manager records of its life is no complaint.
+        // The lines that a manager always records are not errors.
         let records = [
             "starting",
             "shutdown",
@@ -392,7 +393,7 @@ impl Seen<'_> {
                 Ok(if self.lifted || unexpected || again { Outcome::WentOn } else { Outcome::Same })
             }
             Some(status @ 125..=127) if lives == 0 || self.may_have_lived() => {
-                // That there is no termination log is a warning, whatever comes then.
+                // A missing termination log is only a warning, whatever error follows.
                 let said: Vec<&String> = said.into_iter().filter(|line| !line.contains(WITHOUT_LOG)).collect();
                 let reported = said.len() == 1 && said[0].starts_with("vsrun: ");
                 let mute = said.is_empty() && self.fails_for_good(&["write"]);
@@ -411,12 +412,12 @@ impl Seen<'_> {
         }
     }
 
-    /// In the background the server may have begun to live before the start failed; it has been ended then.
+    /// In the background the server may have run before the start failed; vsrun has then killed it.
     fn may_have_lived(&self) -> bool {
         matches!(self.scenario.way, Way::Leaves | Way::Daemon)
     }
 
-    /// Whether vsrun.log reports anything wrong.
+    /// True if vsrun.log has a warning or an error.
     fn recorded(&self) -> bool {
         let text = |name: &String| harness::text(&self.setting.sandbox.path("logs").join(name));
         let names = harness::names(&self.setting.sandbox.path("logs"));
@@ -428,11 +429,11 @@ impl Seen<'_> {
         self.fault.is_some_and(|fault| fault.for_good && calls.contains(&fault.point.call))
     }
 
-    /// These and what a manager removes must be gone, but where it is the removing that fails.
+    /// Checks that these files, and those that a manager removes, are gone, unless the fault prevents the removal.
     fn files(&self, names: &[&str]) -> Result<(), String> {
         let stays = self.scenario.stays();
         let calls = ["stat", "lstat", "newfstatat", "statx"];
-        // A file that cannot be looked at may be another one by now, and is left alone.
+        // vsrun does not remove a file that it cannot stat, because that may be another file by now.
         let unsure =
             self.fault.is_some_and(|fault| fault.point.call.starts_with("unlink") || calls.contains(&fault.point.call));
         let managed: &[&str] = if stays { &["pid", "monitor", "socket"] } else { &[] };
@@ -445,11 +446,11 @@ impl Seen<'_> {
         }
     }
 
-    /// A start that failed has written why to the termination log.
+    /// Checks that a failed start has written its error to the termination log.
     fn reason(&self, said: &[&String]) -> Result<(), String> {
         let text = harness::lines(&self.setting.sandbox.path("reason"));
         let text: Vec<String> = text.iter().map(|line| self.setting.common(line)).collect();
-        // It is opened when the standard descriptors are open, and if it can be.
+        // vsrun opens the termination log after the standard descriptors, if it can be opened at all.
         let early = said.iter().any(|line| line.contains("cannot open standard descriptors"));
         let without = early || self.err.iter().any(|line| line.contains(WITHOUT_LOG));
         if self.scenario.has("--termination-log") && !without && !text.iter().eq(said.iter().copied()) {
@@ -458,7 +459,7 @@ impl Seen<'_> {
         Ok(())
     }
 
-    /// No life begins before its command has run, and no group is left.
+    /// Checks that `--before` has run before each run of the server.
     fn prepared(&self, lives: usize) -> Result<(), String> {
         let prepared = harness::lines(&self.setting.sandbox.out("prepared")).len();
         if self.scenario.has("--before") && prepared < lives {
@@ -467,7 +468,7 @@ impl Seen<'_> {
         Ok(())
     }
 
-    /// Each life has said one word, which must have arrived.
+    /// Checks that the line which the server prints in each run has reached the log.
     fn lost(&self, lives: usize) -> Result<(), String> {
         let text = match self.scenario.name {
             "syslog" => harness::text(&self.setting.sandbox.out("collected")),
