@@ -1,11 +1,11 @@
-//! Faults that are real: no process available, a full disk, a stderr that no process reads, a kernel that refuses.
+//! Real faults: no process can be forked, the disk is full, no process reads stderr, the kernel refuses system calls.
 
 use crate::harness::{self, Mount, Mounts, Report, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-/// A user of this test alone, because the number of processes is counted by user, over the whole machine.
+/// A user that only this test has: the kernel counts the processes of a user on the whole machine.
 fn lonely_user(test: u32) -> u32 {
     1_000_000 + sys::pid().cast_unsigned() % 100_000 * 10 + test
 }
@@ -105,7 +105,7 @@ fn a_pidfile_that_cannot_be_written_again_holds_no_restart_up() {
     let actions = words!["life", &life, "at", "1", "exit", "1", "wait"];
     let manager = sandbox.vsrun([options, words!["--", sandbox.probe()], actions].concat()).within(&mounts).start();
     harness::await_life(&began, 1);
-    // The file is empty now, and its page is ours.
+    // The manager has emptied the pidfile, which freed the only page of the file system. `filler` takes that page.
     fs::write(&filler, vec![b'x'; 4096]).unwrap();
     fs::write(&gate, "").unwrap();
     let second = harness::await_life(&life, 2);
@@ -118,7 +118,8 @@ fn a_pidfile_that_cannot_be_written_again_holds_no_restart_up() {
     manager.stop().exited(0);
 }
 
-/// One system call of vsrun before its execve, as strace shows it: its name, and which of that name it is.
+/// A system call of vsrun before it executes the server, as strace prints it. `number` counts the calls of that name
+/// from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Point {
     name: String,
@@ -126,7 +127,7 @@ struct Point {
     shown: String,
 }
 
-/// Runs vsrun under strace with these options of strace, and reads the trace of the process that was started first.
+/// Runs vsrun under strace with the additional options `strace`. Returns vsrun's result and the lines of the trace.
 fn trace(sandbox: &Sandbox, strace: Vec<OsString>, line: Vec<OsString>) -> (harness::Ended, Vec<String>) {
     let out = sandbox.path("trace");
     let _ = fs::remove_file(&out);
@@ -135,7 +136,8 @@ fn trace(sandbox: &Sandbox, strace: Vec<OsString>, line: Vec<OsString>) -> (harn
     (ended, harness::lines(&out))
 }
 
-/// Calls that no kernel refuses, and those for memory: a program that gets none at its beginning cannot say much.
+/// Calls in which no fault is injected: no kernel refuses them, or they get the memory without which no error can be
+/// reported.
 const SURE: &[&str] = &[
     "arch_prctl",
     "set_tid_address",
@@ -151,7 +153,7 @@ const SURE: &[&str] = &[
     "rt_sigprocmask",
 ];
 
-/// The system calls between vsrun's own start and the server's, without those that cannot fail.
+/// The system calls of the trace from the execve of vsrun to that of the server, where a fault can be injected.
 fn points(trace: &[String]) -> Vec<Point> {
     let mut points: Vec<Point> = Vec::new();
     for shown in trace.iter().skip(1).take_while(|line| !line.starts_with("execve(")) {
@@ -165,7 +167,7 @@ fn points(trace: &[String]) -> Vec<Point> {
     points
 }
 
-/// What must be the same however the way there was disturbed.
+/// What must be the same about the server whichever system call failed before it was started.
 fn essence(report: &Report) -> Vec<String> {
     let names = ["uids", "gids", "groups", "root", "cwd", "umask", "ignored", "blocked", "pending"];
     names.iter().map(|name| format!("{name} {}", report.one(name))).collect()
@@ -207,7 +209,7 @@ fn every_system_call_of_the_start_may_fail() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// Where the very call that would remove it is the one that fails.
+/// True if the failed call is the one that removes the pidfile.
 fn pidfile_cannot_go(point: &Point) -> bool {
     point.name.starts_with("unlink")
 }
@@ -284,7 +286,8 @@ fn a_kernel_without_newer_calls_is_served_all_the_same() {
     assert_eq!(sandbox.report(&report).descriptor_numbers(), [0, 1, 2]);
 }
 
-/// The same where the jail has no `/proc` to look descriptors up in.
+/// A managed server in a jail without `/proc`, where its descriptors cannot be listed. `report` becomes a link into the
+/// jail.
 fn line_with_proc_hidden(sandbox: &Sandbox, report: &Path) -> Vec<OsString> {
     let jail = sandbox.jail();
     let inside = jail.join("out/report");

@@ -1,8 +1,8 @@
-//! In the field: real servers from Debian's packages, with what they do to their managers. `make field` runs these tests,
-//! and `make test` does not (`FIELD=1`).
+//! The field tests: real servers from Debian's packages under vsrun. `make field` runs them (it sets `FIELD=1`), and
+//! `make test` does not.
 //!
-//! Each server has a directory and a port of its own. nginx and others overwrite their environment, so that the mark of
-//! the place is lost: what a test has started is found as descendants of its manager, and ended by number.
+//! Each server has its own directory and port. nginx and others overwrite their environment, and with it the mark of
+//! the sandbox: the tests find these processes as descendants of the manager, and kill them by pid.
 
 mod early;
 mod entrypoints;
@@ -21,13 +21,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// A restart takes much less, and the stop timeout of 30 s, which it must not wait for, is longer.
+/// The time limit of a restart. A restart takes much less, and must not wait for the stop timeout of 30 s.
 const SOON: Duration = Duration::from_secs(15);
 
-/// Postgres makes a database and recovers from a crash, on a machine that has much else to do.
+/// The time limit of slow steps on a busy machine, such as creating a Postgres database or its recovery after a crash.
 const LATER: Duration = Duration::from_secs(60);
 
-/// True if these tests are wanted, and can be run with these programs.
+/// True if `FIELD` is set, the tests run as root and these programs are installed.
 fn field(programs: &[&str]) -> bool {
     if std::env::var_os("FIELD").is_none() {
         return false;
@@ -35,7 +35,8 @@ fn field(programs: &[&str]) -> bool {
     harness::root() && programs.iter().all(|name| harness::available(program(name).is_some(), name))
 }
 
-/// A program, also one that Debian keeps out of `PATH`, of whatever version.
+/// The path of a program. Debian may keep it outside of `PATH` (`postgres`) or append a version to its name
+/// (`php-fpm8.2`).
 fn program(name: &str) -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
     let mut found: Vec<PathBuf> = versions.map(|entry| entry.path().join("bin").join(name)).collect();
@@ -53,10 +54,10 @@ fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
-/// How one server is run, and how one sees that it works.
+/// A server program: how it is run, and how a test finds out that it serves.
 struct Kind {
     program: &'static str,
-    /// The signal that stops it in an orderly way.
+    /// The signal that stops it gracefully.
     stop: &'static str,
     options: fn(&Sandbox) -> Vec<OsString>,
     words: fn(&Sandbox, u16) -> Vec<OsString>,
@@ -146,7 +147,7 @@ fn written(sandbox: &Sandbox, name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// A new database of the user nobody, made once in each place.
+/// The directory of a Postgres database of the user nobody. The first call in a sandbox creates it.
 fn database(sandbox: &Sandbox) -> PathBuf {
     let (directory, data) = (sandbox.path("pg"), sandbox.path("pg/data"));
     if !data.exists() {
@@ -170,14 +171,14 @@ fn psql<'place>(sandbox: &'place Sandbox, port: u16, text: &str) -> harness::Cal
     sandbox.program(&program("psql").unwrap(), line)
 }
 
-/// What a server sends for this, until it closes the connection or has nothing to say for a second.
+/// The first block of a server's response, at most 4096 bytes. Empty if none arrives within a second.
 fn answer(port: u16, request: &[u8]) -> Vec<u8> {
     let mut found = Vec::new();
     if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
         stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
         let mut block = [0; 4096];
         if stream.write_all(request).is_ok() {
-            // redis does not close: the first block is all.
+            // Redis keeps the connection open, so there is no end to read up to.
             found.extend(stream.read(&mut block).map_or(&[][..], |count| &block[..count]));
         }
     }
@@ -190,7 +191,7 @@ fn page(port: u16) -> bool {
     found.ends_with(b" 200")
 }
 
-/// A request of FastCGI for `/ping`: begin, parameters, and the empty records that end both streams.
+/// A FastCGI request for `/ping`: the begin record, the parameters, and the empty records that end both streams.
 fn ping_request() -> Vec<u8> {
     let record = |kind: u8, content: &[u8]| {
         let length = u16::try_from(content.len()).unwrap().to_be_bytes();
@@ -206,13 +207,13 @@ fn ping_request() -> Vec<u8> {
     [record(1, &[0, 1, 0, 0, 0, 0, 0, 0]), record(4, &parameters), record(4, b""), record(5, b"")].concat()
 }
 
-/// A server of one kind under a manager.
+/// A running manager with a server of one kind.
 struct Service<'place> {
     sandbox: &'place Sandbox,
     kind: Kind,
     port: u16,
     manager: Running,
-    /// Every process of it that was ever seen.
+    /// Every descendant of the manager that was ever seen.
     seen: RefCell<Vec<i32>>,
 }
 
@@ -244,7 +245,7 @@ impl<'place> Service<'place> {
         found
     }
 
-    /// The server's own process.
+    /// The main process of the server, from the pidfile.
     #[track_caller]
     fn master(&self) -> i32 {
         harness::await_some("a pid", || harness::text(&self.sandbox.path("pid")).trim().parse().ok())
@@ -261,7 +262,7 @@ impl<'place> Service<'place> {
         self.sandbox.vsrun(words![option, self.sandbox.path("manager.pid")]).finish()
     }
 
-    /// Stops it, after which none of its processes is left.
+    /// Stops the manager with `--stop`, and asserts that none of its descendants is left.
     #[track_caller]
     fn stop(self) -> Ended {
         self.look();
@@ -278,7 +279,7 @@ impl<'place> Service<'place> {
     }
 }
 
-/// What a failed test leaves is ended, and so is what a test wants to be left.
+/// When dropped, kills these processes: those of a failed test, and those that a test leaves running on purpose.
 struct Ending<'seen>(&'seen RefCell<Vec<i32>>);
 
 impl Drop for Ending<'_> {
@@ -297,7 +298,7 @@ fn descendants(pid: i32) -> Vec<i32> {
     found
 }
 
-/// Start, a restart on request, a master that is killed, and stop.
+/// Starts a server, restarts it with SIGHUP, kills its main process, and stops it.
 #[track_caller]
 fn live_through_everything(kind: Kind) {
     let sandbox = Sandbox::new();
@@ -309,7 +310,7 @@ fn live_through_everything(kind: Kind) {
     service.await_serving(LATER);
     assert!(process::gone(first));
 
-    // The master cannot stop what it has started any more: vsrun does, and is not held up by it.
+    // A killed main process cannot stop its workers. vsrun must, and the restart must not wait long for them.
     let workers: Vec<i32> = service.look().into_iter().filter(|pid| *pid != second).collect();
     let since = Instant::now();
     sys::kill(second, libc::SIGKILL);
@@ -353,13 +354,13 @@ fn php_lives_through_everything() {
     live_through_everything(PHP);
 }
 
-/// A backend leaves the process group, and keeps the shared memory that the next postmaster needs.
+/// A backend leaves the process group of its postmaster, and keeps the shared memory that the next postmaster needs.
 #[test]
 fn a_backend_in_the_middle_of_a_query_does_not_hold_up_the_restart() {
     needs!(field(&["postgres", "initdb", "psql"]));
     let sandbox = Sandbox::new();
     let service = Service::start(&sandbox, POSTGRES, words!["--group", "--linger", "5s"]);
-    // It computes, and so does not notice that the postmaster has died.
+    // The query computes without a pause, so the backend does not notice that the postmaster has died.
     let client = psql(&sandbox, service.port, "do 'begin loop perform 1; end loop; end'").start();
     let busy = "select count(*) from pg_stat_activity where state = 'active' and query like 'do %'";
     harness::await_true("a busy backend", || query(&sandbox, service.port, busy).out == ["1"]);
@@ -375,7 +376,8 @@ fn a_backend_in_the_middle_of_a_query_does_not_hold_up_the_restart() {
     service.stop();
 }
 
-/// Without `--group` and `--linger` the workers keep the port, and each restart fails. The records name them.
+/// Without `--group` and `--linger` the workers keep the port, and each restart fails. vsrun's records name the
+/// workers.
 #[track_caller]
 fn assert_leftovers_are_named(kind: Kind) {
     let sandbox = Sandbox::new();
@@ -432,7 +434,7 @@ fn a_server_that_puts_itself_into_the_background_gets_a_warning() {
     }
 }
 
-/// A helper in a session of its own is not in the process group.
+/// A helper process in a session of its own is not in the server's process group.
 #[test]
 fn no_helper_is_left_after_56_crashes() {
     needs!(field(&["setsid", "sh", "sleep"]));
@@ -444,7 +446,7 @@ fn no_helper_is_left_after_56_crashes() {
     let manager = sandbox.vsrun([options, words![program("sh").unwrap(), "-c", script]].concat()).start();
     let lives = || fs::metadata(&ran).map_or(0, |about| about.len());
     harness::await_within(LATER, "57 lives", || (lives() >= 57).then_some(()));
-    // One life is at work, with its helper and a sleep.
+    // The processes of the current life only: the server's shell, its helper and a short sleep.
     let left = descendants(manager.pid());
     assert!(left.len() <= 4, "{} processes after {} crashes", left.len(), lives() - 1);
     manager.stop().exited(0);
@@ -452,20 +454,20 @@ fn no_helper_is_left_after_56_crashes() {
 }
 
 // ------------------------------------------------------------------------------------------------------------------
-// logrotate beside --logdir.
+// logrotate and the files of --logdir.
 
-/// Rotates whatever is due or not, with these lines in its settings.
+/// Forces a rotation of the log files that match `pattern`, with `lines` as logrotate's settings.
 #[track_caller]
 fn logrotate(sandbox: &Sandbox, pattern: &str, lines: &str) {
     let settings = sandbox.path("logrotate.conf");
-    // Directories of places are root's.
+    // logrotate refuses settings that other users than root can write to. The sandbox's directory is root's.
     fs::write(&settings, format!("{} {{\n{lines}\n}}\n", sandbox.path("logs").join(pattern).display())).unwrap();
     sys::set_mode(&settings, 0o644);
     let line = words!["--force", "--state", sandbox.path("logrotate.state"), settings];
     sandbox.program(&program("logrotate").unwrap(), line).finish().exited(0);
 }
 
-/// The lines of all files of a name, whatever was put behind it, sorted.
+/// The lines of all files whose names begin with `name`, sorted.
 fn all_lines(logs: &Path, name: &str) -> Vec<String> {
     let files = harness::names(logs).into_iter().filter(|file| file.starts_with(name));
     let mut lines: Vec<String> = files.flat_map(|file| harness::lines(&logs.join(file))).collect();
@@ -473,7 +475,7 @@ fn all_lines(logs: &Path, name: &str) -> Vec<String> {
     lines
 }
 
-/// vsrun opens its records again, and keeps all of them, whatever names logrotate chooses.
+/// vsrun reopens vsrun.log after a rotation. No record is lost, whatever name logrotate gives the old file.
 #[test]
 fn logrotate_renames_the_records_and_none_is_lost() {
     needs!(field(&["logrotate"]));
@@ -494,7 +496,7 @@ fn logrotate_renames_the_records_and_none_is_lost() {
             logrotate(&sandbox, "vsrun.log", &format!("rotate 100\ncreate\n{naming}{round}\n{reopen}"));
             let reopened = || all_lines(&logs, "vsrun.log").iter().filter(|line| line.contains("reopened")).count();
             harness::await_true("a file that was opened again", || reopened() == round);
-            // A crash: its record is in the new file.
+            // A crash, whose record must be in the new file.
             sys::kill(server, libc::SIGKILL);
             server = harness::await_life(&sandbox.out("life"), round + 1);
             harness::await_true("the record of it", || harness::text(&logs.join("vsrun.log")).contains("started: pid"));
@@ -509,7 +511,8 @@ fn logrotate_renames_the_records_and_none_is_lost() {
     }
 }
 
-/// The server's own file may be copied and cut: it is written at its end, wherever that is.
+/// logrotate may copy and truncate the server's log file: it is open for appending, so the server writes at its new
+/// end.
 #[test]
 fn logrotate_copies_and_truncates_the_logfile() {
     needs!(field(&["logrotate"]));
@@ -536,7 +539,7 @@ fn logrotate_copies_and_truncates_the_logfile() {
     assert!(!text.contains(&0), "no hole at its beginning");
 }
 
-/// With `--log-size` it is the log writer that holds the server's file, and opens it again.
+/// With `--log-size` the log writer process has the server's log file open, and reopens it.
 #[test]
 fn logrotate_renames_the_file_of_the_log_writer_and_nothing_is_lost() {
     needs!(field(&["logrotate"]));
@@ -567,8 +570,8 @@ fn logrotate_renames_the_file_of_the_log_writer_and_nothing_is_lost() {
     assert_eq!(harness::names(&logs).iter().filter(|name| name.starts_with("logfile-")).count(), 4);
 }
 
-/// Its newest file is number 1, which is vsrun's oldest: nothing is lost as long as nothing is counted, and a record says
-/// what is wrong. With --log-files the newest would be the first to be deleted.
+/// Without dates, logrotate numbers its newest file 1, and vsrun its oldest. No file is lost as long as vsrun does not
+/// limit their number, and a warning is recorded. With --log-files the newest file would be deleted first.
 #[test]
 fn logrotate_without_dates_is_recorded_and_loses_nothing_by_age() {
     needs!(field(&["logrotate"]));
@@ -588,7 +591,7 @@ fn logrotate_without_dates_is_recorded_and_loses_nothing_by_age() {
         for run in 1..=3 {
             harness::await_life(&life, run);
             harness::await_true("its line", || all_lines(&logs, "logfile").len() == run);
-            // A file's time has seconds only.
+            // vsrun compares modification times in whole seconds, so each file gets another one.
             sys::set_modified(&logs.join("logfile"), 2_000_000_000 + i64::try_from(run).unwrap());
             logrotate(&sandbox, "logfile", &format!("rotate 100\nnocreate\npostrotate\n{signal}\nendscript"));
             manager.signal(libc::SIGHUP);
@@ -604,7 +607,7 @@ fn logrotate_without_dates_is_recorded_and_loses_nothing_by_age() {
     }
 }
 
-/// What logrotate has named by date is not vsrun's, and vsrun's own numbers go on beside it.
+/// vsrun does not touch the files that logrotate has named by date, and goes on with its own numbers.
 #[test]
 fn restarts_on_request_and_logrotate_keep_all_files_apart() {
     needs!(field(&["logrotate"]));
@@ -617,7 +620,7 @@ fn restarts_on_request_and_logrotate_keep_all_files_apart() {
     for round in 1..=3 {
         harness::await_life(&sandbox.out("life"), round);
         harness::await_true("its line", || all_lines(&logs, "logfile").len() == round);
-        // As logrotate's `dateformat .%Y%m%d` does: digits behind a dot.
+        // The name that logrotate makes with `dateformat .%Y%m%d`: digits after a dot, as in vsrun's own names.
         logrotate(&sandbox, "logfile", &format!("rotate 100\ncopytruncate\ndateext\ndateformat .2026110{round}"));
         manager.signal(libc::SIGHUP);
     }
@@ -633,9 +636,9 @@ fn restarts_on_request_and_logrotate_keep_all_files_apart() {
 }
 
 // ------------------------------------------------------------------------------------------------------------------
-// The soak.
+// The soak test.
 
-/// An asyncio server on descriptor 3, which finishes what it has begun when it is asked to stop.
+/// A Python server on the listening socket 3. After SIGTERM it completes the requests that it has accepted, and exits.
 const ASYNCIO: &str = "
 import asyncio, os, signal, socket
 
@@ -667,7 +670,7 @@ async def main():
 asyncio.run(main())
 ";
 
-/// Seconds that the soak lasts.
+/// How long the soak test runs: `FIELD_SECONDS`, or 20 s.
 fn soak_time() -> Duration {
     let seconds = std::env::var("FIELD_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
     Duration::from_secs(seconds)
@@ -689,7 +692,7 @@ fn three_servers_are_killed_and_restarted_for_minutes() {
     let python = words!["--", program("python3").unwrap(), "-u", "-c", ASYNCIO];
     let manager = sandbox.vsrun([line, quick(), python].concat()).start();
     let master = || harness::text(&sandbox.path("pid")).trim().parse::<i32>().ok();
-    // Before the first bind there is nothing to connect to.
+    // Until vsrun has bound the socket for the first time, connections are refused.
     harness::await_true("the socket", || TcpStream::connect(("127.0.0.1", port)).is_ok());
 
     let over = AtomicBool::new(false);
@@ -728,7 +731,7 @@ fn three_servers_are_killed_and_restarted_for_minutes() {
     let [answered, lost, refused] = [&answered, &lost, &refused].map(|count| count.load(Ordering::Relaxed));
     eprintln!("{answered} calls answered, {lost} lost with one of {kills} killed servers, {refused} refused");
     assert_eq!(refused, 0, "no connection is refused, ever");
-    // Each client has one call at a time: a kill loses what the server had accepted, and a restart loses nothing.
+    // Each of the four clients has one call at a time: a kill loses at most one call of each, a restart loses none.
     assert!(lost <= kills * 4, "{lost} calls lost by {kills} kills");
     assert!(answered > 100, "{answered}");
     for service in [nginx, redis] {
@@ -741,7 +744,7 @@ fn three_servers_are_killed_and_restarted_for_minutes() {
     }
 }
 
-/// One call of the asyncio server, which may take its time but must be answered.
+/// Makes one call of the Python server, which may be slow but must answer, and counts how it ended.
 fn count_one_call(port: u16, answered: &AtomicU64, lost: &AtomicU64, refused: &AtomicU64) {
     let counter = match TcpStream::connect(("127.0.0.1", port)) {
         Err(error) if error.kind() == ErrorKind::AddrNotAvailable => return,

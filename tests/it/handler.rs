@@ -1,10 +1,11 @@
-//! The crash handler: what it gets, which user it has, and how its answer is taken.
+//! The crash handler: what it gets, which user it runs as, and how vsrun uses its exit status.
 
 use crate::harness::{self, Report, Running, Sandbox, needs, sys, words};
 use std::ffi::OsString;
 use std::fs;
 
-/// A managed server that does these actions; its handler writes a report in each of its lives, and then `last`.
+/// Starts a manager of a server that does `actions`. The crash handler writes a report in each of its first three runs,
+/// and does `last` in every run.
 fn manage(sandbox: &Sandbox, options: Vec<OsString>, last: Vec<OsString>, actions: Vec<OsString>) -> Running {
     let reported = |life: &str| words!["at", life, "report", sandbox.out(&format!("reported-{life}"))];
     let words = [words!["life", sandbox.out("handled")], reported("1"), reported("2"), reported("3"), last].concat();
@@ -81,7 +82,7 @@ fn it_learns_all_about_a_signal() {
 
 #[test]
 fn it_learns_of_a_core_dump() {
-    // Where core files go is the machine's setting.
+    // A setting of the whole machine decides where core files go. No other test may change it meanwhile.
     let _turn = harness::sysctl::turn();
     let sandbox = Sandbox::new();
     let alone = sandbox.program(&sandbox.probe(), words!["core", "segv"]).directory(&sandbox.path("out")).finish();
@@ -130,7 +131,7 @@ fn the_command_is_passed_as_a_shell_would_read_it() {
         sandbox.out("life").display()
     )));
     assert!(command.ends_with(" plain-1.2/3_4:5,6=7@8%9+0"), "{command}");
-    // What a shell makes of it is what the server was given.
+    // The words that a shell makes of the command are the arguments that the server got.
     needs!(harness::tool("sh"));
     let script = format!("set -f; set -- {command}; for word; do printf '%s\\0' \"$word\"; done");
     let ended = sandbox.program(&harness::find_tool("sh").unwrap(), words!["-c", format!("({script}) >read")]).finish();
@@ -242,7 +243,7 @@ fn its_input_is_the_log_of_this_life() {
     let actions =
         words!["life", sandbox.out("life"), "at", "1", "lines", "1", "3", "at", "2", "lines", "4", "5", "exit", "1"];
     sandbox.vsrun([options, words!["--", sandbox.probe()], actions].concat()).finish().exited(1);
-    // The third life wrote nothing. Each handler read from where its own life began.
+    // Each run of the handler read only what the life before it had written. The third life wrote nothing.
     assert_eq!(harness::lines(&heard), ["line 1", "line 2", "line 3", "line 4", "line 5"]);
     assert_eq!(harness::lines(&sandbox.path("logs/logfile")).len(), 5);
 }
@@ -317,7 +318,7 @@ fn a_handler_that_takes_too_long_refuses() {
 fn a_handler_that_exits_0_too_late_refuses() {
     let sandbox = Sandbox::new();
     let seen = sandbox.out("seen");
-    // Time enough to catch the signal, which would end it otherwise.
+    // The handler has three seconds to install its signal handler; without one, SIGTERM would kill it.
     let options = words!["--handler-timeout", "3s", "--stop-timeout", "1h"];
     manage(&sandbox, options, words!["signals", &seen, "15", "exit", "0"], words!["exit", "4"]).finish().exited(4);
     assert_eq!(harness::lines(&seen), ["ready", "15"]);

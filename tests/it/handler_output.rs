@@ -1,9 +1,9 @@
-//! What the handler writes becomes records of vsrun's own.
+//! The lines that the crash handler prints become records in vsrun's own log.
 
 use crate::harness::{self, Sandbox, await_life, needs, process, words};
 use std::ffi::OsString;
 
-/// A manager of a server that exits with 3 at once, with this handler.
+/// Runs a manager with this crash handler. Its server exits with status 3 at once.
 fn run(sandbox: &Sandbox, options: Vec<OsString>, handler: Vec<OsString>) -> harness::call::Ended {
     let handler = sandbox.script("handler", handler);
     sandbox.vsrun([options, words!["-m", "-", handler, "--", sandbox.probe(), "exit", "3"]].concat()).finish()
@@ -24,7 +24,7 @@ fn its_lines_are_escaped_and_cut() {
     assert!(at("handler: last") < at("the handler refuses the restart"), "{ended:?}");
 }
 
-/// It holds nothing but its pipe and the log that it may read, and a flood of lines is cut off.
+/// The handler has only its pipe and the server's log open. At most 1000 lines of its output are recorded.
 #[test]
 fn it_holds_no_file_of_vsruns_and_may_not_flood() {
     let sandbox = Sandbox::new();
@@ -43,7 +43,7 @@ fn report_path(sandbox: &Sandbox) -> std::path::PathBuf {
     sandbox.out("report")
 }
 
-/// What the handler leaves behind may keep its pipe; the manager lets go of it with the next one.
+/// A background process of the handler may keep the pipe open. The manager closes its end when the next handler starts.
 #[test]
 fn many_handlers_leave_no_descriptor() {
     needs!(harness::tool("busybox"));
@@ -63,7 +63,8 @@ fn many_handlers_leave_no_descriptor() {
     manager.stop().exited(0);
 }
 
-/// A variable above 128 KiB would keep the kernel from executing it, which would count as a refusal.
+/// The kernel executes no program with a variable of more than 128 KiB, and a handler that cannot be executed would
+/// count as one that refuses the restart.
 #[test]
 fn a_very_long_command_is_cut_for_it() {
     let sandbox = Sandbox::new();

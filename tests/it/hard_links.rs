@@ -1,5 +1,6 @@
-//! Second names of root's files, planted by an unprivileged user as fast as it can, where the kernel allows it
-//! (`fs.protected_hardlinks=0`, its own default): nothing is written to what they lead to, and nothing is given away.
+//! Attacks with hard links to root's files, which an unprivileged user makes as fast as it can where the kernel permits
+//! it (`fs.protected_hardlinks=0`, the kernel's default): vsrun neither writes to the linked files nor changes their
+//! owner.
 
 use crate::harness::{self, Running, Sandbox, Sysctl, await_life, needs, words};
 use std::ffi::OsString;
@@ -11,7 +12,8 @@ use std::time::Duration;
 
 const USER: u32 = 12345;
 
-/// Puts second names of the victim under the names of log files, or under each name that it can take away, and counts them.
+/// Hard-links the victim under the names of log files, or under every name that can be moved away, and counts the
+/// links.
 const PLANT: &str = "import os, sys
 where, victim, loot, count = *sys.argv[1:4], 0
 reported = os.open(sys.argv[4], os.O_WRONLY | os.O_CREAT)
@@ -28,14 +30,14 @@ while True:
     os.pwrite(reported, str(count).encode(), 0)
 ";
 
-/// The attacker, which belongs to the server's user.
+/// The process of the attacker, which runs as the server's user.
 struct Attacker<'a> {
     sandbox: &'a Sandbox,
     running: Option<Running>,
 }
 
 impl<'a> Attacker<'a> {
-    /// Plants in one directory; with another one to put things into, it takes away whatever is there.
+    /// Makes the links in `place`. With `loot`, first moves every file found in `place` to that directory.
     #[track_caller]
     fn start(sandbox: &'a Sandbox, place: &Path, victim: &Path, loot: Option<&Path>) -> Self {
         let loot = loot.map_or(OsString::new(), |loot| loot.join("taken").into());
@@ -44,12 +46,12 @@ impl<'a> Attacker<'a> {
         Self { sandbox, running: Some(running) }
     }
 
-    /// How often a second name was planted so far.
+    /// The number of links made so far.
     fn count(&self) -> u64 {
         harness::text(&self.sandbox.out("count")).parse().unwrap_or(0)
     }
 
-    /// Ends it; it has been at work.
+    /// Kills the attacker. Asserts that it was still running and has made at least one link.
     #[track_caller]
     fn stop(mut self) {
         let running = self.running.take().unwrap();
@@ -64,7 +66,7 @@ fn able() -> bool {
     harness::root() && harness::tool("python3")
 }
 
-/// A manager whose server waits.
+/// Starts a manager, and waits until its server is running.
 #[track_caller]
 fn manage(sandbox: &Sandbox, options: Vec<OsString>) -> Running {
     let life = sandbox.out("life");
@@ -74,13 +76,14 @@ fn manage(sandbox: &Sandbox, options: Vec<OsString>) -> Running {
     manager
 }
 
-/// A file of root's that the attacker must get at by a second name only.
+/// Writes the victim: a file of root's that the attacker can reach only through a hard link.
 fn precious(path: &Path) {
     fs::write(path, "precious\n").unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-/// Its user, or its group, plants second names of a file of root's as fast as it can.
+/// The server's user, its group or every user can write to the log directory, and the attacker fills it with hard
+/// links.
 #[test]
 fn no_race_puts_a_record_into_a_file_of_roots() {
     needs!(able());
@@ -98,7 +101,7 @@ fn no_race_puts_a_record_into_a_file_of_roots() {
             let manager = manage(&sandbox, [options, size].concat());
             let attacker = Attacker::start(&hostile, &logs, &victim, None);
             if mode == 0o1777 {
-                // In a sticky directory nothing of root's can be taken away: the test gives a hand with that.
+                // In a sticky directory the attacker cannot remove root's log file, so the test removes it.
                 fs::remove_file(logs.join("vsrun.log")).unwrap();
             }
             harness::await_true("the attack", || attacker.count() > 0);
@@ -115,7 +118,7 @@ fn no_race_puts_a_record_into_a_file_of_roots() {
     }
 }
 
-/// The user exchanges the new socket for a second name of one of root's.
+/// The attacker replaces the new socket with a hard link to one of root's sockets.
 #[test]
 fn no_race_gives_a_socket_of_roots_away() {
     needs!(able());
@@ -139,7 +142,7 @@ fn no_race_gives_a_socket_of_roots_away() {
     attacker.stop();
 }
 
-/// The pidfile's turn: a second name of root's own file under its name is not written to.
+/// The attacker gives a file of root's the name of the pidfile, by a hard link.
 #[test]
 fn no_race_writes_a_pid_into_a_file_of_roots() {
     needs!(able());

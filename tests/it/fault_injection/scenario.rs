@@ -1,4 +1,4 @@
-//! The scenarios: how vsrun is called in each, and what its server must be like.
+//! The scenarios of the fault injection: how vsrun is called in each, and what must be true of its server.
 
 use super::run::Setting;
 use crate::harness::{self, Call, Descriptor, Report, Sandbox, cgroups, sys, words};
@@ -6,27 +6,29 @@ use std::ffi::OsString;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// vsrun becomes the server, which ends by itself.
+    /// vsrun executes the server in its own process, and the server exits by itself.
     Becomes,
-    /// It leaves the server in the background.
+    /// vsrun starts the server in the background (`-b`) and exits.
     Leaves,
-    /// It stays: the server's first life ends with status 1; HUP, then TERM.
+    /// vsrun supervises the server: its first life (run) fails, SIGHUP ends the second, SIGTERM the third and the
+    /// manager.
     Stays,
-    /// It stays in the background.
+    /// The manager runs in the background (`-b`). The server fails once, then SIGHUP and SIGTERM follow.
     Daemon,
-    /// It stays as PID 1 of a namespace, and ends as the server ends.
+    /// vsrun is PID 1 of a pid namespace (`--init`), and exits after its server. SIGTERM stops both.
     First,
-    /// It stays: the server is replaced, by `--replace` or by USR2; what serves then is killed; TERM.
+    /// vsrun supervises the server, which `--replace` or SIGUSR2 replaces. The server that then runs is killed, and
+    /// SIGTERM follows.
     Replaced,
-    /// It is asked about, or asks for something of, a server whose manager no fault happens to.
+    /// vsrun is a control command or a probe. Faults are injected into it, and not into the manager that it asks.
     Asks,
 }
 
 pub struct Scenario {
     pub name: &'static str,
     pub way: Way,
-    /// Options, with PLACE for the directory of the test, CGROUP for a control group of its own and WEB for a probe of a
-    /// web server that always answers 200.
+    /// The options. PLACE stands for the directory of the test, CGROUP for a control group that only this test uses,
+    /// and WEB for a probe of a web server that always answers 200.
     pub options: &'static str,
     pub jailed: bool,
 }
@@ -77,7 +79,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "ask-program", way: Way::Asks, jailed: false, options: "--probe exec:PLACE/tried" },
 ];
 
-/// The number of lives that a server reports. Faults may cost it some more than the scenario has.
+/// The maximum number of lives (runs) of a server that write a report. Faults may cause more lives than the scenario
+/// has.
 pub const LIVES: usize = 6;
 
 impl Scenario {
@@ -93,12 +96,12 @@ impl Scenario {
         words
     }
 
-    /// True if a supervisor remains, which removes its files at its exit.
+    /// True if vsrun stays as the supervisor, which removes its files when it exits.
     pub fn stays(&self) -> bool {
         matches!(self.way, Way::Stays | Way::Daemon | Way::First | Way::Replaced)
     }
 
-    /// What the server and its paths are called inside.
+    /// `--` and the command line of the server, with its paths as they are inside the jail if there is one.
     fn server(&self, sandbox: &Sandbox) -> Vec<OsString> {
         let out =
             |name: &str| if self.jailed { format!("/out/{name}").into() } else { sandbox.out(name).into_os_string() };
@@ -115,21 +118,21 @@ impl Scenario {
             words.extend(words!["notify", "READY=1"]);
         }
         if self.name == "listen" {
-            // The Unix socket is made again for the second life.
+            // The first life shuts its Unix socket down: vsrun must make the socket again for the second life.
             words.extend(words!["at", "1", "shut", "4"]);
         }
         match self.way {
             Way::Becomes => {}
             Way::Leaves | Way::Replaced | Way::Asks => words.extend(words!["wait"]),
             Way::First => words.extend(words!["orphans", "3", out("orphans"), "wait"]),
-            // The first try of the probe fails, which ends the first life.
+            // The first health probe fails, which ends the first life.
             Way::Stays if self.has("--health") => words.extend(words!["wait"]),
             Way::Stays | Way::Daemon => words.extend(words!["at", "1", "exit", "1", "wait"]),
         }
         words
     }
 
-    /// The files that the options name.
+    /// Writes the files that the options name.
     fn write_files(&self, sandbox: &Sandbox) {
         if self.options.contains("handler") {
             sandbox.script("handler", words!["append", sandbox.out("handled"), "x"]);
@@ -163,7 +166,7 @@ impl Scenario {
             let unshare = words!["--pid", "--fork", "--kill-child", "--", sandbox.path("vsrun")];
             return sandbox.program(&harness::find_tool("unshare").unwrap(), [unshare, line].concat());
         }
-        // Without close_range and /proc, every number that is allowed is asked about.
+        // If close_range and /proc fail, vsrun tries every descriptor number up to the limit: a low limit saves time.
         let call = sandbox.vsrun(line).before(|| sys::limit_descriptors(4096));
         match self.name {
             "listen" => call.before(sys::unshare_network),
@@ -173,10 +176,10 @@ impl Scenario {
         }
     }
 
-    /// The call of the manager that a control command asks. None: the command needs none.
+    /// A call of the manager that the control command asks. `None` if the scenario has no such command.
     pub fn manager<'a>(&self, sandbox: &'a Sandbox) -> Option<Call<'a>> {
         let line = words!["-p", "pid", "-m", "monitor", "-", "--ready", "fd:5", "--stop-timeout", "5"];
-        // A replacement takes a while, so that the command looks for the answer many times.
+        // The replacement is ready after 50 ms, so that the command has to look for the result several times.
         let life = words!["life", sandbox.out("life"), "at", "2", "nap", "50", "tell", "5", ""];
         let script = [life, words!["signals", sandbox.out("signals"), "15"]].concat();
         let call = || sandbox.vsrun([line, words!["--", sandbox.probe()], script].concat());
@@ -191,7 +194,7 @@ impl Scenario {
         harness::lives(&self.file(sandbox, "life"))
     }
 
-    /// What no disturbance may change about a server.
+    /// What must be the same about each life of a server, with and without a fault.
     pub fn essence(&self, setting: &Setting) -> Vec<Vec<String>> {
         let sandbox = setting.sandbox;
         let read = |life| {
@@ -206,7 +209,7 @@ impl Scenario {
             let mut lines: Vec<String> = names.iter().map(|name| format!("{name} {}", report.one(name))).collect();
             lines.push(format!("cwd {}", setting.common(&report.one("cwd"))));
             lines.push(format!("in its root {}", report.one("root") == root));
-            // The lock of the pidfile is kept under whatever number it has.
+            // The descriptor that holds the lock of the pidfile may have any number.
             let lock = sandbox.path("pid").display().to_string();
             let descriptor = |fd: Descriptor| if fd.target == lock { "pid".to_owned() } else { fd.number.to_string() };
             let descriptors: Vec<String> = report.descriptors().into_iter().map(descriptor).collect();

@@ -1,5 +1,5 @@
-//! The hook for initramfs-tools and the module for dracut in `examples`: a server that is up before the root file system
-//! is mounted, and is found, asked and stopped from the real root, after a real change to it.
+//! The initramfs-tools hook and the dracut module in `examples`: they start a server before the root file system is
+//! mounted. After the change to the real root, vsrun there finds the server, asks for its status and stops it.
 
 use super::field;
 use crate::harness::qemu::{Emulated, assert_in_order, emulation};
@@ -9,12 +9,13 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Packing an initramfs from the host's files, or booting with udev, on a machine that has much else to do.
+/// The time limit of packing an initramfs from the host's files, and of booting with udev, on a busy machine.
 const LONG: Duration = Duration::from_secs(240);
 
 const VERSION: &str = "6.1.0-early";
 
-/// What the real root does, as its init. That network was made by the initramfs is not asked for: the loopback is down.
+/// The init of the real root. The initramfs need not have set up the network, so this enables the loopback device
+/// itself.
 const REAL_INIT: &str = "#!/bin/busybox sh
 PATH=/bin:/sbin
 /bin/busybox --install -s /bin
@@ -34,7 +35,7 @@ echo \"status $?\"
 poweroff -f
 ";
 
-/// The early service, and a disk with the real root.
+/// Writes the service for the initramfs. Returns a disk image with the real root.
 fn lay_out(sandbox: &Sandbox) -> PathBuf {
     fs::create_dir(sandbox.path("early")).unwrap();
     let (vsrun, probe) = (sandbox.path("vsrun"), sandbox.probe());
@@ -101,7 +102,7 @@ fn the_hook_of_initramfs_tools_starts_a_server_that_the_real_root_stops() {
     copy_tree(&sandbox, &example("initramfs-tools"), &settings);
     let plain = harness::text(&settings.join("initramfs.conf")).replace("COMPRESS=zstd", "COMPRESS=gzip");
     fs::write(settings.join("initramfs.conf"), plain).unwrap();
-    // It asks the kernel's settings what the kernel can unpack.
+    // mkinitramfs reads from the kernel's configuration which compression the kernel can unpack.
     let mounts = Mounts::new(&sandbox, &[Mount::Memory("/boot".into(), "mode=755")]);
     fs::write(mounts.path(&Path::new("/boot").join(format!("config-{VERSION}"))), "CONFIG_RD_GZIP=y\n").unwrap();
     let words = words!["-d", &settings, "-o", &archive, VERSION];
@@ -115,7 +116,7 @@ fn the_module_of_dracut_starts_a_server_that_the_real_root_stops() {
     needs!(field(&["dracut"]), emulation(), harness::tool("mke2fs"), harness::tool("busybox"));
     let sandbox = Sandbox::new();
     let disk = lay_out(&sandbox);
-    // dracut's own directory, with one module more.
+    // dracut's base directory, made of symbolic links, with one more module.
     let (dracut, base) = (Path::new("/usr/lib/dracut"), sandbox.path("base"));
     fs::create_dir_all(base.join("modules.d")).unwrap();
     for name in harness::names(dracut).iter().filter(|name| *name != "modules.d") {

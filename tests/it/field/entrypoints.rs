@@ -1,5 +1,6 @@
-//! The images without a shell in `examples/entrypoints`: each root is made of Debian's packages, built as its Dockerfile
-//! says, and run as the compose file says: read-only, with its user, capabilities, secret and volume.
+//! The images without a shell in `examples/entrypoints`. Each root directory is made from Debian's packages, built as
+//! the image's Dockerfile says, and run as the compose file says: read-only, with its user, capabilities, secret and
+//! volume.
 
 use super::{LATER, descendants, field};
 use crate::harness::{self, Bundle, Call, Ended, Running, Sandbox, needs, process, sys, words};
@@ -8,10 +9,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-/// With a quote, which a program that writes SQL or a shell script may get wrong.
+/// The secret has a quote, which a program that writes SQL or a shell script may escape wrongly.
 const SECRET: &str = "pl4nted's3cret";
 
-/// A part of it that no quoting changes.
+/// A part of the secret that no escaping changes.
 const PART: &[u8] = b"pl4nted";
 
 fn can_run(programs: &[&str]) -> bool {
@@ -23,7 +24,7 @@ fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/entrypoints").join(name)
 }
 
-/// What the compose file adds to the image, as runc knows it.
+/// A jq filter that adds the settings of the compose file to those of runc.
 const SERVICE: &str = r#"($ARGS.positional[0] | fromjson) as $service | $ARGS.positional[1] as $secret
     | $ARGS.positional[2] as $volume
     | if $service.cap_drop == ["ALL"] then ($service.cap_add // [] | map("CAP_" + .)) as $caps
@@ -44,14 +45,14 @@ struct Image<'place> {
     sandbox: &'place Sandbox,
     bundle: Bundle<'place>,
     health: Vec<OsString>,
-    /// The mount points that runc makes for them.
+    /// The mount points of the tmpfs file systems, which runc makes.
     tmpfs: Vec<PathBuf>,
-    /// The user that the server has.
+    /// The user that the server runs as.
     user: u32,
 }
 
 impl<'place> Image<'place> {
-    /// The image, and a container of it that has not been started. `data` is the directory that its volume is mounted on.
+    /// Builds the image and the bundle of a container. `data` is the path in the image that the volume is mounted on.
     #[track_caller]
     fn new(sandbox: &'place Sandbox, name: &str, data: Option<&str>) -> Self {
         let context = sandbox.path("context");
@@ -64,9 +65,9 @@ impl<'place> Image<'place> {
         harness::buildah(sandbox, line).exited(0);
         let bundle = Bundle::of_image(sandbox, &image);
         assert_no_shell(&bundle.root());
-        // It is a script of a shell that is replaced.
+        // The image replaces this shell script, which must at least have no syntax error.
         sandbox.program(Path::new("/bin/sh"), words!["-n", example(name).join("entrypoint.sh")]).finish().exited(0);
-        // What is not needed any more takes 100 MB and more.
+        // These directories take more than 100 MB, and are no longer needed.
         for name in ["context", "store", "image"] {
             fs::remove_dir_all(sandbox.path(name)).unwrap();
         }
@@ -81,14 +82,15 @@ impl<'place> Image<'place> {
         fs::create_dir(&volume).unwrap();
         let mut user = container;
         if let Some(data) = data {
-            // An engine gives a new volume the owner and the mode of the directory in the image.
+            // A container engine gives a new volume the owner and the mode of the directory in the image.
             let about = fs::metadata(bundle.root().join(data)).unwrap();
             chown(&volume, Some(about.uid()), Some(about.gid())).unwrap();
             fs::set_permissions(&volume, about.permissions()).unwrap();
             user = about.uid();
         }
         assert_ne!(user, 0);
-        // vsrun itself kills what does not end, before the engine does.
+        // vsrun's own timeouts are shorter than the engine's, so that vsrun kills what does not exit before the engine
+        // does.
         let words = read(sandbox, "jq", words!["-r", ".process.args[]", bundle.config()]);
         let seconds = |text: &str| text.strip_suffix('s').unwrap().parse::<u64>().unwrap();
         let limits = words.windows(2).filter(|pair| ["--stop-timeout", "--linger"].contains(&&*pair[0]));
@@ -103,10 +105,10 @@ impl<'place> Image<'place> {
         Self { sandbox, bundle, health, tmpfs, user }
     }
 
-    /// A container that its health check calls healthy, with the rights of the compose file.
+    /// Starts the container, waits until its health check succeeds, and asserts that its processes are unprivileged.
     #[track_caller]
     fn start(&self) -> Running {
-        // What an earlier container has left. runc gives a tmpfs the mode of its mount point, if there is one.
+        // Removes what an earlier container has left: runc gives a tmpfs the mode of an existing mount point.
         let _ = fs::remove_file(self.bundle.config().with_file_name("pid"));
         for place in &self.tmpfs {
             let _ = fs::remove_dir(place);
@@ -124,7 +126,8 @@ impl<'place> Image<'place> {
         container
     }
 
-    /// The server's user, in all four ids, and no capability, unless it has ended.
+    /// Asserts that all four user ids are the server's, without capabilities and with no_new_privs, unless the process
+    /// is gone.
     #[track_caller]
     fn assert_is_plain(&self, pid: i32) {
         let status = harness::text(&PathBuf::from(format!("/proc/{pid}/status")));
@@ -142,14 +145,14 @@ impl<'place> Image<'place> {
         process::children(self.bundle.first())[0]
     }
 
-    /// A program of the host, in the container's network.
+    /// A call of a program of the host in the network namespace of the container.
     fn client(&self, program: &str, line: Vec<OsString>) -> Call<'place> {
         let enter = words!["-t", self.bundle.first().to_string(), "-n", "--", super::program(program).unwrap()];
         self.sandbox.program(&harness::find_tool("nsenter").unwrap(), [enter, line].concat())
     }
 
-    /// The secret is in no command line, no output, no setting of the container and no file of the volume, and the server
-    /// does not know where it has been.
+    /// Asserts that the secret is in no command line, no output, no setting of the container and no file of the volume,
+    /// and that the server's environment does not name the file of the secret.
     #[track_caller]
     fn assert_secret_is_kept(&self, container: &Running, variable: &str) {
         let first = self.bundle.first();
@@ -175,7 +178,7 @@ impl<'place> Image<'place> {
         }
     }
 
-    /// TERM ends the container, in an orderly way.
+    /// Stops the container with SIGTERM. Asserts that it exits with status 0, and returns its output.
     #[track_caller]
     fn stop(&self, container: Running) -> Vec<String> {
         self.bundle.kill("TERM");
@@ -196,7 +199,7 @@ fn read(sandbox: &Sandbox, tool: &str, line: Vec<OsString>) -> Vec<String> {
     sandbox.program(&harness::find_tool(tool).unwrap(), line).finish().exited(0).out.clone()
 }
 
-/// That service, as docker-compose understands it, in JSON.
+/// The service `name` of the compose file in JSON, as docker-compose understands it.
 #[track_caller]
 fn service(sandbox: &Sandbox, name: &str) -> String {
     let checked = words!["--file", example("compose.yaml"), "config"];
@@ -234,7 +237,7 @@ fn postgres_without_a_shell_gets_its_database_and_its_password() {
     let image = Image::new(&sandbox, "postgres", Some("var/lib/postgresql"));
     let data = sandbox.path("volume/data");
 
-    // Without the secret the step before fails, and nothing is started.
+    // Without the secret the command of `--before` fails, and no server is started.
     fs::copy(image.bundle.config(), sandbox.path("settings")).unwrap();
     let without = r#".process.env |= map(select(startswith("POSTGRES_PASSWORD") | not))"#;
     image.bundle.change(without, words![]);
@@ -260,13 +263,13 @@ fn postgres_without_a_shell_gets_its_database_and_its_password() {
     let wrong = query("wrong", "select 1");
     assert!(wrong.exited(2).err.concat().contains("password authentication failed"), "{wrong:?}");
     query(SECRET, "create table kept as select 6*7 as value").exited(0);
-    // The step has run as the server's user, with its umask.
+    // The command of `--before` has run as the server's user, with its umask.
     let made = fs::metadata(data.join("PG_VERSION")).unwrap();
     assert_eq!((made.uid(), made.mode() & 0o777), (image.user, 0o600));
     assert_eq!(harness::names(&sandbox.path("volume")), ["data"]);
     image.assert_secret_is_kept(&container, "POSTGRES_PASSWORD");
 
-    // A crash: the database is the same, in the same container.
+    // After a crash the database is the same, in the same container.
     let (first, server) = (image.bundle.first(), image.server());
     sys::kill(server, libc::SIGKILL);
     harness::await_within(LATER, "the end of the first server", || process::gone(server).then_some(()));
@@ -276,7 +279,7 @@ fn postgres_without_a_shell_gets_its_database_and_its_password() {
     assert!(reported.iter().any(|line| line.contains("fast shutdown request")), "TERM is INT for it: {reported:?}");
     assert!(!reported.iter().any(|line| line.contains("cannot ")), "{reported:?}");
 
-    // Another container with the same volume: the step does nothing.
+    // In another container with the same volume the command of `--before` changes nothing.
     let container = image.start();
     serves();
     assert_eq!(query(SECRET, "select value from kept").exited(0).out, ["42"]);
@@ -319,12 +322,12 @@ fn a_python_application_without_a_shell_migrates_and_keeps_its_socket() {
     let container = image.start();
     assert_eq!(get(SECRET).exited(0).out, ["visit 1"]);
     assert!(get("wrong").exited(1).err.concat().contains("401"));
-    // The migration has made it, as that user.
+    // The migration has created the database as the server's user.
     assert_eq!(fs::metadata(sandbox.path("volume/app.db")).unwrap().uid(), image.user);
     harness::await_within(LATER, "three workers", || (descendants(image.server()).len() == 3).then_some(()));
     image.assert_secret_is_kept(&container, "APP_TOKEN");
 
-    // A restart on request: the socket is the same, and no client is refused meanwhile.
+    // A restart with SIGHUP keeps the socket, and no client is refused meanwhile.
     let (first, server) = (image.bundle.first(), image.server());
     image.bundle.kill("HUP");
     let mut visits = 1;
@@ -352,14 +355,14 @@ fn nginx_without_a_shell_tests_its_settings_and_serves() {
     let container = image.start();
     assert!(page());
     harness::await_within(LATER, "two workers", || (descendants(image.server()).len() == 2).then_some(()));
-    // A crash: the workers that it leaves are ended, and the next one gets the port.
+    // After a crash vsrun kills the workers that are left, and the next server gets the port.
     let (first, server) = (image.bundle.first(), image.server());
     sys::kill(server, libc::SIGKILL);
     harness::await_within(LATER, "another server", || (process::gone(server) && page()).then_some(()));
     assert_eq!(image.bundle.first(), first);
     image.stop(container);
 
-    // Settings that are wrong: the step before says what is wrong, and nothing is started.
+    // With wrong settings the command of `--before` reports what is wrong, and no server is started.
     let settings = image.bundle.root().join("etc/nginx/nginx.conf");
     let text = harness::text(&settings).replace("listen 8080;", "listen 8080 in vain;");
     fs::write(&settings, text).unwrap();

@@ -1,5 +1,6 @@
-//! The two jails in `examples/jail`: a dynamic nginx in a chroot, started by root, and one that Landlock confines, started
-//! by an ordinary user. They serve, and what a process that has taken over nginx can do is what SECURITY.md says.
+//! The two jails in `examples/jail`: a dynamically linked nginx in a chroot, started by root, and one that Landlock
+//! confines, started by an ordinary user. Both serve, and a process that has taken over nginx can do what SECURITY.md
+//! says, no more and no less.
 
 use super::field;
 use crate::escapes::{Outside, table};
@@ -10,7 +11,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 
-/// How the table of these jails begins.
+/// The heading of the first column of the table in SECURITY.md.
 const TABLE: &str = "| A taken over nginx |";
 
 const CHROOT: &str = "chroot, by root";
@@ -25,7 +26,7 @@ fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/jail").join(name)
 }
 
-/// The text with these replacements, each of which it must have.
+/// Replaces all these strings in `text`. Asserts that each of them occurs.
 fn replaced(text: &str, replacements: &[(&str, &str)]) -> String {
     replacements.iter().fold(text.to_owned(), |text, (from, to)| {
         assert!(text.contains(from), "{from:?} is in {text}");
@@ -37,15 +38,15 @@ fn display(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// A jail with its service file and pages, and its address.
+/// One of the two jails, as its service file describes it, with the address that nginx listens on.
 struct Jail {
     sandbox: Sandbox,
-    /// The service file without its COMMAND.
+    /// The service file up to the `--` before COMMAND.
     options: String,
     command: String,
-    /// nginx' own directory as the host sees it, and as nginx does.
+    /// The path of nginx's own directory on the host, and its path inside the jail.
     own: (PathBuf, PathBuf),
-    /// Where a program is that may be executed in the jail: as the host sees it, and as nginx does.
+    /// The path of a program that may be executed in the jail: on the host, and inside the jail.
     program: (PathBuf, PathBuf),
     address: SocketAddr,
     user: u32,
@@ -110,14 +111,14 @@ impl Jail {
         Self { sandbox, options, command, own, program, address, user }
     }
 
-    /// A call of the service file with this COMMAND.
+    /// A call of the service file with these options and this COMMAND.
     fn call(&self, options: &str, command: &str) -> Call<'_> {
         let service = format!("{options}\n--\n{command}\n");
         let file = self.sandbox.executable("service", service.as_bytes());
         self.sandbox.program(&file, words![])
     }
 
-    /// Whether the page is served, and nothing that a link in it leads to outside.
+    /// True if the page is served. Asserts that nginx does not follow a symbolic link from the pages to a file outside.
     #[track_caller]
     fn serves(&self) -> bool {
         let page = answer_of(self.address, "index.html");
@@ -157,7 +158,7 @@ impl Jail {
     }
 }
 
-/// An address that only this test uses: every number in 127/8 is the loopback device.
+/// A loopback address that only this test uses: all of 127.0.0.0/8 belongs to the loopback device.
 fn address(test: u8, port: u16) -> SocketAddr {
     let number = sys::pid().cast_unsigned();
     format!("127.{test}.{}.{}:{port}", (number >> 8) & 255, number & 255 | 1).parse().unwrap()
@@ -178,7 +179,7 @@ fn answer_of(address: SocketAddr, page: &str) -> String {
     answer
 }
 
-/// nginx serves, under the manager, with a worker that is not root.
+/// Starts nginx under its manager and waits until it serves. Asserts that it and its workers run as the jail's user.
 #[track_caller]
 fn assert_serves(jail: &Jail) -> Running {
     let running = jail.call(&jail.options, &jail.command).start();

@@ -1,4 +1,4 @@
-//! `podman run --init --init-path`: podman mounts the init into the container and calls it by its own name.
+//! `podman run --init --init-path`: podman mounts vsrun as the init into the container, and calls it by another name.
 
 use super::field;
 use crate::harness::{self, Call, Sandbox, needs, words};
@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-/// A podman of its own, with everything that it writes below the test's directory.
+/// A call of podman that writes only below the test's directory.
 fn podman<'place>(sandbox: &'place Sandbox, words: Vec<OsString>) -> Call<'place> {
     let podman = super::program("podman").unwrap();
     let runc = super::program("runc").unwrap();
@@ -16,7 +16,7 @@ fn podman<'place>(sandbox: &'place Sandbox, words: Vec<OsString>) -> Call<'place
     sandbox.program(&podman, [places, plain, words].concat())
 }
 
-/// The words of a container with this init, up to its command.
+/// The arguments of `podman run` with vsrun as the init, up to the container's command.
 fn run(sandbox: &Sandbox, name: &str) -> Vec<OsString> {
     let root = sandbox.path("rootfs");
     fs::create_dir_all(&root).unwrap();
@@ -24,7 +24,7 @@ fn run(sandbox: &Sandbox, name: &str) -> Vec<OsString> {
     let init = sandbox.path("podman-init");
     symlink(sandbox.path("vsrun"), &init).unwrap();
     let volume = format!("{}:/out", sandbox.path("out").display());
-    // Podman would raise these limits, which a container around it may not permit.
+    // podman would raise these limits otherwise, which fails in a container that does not permit it.
     let limits = words!["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"];
     let place = words!["run", "--rm", "--name", name, "--network", "none", "--volume", volume];
     [place, limits, words!["--init", "--init-path", init, "--rootfs", root]].concat()
@@ -43,7 +43,7 @@ fn podman_runs_it_as_the_init_of_a_container() {
         assert!(line.ends_with(" 1"), "its parent is PID 1: {line}");
     }
     podman(&sandbox, words!["kill", "--signal", "TERM", &name]).finish().exited(0);
-    // Podman's own words are not ours, but a good run has none: the init is quiet.
+    // Output can be podman's own, but podman prints nothing if all goes well. The init must print nothing either.
     container.finish().exited(9).silently();
     assert_eq!(harness::lines(&sandbox.out("seen")), ["ready", "15"]);
 }

@@ -1,7 +1,7 @@
-//! Containers of runc's: a bundle with a root directory, and what runs in it.
+//! Containers that runc runs: a bundle (root directory and settings), and the processes in it.
 //!
-//! The settings are those of `runc spec`, changed by a filter of jq's. A container sees the test's `out` under `/out`
-//! and has a `/run` of its own; all else is read-only.
+//! `runc spec` or an image gives the settings, and jq filters change them. A container sees the test's directory `out`
+//! as `/out` and has its own `/run`. With [`Bundle::new`] everything else is read-only.
 
 use super::{Call, Ended, Running, Sandbox, process, text, words};
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ pub struct Bundle<'place> {
     id: String,
 }
 
-/// A plain user without any right, who can get none, and a root to which nothing is written.
+/// A jq filter: an unprivileged user that cannot gain privileges, and a read-only root directory.
 const POOR: &str = ".process.user = {uid: 1000, gid: 1000} | .process.capabilities = {} | .process.rlimits = []
     | .process.noNewPrivileges = true | .root.readonly = true";
 
@@ -23,13 +23,13 @@ const MOUNTS: &str = r#".mounts += [
     {destination: "/out", type: "bind", source: $out, options: ["bind", "rw"]},
     {destination: "/run", type: "tmpfs", source: "tmpfs", options: ["nosuid", "nodev", "mode=1777", "size=64k"]}]"#;
 
-/// Where runc keeps what it knows of its containers.
+/// The directory in which runc keeps the state of its containers.
 fn state(sandbox: &Sandbox) -> PathBuf {
     sandbox.path("runc")
 }
 
 impl<'place> Bundle<'place> {
-    /// Runs these words as PID 1 in a root directory that has vsrun and the probe, and nothing else.
+    /// Runs this command line as PID 1 in a root directory that has only vsrun and the probe.
     #[track_caller]
     pub fn new(sandbox: &'place Sandbox, line: Vec<OsString>) -> Self {
         let bundle = Self::empty(sandbox, "bundle");
@@ -44,7 +44,7 @@ impl<'place> Bundle<'place> {
         bundle.finished()
     }
 
-    /// What `umoci unpack` makes of an image (`LAYOUT:TAG`): it says itself what is run, and as whom.
+    /// The bundle that `umoci unpack` makes of an image (`LAYOUT:TAG`). The image names the command and the user.
     #[track_caller]
     pub fn of_image(sandbox: &'place Sandbox, image: &str) -> Self {
         let bundle = Self::empty(sandbox, "unpacked");
@@ -54,7 +54,7 @@ impl<'place> Bundle<'place> {
         bundle.finished()
     }
 
-    /// A link of that name in the root directory.
+    /// Makes a symbolic link in the root directory.
     pub fn link(&self, name: &str, target: &str) {
         std::os::unix::fs::symlink(target, self.directory.join("rootfs").join(name)).unwrap();
     }
@@ -68,12 +68,12 @@ impl<'place> Bundle<'place> {
 
     fn finished(self) -> Self {
         self.change(MOUNTS, words![]);
-        // The place ends every process that bears its mark.
+        // The sandbox kills every process that has its mark in the environment.
         self.change(".process.env += $ARGS.positional", words![self.sandbox.mark()]);
         self
     }
 
-    /// Changes the settings, before the start: the words are `$ARGS.positional`.
+    /// Changes the settings before the container is started. `arguments` are `$ARGS.positional` in the jq filter.
     #[track_caller]
     pub fn change(&self, filter: &str, arguments: Vec<OsString>) {
         let config = self.config();
@@ -85,7 +85,7 @@ impl<'place> Bundle<'place> {
         fs::rename(changed, config).unwrap();
     }
 
-    /// The file with the settings.
+    /// The file of runc's settings.
     pub fn config(&self) -> PathBuf {
         self.directory.join("config.json")
     }
@@ -94,7 +94,7 @@ impl<'place> Bundle<'place> {
         self.directory.join("rootfs")
     }
 
-    /// The call that runs the container and ends as it does.
+    /// A call of `runc run`, which exits with the status of the container.
     pub fn run(&self) -> Call<'place> {
         let pidfile = self.directory.join("pid");
         self.runc(words!["run", "--bundle", &self.directory, "--pid-file", pidfile, &self.id])
@@ -105,7 +105,7 @@ impl<'place> Bundle<'place> {
         self.run().start()
     }
 
-    /// PID 1 of the started container, as we see it.
+    /// The pid of the container's PID 1 outside of the container.
     #[track_caller]
     pub fn first(&self) -> i32 {
         super::await_some("PID 1", || text(&self.directory.join("pid")).parse().ok())
@@ -116,7 +116,7 @@ impl<'place> Bundle<'place> {
         self.runc(words!["kill", &self.id, signal]).finish().exited(0);
     }
 
-    /// One more command in the container, as `kubectl exec` and its probes do it.
+    /// A call that runs one more command in the container, as `kubectl exec` and the probes of Kubernetes do.
     pub fn exec(&self, line: Vec<OsString>) -> Call<'place> {
         self.runc([words!["exec", &self.id], line].concat())
     }
@@ -127,11 +127,11 @@ impl<'place> Bundle<'place> {
         call.env("GODEBUG", "asyncpreemptoff=1")
     }
 
-    /// The processes in the container, zombies too, but for PID 1.
+    /// The pids, outside of the container, of its processes except PID 1; with zombies.
     pub fn others(&self) -> Vec<i32> {
         let namespace = |pid: i32| process::link(pid, "ns/pid");
         let (first, wanted) = (self.first(), namespace(self.first()));
-        // A zombie has no link any more, but its parent is in there: everybody's is, or it is PID 1.
+        // The link of a zombie is empty. But every process in the container is a descendant of its PID 1.
         let mut found = process::children(first);
         let mut next = 0;
         while let Some(pid) = found.get(next) {
@@ -145,7 +145,7 @@ impl<'place> Bundle<'place> {
 
 impl Drop for Bundle<'_> {
     fn drop(&mut self) {
-        // Nothing is left of one that has ended; of one that a failed test left, its cgroup would be.
+        // Removes the cgroup of a container that a failed test has left. One that has ended leaves nothing.
         let _ = self.runc(words!["delete", "--force", &self.id]).finish();
     }
 }
@@ -154,12 +154,12 @@ fn runc() -> PathBuf {
     super::find_tool("runc").unwrap()
 }
 
-/// Whether containers can be run here: as root, with runc and what writes its settings.
+/// True if containers can be run: the tests run as root, and runc and jq are installed.
 pub fn containers() -> bool {
     super::root() && super::tool("runc") && super::tool("jq")
 }
 
-/// Ends a call of buildah, whose images all lie in the place; it asks no registry.
+/// Runs buildah to its end, with all of its images in the sandbox.
 #[track_caller]
 pub fn buildah(sandbox: &Sandbox, line: Vec<OsString>) -> Ended {
     let store =
@@ -167,7 +167,7 @@ pub fn buildah(sandbox: &Sandbox, line: Vec<OsString>) -> Ended {
     sandbox.program(&super::find_tool("buildah").unwrap(), [store, line].concat()).finish()
 }
 
-/// Whether the root directory of that process cannot be written to.
+/// True if the root directory of the process is mounted read-only.
 pub fn read_only(pid: i32) -> bool {
     let mounts = text(Path::new(&format!("/proc/{pid}/mountinfo")));
     let root = mounts.lines().find(|line| line.split(' ').nth(4) == Some("/"));

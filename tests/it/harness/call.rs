@@ -1,4 +1,4 @@
-//! Starting a program, and what becomes of it.
+//! Starts programs, and collects their output and exit status.
 
 use super::{Sandbox, await_some, await_true, lines, process, sys};
 use std::ffi::{OsStr, OsString};
@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// The only variable but the place's mark that a called program finds, unless the test adds others.
+/// The `PATH` of a called program. Its only other variable is the mark of the sandbox, unless the test adds more.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 type Hook = Box<dyn FnMut() -> io::Result<()> + Send + Sync>;
@@ -70,7 +70,7 @@ impl<'place> Call<'place> {
         self
     }
 
-    /// Does something in the new process, as root where the test is, just before it becomes the program.
+    /// Runs a hook in the new process before the exec, with the privileges of the test (as root, if it has them).
     pub fn before(mut self, hook: impl FnMut() -> io::Result<()> + Send + Sync + 'static) -> Self {
         self.hooks.push(Box::new(hook));
         self
@@ -103,7 +103,7 @@ impl<'place> Call<'place> {
     }
 }
 
-/// Only one process at a time starts another: see `write_executable`.
+/// Runs `start` while no other thread forks a process, for the reason in `write_executable`.
 pub fn start_locked<T>(start: impl FnOnce() -> T) -> T {
     static STARTING: Mutex<()> = Mutex::new(());
     let _alone = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,7 +133,7 @@ impl Running {
         lines(&self.err)
     }
 
-    /// Whether it is still there, and no zombie.
+    /// True if the process exists and is no zombie.
     pub fn lives(&self) -> bool {
         !process::gone(self.pid())
     }
@@ -153,7 +153,7 @@ impl Running {
         Ended { status, out: lines(&out), err: lines(&err) }
     }
 
-    /// Asks it to exit, and returns how it did.
+    /// Sends SIGTERM, waits for the exit, and returns how the process ended.
     #[track_caller]
     pub fn stop(self) -> Ended {
         self.signal(libc::SIGTERM);
@@ -187,13 +187,13 @@ impl Ended {
         self
     }
 
-    /// What vsrun complained of: its lines on stderr without the records of a manager's beginning and end.
+    /// The lines of vsrun on stderr, except the records of a manager's start and shutdown.
     pub fn complaints(&self) -> Vec<&String> {
         let record = |line: &str| ["vsrun: starting", "vsrun: shutdown"].iter().any(|begin| line.starts_with(begin));
         self.err.iter().filter(|line| !record(line)).collect()
     }
 
-    /// It ended with this status, and with exactly one complaint, which has all these parts.
+    /// Asserts this exit status and exactly one message on stderr, which contains all `parts`.
     #[track_caller]
     pub fn failed(&self, status: i32, parts: &[&str]) -> &Self {
         self.exited(status);
@@ -206,7 +206,7 @@ impl Ended {
         self
     }
 
-    /// It said nothing at all.
+    /// Asserts that the program has printed nothing.
     #[track_caller]
     pub fn silently(&self) -> &Self {
         assert!(self.out.is_empty() && self.err.is_empty(), "{self:?}");
@@ -214,7 +214,7 @@ impl Ended {
     }
 }
 
-/// The device and inode of a file, as reports have them.
+/// Device and inode of a file as `DEVICE:INODE`, as in the probe's reports.
 pub fn identity(path: &Path) -> String {
     use std::os::unix::fs::MetadataExt;
     let found = fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -4,14 +4,15 @@ use super::{names, text, unique_name};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where version 2 is mounted.
+/// The mount point of cgroup version 2, if it is mounted.
 pub fn mounted() -> Option<PathBuf> {
     let mounts = text(Path::new("/proc/mounts"));
     let kind = |line: &&str| line.split(' ').nth(2) == Some("cgroup2");
     mounts.lines().find(kind).and_then(|line| line.split(' ').nth(1)).map(PathBuf::from)
 }
 
-/// A group of the test's own that is a parent for others, and is removed with all that is in it.
+/// A cgroup for one test, in which others are made. When dropped, it is removed with its processes and all cgroups in
+/// it.
 pub struct Parent(pub PathBuf);
 
 impl Parent {
@@ -48,7 +49,7 @@ fn remove(group: &Path) {
     }
 }
 
-/// The group of a process, whose `cgroup` in /proc has this text, as a path of the file system.
+/// The directory of a process's cgroup. `text` is the content of its `/proc/PID/cgroup`.
 pub fn named(text: &str) -> Option<PathBuf> {
     Some(mounted()?.join(text.lines().find_map(|line| line.strip_prefix("0::/"))?))
 }

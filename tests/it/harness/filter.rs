@@ -1,10 +1,10 @@
-//! A kernel that refuses system calls, as seccomp(2) filters of container hosts do: a filter that is older than a call
-//! answers EPERM for it (as hosts with a libseccomp of before 2020 do) or ENOSYS.
+//! Simulates a kernel that refuses system calls, as the seccomp(2) filters of container hosts do: a filter that is
+//! older than a call answers EPERM (on hosts with a libseccomp from before 2020) or ENOSYS.
 
 use super::{Call, sys};
 use std::fs;
 
-/// The machine that a program is made for.
+/// The processor architecture that a program is built for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Machine {
     X86,
@@ -12,7 +12,7 @@ enum Machine {
     Aarch64,
 }
 
-/// What is refused, and how.
+/// What is refused, and with which errno.
 #[derive(Clone, Copy)]
 pub struct Refusal {
     what: What,
@@ -21,12 +21,12 @@ pub struct Refusal {
 
 #[derive(Clone, Copy)]
 enum What {
-    /// One call, by its number on each machine.
+    /// One system call, by its number on each architecture.
     Call(Numbers),
-    /// All that were added since Linux 5.1, which have the same numbers everywhere; for 32 bits these are also the
-    /// calls that know times after 2038.
+    /// All system calls since Linux 5.1, from number 403: they have the same numbers on all architectures. On 32 bits
+    /// these include the calls for times after 2038.
     Young,
-    /// The locks that belong to an open file.
+    /// The fcntl(2) commands for open file description locks.
     FileLocks,
 }
 
@@ -45,41 +45,42 @@ const PIDFD_OPEN: Numbers = Numbers { x86: 434, x86_64: 434, aarch64: 434 };
 const LANDLOCK_CREATE_RULESET: Numbers = Numbers { x86: 444, x86_64: 444, aarch64: 444 };
 const CLOSE_RANGE: Numbers = Numbers { x86: 436, x86_64: 436, aarch64: 436 };
 
-/// A host that knows nothing younger than the time when statx was new, and answers so.
+/// Refuses statx, renameat2, pwritev2 and all system calls since Linux 5.1 with this errno.
 pub fn old_host(error: i32) -> Vec<Refusal> {
     let calls = [STATX, RENAMEAT2, PWRITEV2].map(What::Call);
     calls.into_iter().chain([What::Young]).map(|what| Refusal { what, error }).collect()
 }
 
-/// A kernel of before Linux 3.15.
+/// Refuses open file description locks, like a kernel before Linux 3.15.
 pub fn no_file_locks() -> Vec<Refusal> {
     vec![Refusal { what: What::FileLocks, error: libc::EINVAL }]
 }
 
-/// A kernel between Linux 5.9 and 5.11, whose close_range knows no flags.
+/// Refuses close_range(2) with EINVAL, as Linux 5.9 and 5.10 do if its flag is CLOSE_RANGE_CLOEXEC.
 pub fn no_close_range_flags() -> Vec<Refusal> {
     vec![Refusal { what: What::Call(CLOSE_RANGE), error: libc::EINVAL }]
 }
 
-/// A filter that lets no process be held by a descriptor.
+/// Refuses pidfd_open(2) with this errno.
 pub fn no_pidfd(error: i32) -> Vec<Refusal> {
     vec![Refusal { what: What::Call(PIDFD_OPEN), error }]
 }
 
-/// A kernel without Landlock (ENOSYS), or with one that was not enabled at boot (EOPNOTSUPP).
+/// Refuses Landlock: ENOSYS is for a kernel without it, EOPNOTSUPP for one where it was not enabled at boot.
 pub fn no_landlock(error: i32) -> Vec<Refusal> {
     vec![Refusal { what: What::Call(LANDLOCK_CREATE_RULESET), error }]
 }
 
 impl Call<'_> {
-    /// Runs under such a kernel; needs root. What vsrun starts is under it too, where it is for the same machine.
+    /// Runs the program with these refusals; needs root. They also apply to the programs of the same architecture that
+    /// it starts.
     pub fn refused(self, refusals: &[Refusal]) -> Self {
         let mut filter = program(machine(&super::sandbox::built("vsrun")), refusals);
         self.before(move || sys::filter_calls(&mut filter))
     }
 }
 
-/// None for a program that runs under an emulator: then the filter would meet the emulator's calls.
+/// `None` for a script that runs vsrun in an emulator: the filter would apply to the system calls of the emulator.
 fn machine(path: &std::path::Path) -> Option<Machine> {
     let bytes = fs::read(path).unwrap();
     if !bytes.starts_with(b"\x7fELF") {
@@ -93,14 +94,14 @@ fn machine(path: &std::path::Path) -> Option<Machine> {
     }
 }
 
-/// Whether there can be such a kernel for this vsrun.
+/// True if the vsrun under test can be run with a filter.
 pub fn filters() -> bool {
     super::available(machine(&super::sandbox::built("vsrun")).is_some(), "a vsrun that is not emulated, for x86 or ARM")
 }
 
 fn program(machine: Option<Machine>, refusals: &[Refusal]) -> Vec<libc::sock_filter> {
     let machine = machine.unwrap();
-    // Where struct seccomp_data has number, machine and second argument; what audit(8) calls the machines.
+    // The offsets in struct seccomp_data, in bytes, and the numbers of the architectures (AUDIT_ARCH_*).
     const NUMBER: u32 = 0;
     const ARCH: u32 = 4;
     const SECOND: u32 = 24;
@@ -116,7 +117,7 @@ fn program(machine: Option<Machine>, refusals: &[Refusal]) -> Vec<libc::sock_fil
     };
     let load = |at| statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, at);
     let give = |value| statement(libc::BPF_RET | libc::BPF_K, value);
-    // A jump over the next so many where it is, and where it is not.
+    // A conditional jump: it skips `is` statements if the comparison holds, and `is_not` statements otherwise.
     let jump =
         |kind, value, is, is_not| libc::sock_filter { jt: is, jf: is_not, ..statement(libc::BPF_JMP | kind, value) };
     let mut filter = vec![load(ARCH), jump(libc::BPF_JEQ, arch, 1, 0), give(libc::SECCOMP_RET_ALLOW)];

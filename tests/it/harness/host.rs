@@ -1,12 +1,14 @@
-//! A small host of the test's own: an empty root in memory with a shell, busybox' tools, vsrun, and what is installed.
+//! A small simulated host for one test: an empty root directory in memory, with a shell, busybox, vsrun, and the
+//! programs that the test asks for.
 //!
-//! It has its own mounts, pids and network, so that a test may use any path, pidfile and port as a document names it.
+//! It has its own mount, pid and network namespaces, so that a test may use any path, pidfile and port that a document
+//! names.
 
 use super::{Call, Ended, Running, Sandbox, process, text, words};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lays out the root `$1` and stays as PID 1: its `wait` reaps what has lost its parent.
+/// Fills the root directory `$1`, and stays as PID 1. Its `wait` reaps orphaned processes.
 const SET_UP: &str = r#"set -e
 root=$1 busybox=$2 vsrun=$3
 shift 3
@@ -62,13 +64,13 @@ pub struct Host<'place> {
     init: i32,
 }
 
-/// True if such hosts can be made here.
+/// True if the programs and privileges to make such a host are available.
 pub fn hosts() -> bool {
     super::root() && ["busybox", "unshare", "nsenter"].iter().all(|name| super::tool(name))
 }
 
 impl<'place> Host<'place> {
-    /// `installed` are names that the script above knows.
+    /// `installed` are words of the `case` in [`SET_UP`].
     #[track_caller]
     pub fn new(sandbox: &'place Sandbox, installed: &[&str]) -> Self {
         let root = sandbox.path("root");
@@ -85,7 +87,7 @@ impl<'place> Host<'place> {
         Self { sandbox, _holder: holder, init }
     }
 
-    /// These commands, as typed at the prompt of root's shell.
+    /// A call of root's shell in the host with these commands.
     pub fn call(&self, commands: &str) -> Call<'place> {
         let enter = words!["-t", self.init.to_string(), "-m", "-n", "-i", "-p", "-r", "-w", "--", "/bin/sh", "-ec"];
         let line = [enter, words![commands]].concat();
@@ -97,7 +99,7 @@ impl<'place> Host<'place> {
         self.call(commands).finish()
     }
 
-    /// A path of the host, as we see it.
+    /// The path outside of the host, for a path inside.
     pub fn path(&self, inside: &str) -> PathBuf {
         Path::new(&format!("/proc/{}/root", self.init)).join(inside.trim_start_matches('/'))
     }
@@ -106,7 +108,7 @@ impl<'place> Host<'place> {
         text(&self.path(inside))
     }
 
-    /// Saves a text as an editor does, in the file that its first comment names, and returns the path.
+    /// Writes the file whose path `content` names in a line that begins with `# /`, and returns the path.
     #[track_caller]
     pub fn save(&self, content: &str) -> String {
         let path = content.lines().find_map(|line| line.strip_prefix("# /")).expect("a comment with the path");
@@ -122,41 +124,41 @@ impl<'place> Host<'place> {
         fs::write(path, format!("{content}\n")).unwrap();
     }
 
-    /// The pid in a pidfile, once it is there: the number that the host's own processes see.
+    /// The pid that a pidfile names, once `vsrun --status` reports it as running. It is the pid inside of the host.
     #[track_caller]
     pub fn pid(&self, pidfile: &str) -> String {
         let running = format!("vsrun --status {pidfile}");
         super::await_some(&running, || {
-            // Not between two runs, nor at the end of one.
+            // Between two runs of the server the pidfile is empty or out of date.
             let status = self.run(&running).out.concat();
             Some(self.text(pidfile).trim().to_owned()).filter(|pid| status.contains(&format!("running: pid {pid} ")))
         })
     }
 
-    /// Waits until this address serves this page.
+    /// Waits until the web server serves this page. `address` is the part of the URL after 127.0.0.1, such as `:8080/`.
     #[track_caller]
     pub fn await_page(&self, address: &str, page: &str) {
         let get = format!("wget -q -O - http://127.0.0.1{address}");
         super::await_true(&get, || self.run(&get).out == [page]);
     }
 
-    /// A line of a process's status.
+    /// The value of one line of `/proc/PID/status` in the host; empty if there is none.
     pub fn status(&self, pid: &str, name: &str) -> String {
         let text = self.text(&format!("/proc/{pid}/status"));
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.unwrap_or_default().trim().to_owned()
     }
 
-    /// Nothing is left of a service: no process of any, no file in `/run`.
+    /// Asserts that no process of a service and no file in `/run` is left.
     #[track_caller]
     pub fn assert_nothing_runs(&self) {
         self.assert_nothing_runs_but(&[]);
     }
 
-    /// No process is left, and only these files in `/run`.
+    /// Asserts that no process of a service is left, and that `/run` has only these files.
     #[track_caller]
     pub fn assert_nothing_runs_but(&self, files: &[&str]) {
-        // A manager that has reported a failed start may still be on its way out.
+        // A manager that has reported a failed start may not have exited yet.
         super::await_true(&format!("the end of all, and in /run only {files:?}"), || {
             self.run("ps -o comm | grep -E 'vsrun|busybox|redis|gunicorn|python' || :; ls /run").out == files
         });

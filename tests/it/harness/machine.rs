@@ -1,8 +1,8 @@
-//! A machine of systemd's: systemd-nspawn boots the host's own `/usr`, read-only, below an `/etc` and `/var` of the
-//! test's own. No package is unpacked, no image is kept: it is up after a quarter of a second.
+//! A machine with systemd as its init: systemd-nspawn boots the host's own `/usr`, read-only, with an `/etc` and a
+//! `/var` of the test's own. No package is unpacked and no image is kept. It boots in a quarter of a second.
 //!
-//! vsrun and the probe are in its `/usr/local`, which has nothing else; `/out` is the test's `out`. There is no bus and
-//! no login: commands enter the namespaces of its PID 1, and `systemctl` speaks to that over its private socket.
+//! Its `/usr/local` has only vsrun and the probe; `/out` is the test's directory `out`. There is no D-Bus and no login:
+//! commands enter the namespaces of PID 1, and `systemctl` talks to systemd over its private socket.
 
 use super::{Call, Ended, Running, Sandbox, process, sys, text, words};
 use std::ffi::OsString;
@@ -18,10 +18,10 @@ redis:x:801:801::/var/lib/redis:/usr/sbin/nologin\nnobody:x:65534:65534::/:/usr/
 
 const GROUP: &str = "root:x:0:\nweb:x:800:\nredis:x:801:\nnogroup:x:65534:\n";
 
-/// The kernel's RTMIN+4, by which systemd powers a machine off.
+/// SIGRTMIN+4, which makes systemd power a machine off. SIGRTMIN is 34 in glibc (32 in the kernel).
 const POWER_OFF: i32 = 38;
 
-/// Several machines at once would each be too slow for systemd's own time limits.
+/// If several machines ran at once, each would be too slow for systemd's own time limits.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 pub struct Machine<'place> {
@@ -42,7 +42,7 @@ pub fn machines() -> bool {
         && super::available(control_groups().is_some(), "a cgroup 2 file system that can be written to")
 }
 
-/// Where version 2 of the control groups is mounted: alone, or beside version 1.
+/// The mount point of cgroup version 2, alone or beside version 1. `None` if it is not mounted.
 fn control_groups() -> Option<PathBuf> {
     let mounts = text(Path::new("/proc/self/mountinfo"));
     let line = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
@@ -51,7 +51,7 @@ fn control_groups() -> Option<PathBuf> {
 }
 
 impl<'place> Machine<'place> {
-    /// Boots, and returns when systemd has nothing left to start.
+    /// Boots the machine. Returns when systemd has started everything.
     #[track_caller]
     pub fn boot(sandbox: &'place Sandbox) -> Self {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,7 +78,7 @@ impl<'place> Machine<'place> {
             "systemd.log_target=journal",
         ];
         let call = sandbox.program(&super::find_tool("systemd-nspawn").unwrap(), line);
-        // The first hook runs before the program has threads of its own, so the whole machine is in the group.
+        // This hook runs before systemd-nspawn has threads or children, so the whole machine is in the cgroup.
         let call = call.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1").before(move || fs::write(&members, "0"));
         let running = call.start();
         let init = super::await_some("systemd", || {
@@ -91,22 +91,22 @@ impl<'place> Machine<'place> {
         machine
     }
 
-    /// A path of the machine, as we see it.
+    /// The path outside of the machine, for a path inside.
     pub fn path(&self, inside: &str) -> PathBuf {
         self.directory.join(inside.trim_start_matches('/'))
     }
 
-    /// A path on a file system that the machine has mounted itself, such as `/run`.
+    /// The path outside, for a path on a file system that the machine itself has mounted, such as `/run`.
     pub fn mounted(&self, inside: &str) -> PathBuf {
         Path::new(&format!("/proc/{}/root", self.init)).join(inside.trim_start_matches('/'))
     }
 
-    /// A unit's own file.
+    /// Writes a unit file.
     pub fn unit(&self, name: &str, text: &str) {
         fs::write(self.path("/etc/systemd/system").join(name), text).unwrap();
     }
 
-    /// Changes a unit: these lines are read after its own.
+    /// Adds a drop-in with these lines to a unit, and reloads systemd's configuration.
     pub fn change(&self, unit: &str, lines: &str) {
         let directory = self.path("/etc/systemd/system").join(format!("{unit}.d"));
         fs::create_dir_all(&directory).unwrap();
@@ -114,7 +114,7 @@ impl<'place> Machine<'place> {
         self.systemctl(&["daemon-reload"]).exited(0);
     }
 
-    /// A program in the machine's namespaces, as its root.
+    /// A call of a program in the namespaces of the machine, as its root user.
     pub fn call(&self, line: Vec<OsString>) -> Call<'place> {
         let target = self.init.to_string();
         let enter = words!["--target", target, "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "--"];
@@ -144,7 +144,7 @@ impl<'place> Machine<'place> {
         });
     }
 
-    /// What the journal has of a unit: the messages of its processes, and systemd's about it.
+    /// The journal of a unit: the messages of its processes, and systemd's messages about it.
     #[track_caller]
     pub fn journal(&self, unit: &str) -> Vec<String> {
         self.run(words!["journalctl", "--no-pager", "--quiet", "-o", "cat", "-u", unit]).out
@@ -156,7 +156,7 @@ impl<'place> Machine<'place> {
         super::await_true(&format!("{part:?} in the journal of {unit}, where {:#?} is", self.journal(unit)), found);
     }
 
-    /// The number of a process, as we see it, for the one that it has in the machine.
+    /// The pid that a process of the machine has outside, for its pid inside.
     pub fn outer(&self, inner: &str) -> i32 {
         let is = |pid: &i32| process::status(*pid, "NSpid").split_whitespace().last() == Some(inner);
         let namespace = process::link(self.init, "ns/pid");
@@ -167,7 +167,7 @@ impl<'place> Machine<'place> {
         })
     }
 
-    /// The main process of a unit, as we see it.
+    /// The main process of a unit, as a pid outside of the machine.
     #[track_caller]
     pub fn main(&self, unit: &str) -> i32 {
         self.outer(&self.property(unit, "MainPID"))
@@ -177,7 +177,7 @@ impl<'place> Machine<'place> {
         self.systemctl(&["show", "-p", "ActiveState,SubState,Result,NRestarts,StatusText", unit]).out.join(" ")
     }
 
-    /// Powers the machine off as a machine is: every unit is stopped.
+    /// Powers the machine off in the ordinary way: systemd stops every unit.
     #[track_caller]
     pub fn power_off(mut self) {
         sys::kill(self.init, POWER_OFF);
@@ -198,7 +198,7 @@ impl Drop for Machine<'_> {
     }
 }
 
-/// Removes a control group and those in it, as soon as the kernel has taken the last process out of them.
+/// Removes a cgroup and those in it. Waits up to two seconds for each, until the kernel has removed its last process.
 fn remove_groups(group: &Path) {
     for entry in fs::read_dir(group).into_iter().flatten().filter_map(Result::ok) {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -213,7 +213,7 @@ fn remove_groups(group: &Path) {
     }
 }
 
-/// The files of a machine's own.
+/// Writes the files that only this machine has.
 fn lay_out(sandbox: &Sandbox, root: &Path) {
     for name in ["etc/systemd/system", "etc/systemd/journald.conf.d", "usr", "var/lib/redis", "srv/www", "out"] {
         fs::create_dir_all(root.join(name)).unwrap();
@@ -227,7 +227,7 @@ fn lay_out(sandbox: &Sandbox, root: &Path) {
     etc("os-release", "ID=test\n");
     etc("machine-id", "0123456789abcdef0123456789abcdef\n");
     etc("systemd/journald.conf.d/test.conf", "[Journal]\nStorage=volatile\nRateLimitIntervalSec=0\n");
-    // Packages of the host want users that are not here, and there is nothing to clean up.
+    // Some packages of the host need users that are missing here, and there are no temporary files to clean up.
     for unit in ["dbus.socket", "systemd-tmpfiles-setup.service", "systemd-tmpfiles-clean.timer"] {
         symlink("/dev/null", root.join("etc/systemd/system").join(unit)).unwrap();
     }

@@ -1,8 +1,8 @@
-//! What all behaviour tests share: a place of their own, starting vsrun in it, awaiting what it does, ending it all.
+//! What the tests of vsrun's behaviour share: a sandbox, starting vsrun in it, waiting for conditions, and cleaning up.
 //!
-//! A test has one `Sandbox`: a fresh directory and a mark in the environment of every process it starts. When the place
-//! is dropped, also by a failing test, each process with that mark is killed and the directory removed. Nothing here
-//! waits for time to pass: `await_true` asks again until the answer is yes, and fails loudly when it never comes.
+//! A test has a `Sandbox`: a new directory, and a variable that marks the environment of every process that the test
+//! starts. When the sandbox is dropped, also by a failing test, every marked process is killed and the directory is
+//! removed. Nothing here waits for a fixed time: `await_true` polls a condition, and panics if it never becomes true.
 
 pub mod bundle;
 pub mod call;
@@ -40,21 +40,22 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a condition may take to come true: far more than any needs, so that a busy machine fails no test.
+/// How long a test waits for a condition: far more than any needs, so that no test fails only because the machine is
+/// busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An unprivileged user and group that need no entry anywhere.
+/// The id of an unprivileged user and group. They need no entry in `/etc/passwd` or `/etc/group`.
 pub const PLAIN: u32 = 65534;
 
-/// A name that no other process of tests uses now, wherever names are the whole machine's: file systems that namespaces
-/// share, control groups, abstract sockets. The pid alone is not enough, because each run of `tools/test` has a pid
-/// namespace of its own, in which the numbers begin again.
+/// A name that no other test process uses now, for names that the whole machine shares: in file systems that several
+/// namespaces see, of control groups, of abstract sockets. The pid alone is not unique, because each run of
+/// `tools/test` has its own pid namespace, in which the numbers start again.
 pub fn unique_name() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     format!("vsrun-{:x}-{}-{}", namespace(), sys::pid(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A small number of our pid namespace, 0 where it cannot be found out.
+/// The inode number of our pid namespace, its low 28 bits; 0 if it cannot be read.
 pub fn namespace() -> u32 {
     let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     let number = link.to_string_lossy().trim_start_matches("pid:[").trim_end_matches(']').parse::<u32>();
@@ -68,13 +69,14 @@ pub fn kernel_has(major: u32, minor: u32) -> bool {
     (numbers.next(), numbers.next()) >= (Some(major), Some(minor))
 }
 
-/// The words of a command line, of whatever type each is.
+/// The arguments of a command line. Each can be of any type that converts into an `OsString`.
 macro_rules! words {
     ($($word:expr),* $(,)?) => { vec![$(std::ffi::OsString::from($word)),*] };
 }
 pub(crate) use words;
 
-/// Receives one datagram. A receive with a time limit is not restarted after a signal (signal(7)): it is called again.
+/// Receives one datagram. The kernel does not restart a receive with a timeout after a signal (signal(7)), so this
+/// calls it again.
 #[track_caller]
 pub fn receive(socket: &std::os::unix::net::UnixDatagram, buffer: &mut [u8]) -> usize {
     loop {
@@ -85,18 +87,19 @@ pub fn receive(socket: &std::os::unix::net::UnixDatagram, buffer: &mut [u8]) -> 
     }
 }
 
-/// Ends the test, aloud, where something that it needs is missing on the machine; in CI that is a failure.
+/// Returns from the test if a condition is false. The condition has then printed what is missing, or panicked if CI is
+/// set.
 macro_rules! needs {
     ($($what:expr),+ $(,)?) => { $(if !$what { return; })+ };
 }
 pub(crate) use needs;
 
-/// The ways to run a server: alone, managed, and both in the background.
+/// The options of each way to run a server: executed by vsrun itself, managed, and both in the background.
 pub fn ways() -> [Vec<OsString>; 4] {
     [words![], words!["-m", "-", "-"], words!["-b"], words!["-b", "-m", "-", "-"]]
 }
 
-/// The ways in which a caller may have closed the standard descriptors.
+/// The sets of standard descriptors that a caller may have closed.
 pub const CLOSED: [&[i32]; 8] = [&[], &[0], &[1], &[2], &[0, 1], &[0, 2], &[1, 2], &[0, 1, 2]];
 
 pub fn root() -> bool {
@@ -129,7 +132,7 @@ pub fn await_some<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     await_within(PATIENCE, what, look)
 }
 
-/// Asks for so long at most.
+/// Polls `look` until it returns a value. Panics after the time `patience`.
 #[track_caller]
 pub fn await_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let since = Instant::now();
@@ -147,39 +150,39 @@ pub fn await_file(path: &Path) {
     await_true(&format!("{}", path.display()), || path.symlink_metadata().is_ok());
 }
 
-/// The lines of a file, once there are at least that many.
+/// Waits until a file has at least `count` lines, and returns all of them.
 #[track_caller]
 pub fn await_lines(path: &Path, count: usize) -> Vec<String> {
     let enough = || Some(lines(path)).filter(|lines| lines.len() >= count);
     await_some(&format!("{count} lines in {}", path.display()), enough)
 }
 
-/// The whole lines of a file, none where there is no file.
+/// The complete lines of a file; none if there is no such file.
 pub fn lines(path: &Path) -> Vec<String> {
     let text = text(path);
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     if whole.is_empty() { Vec::new() } else { whole.split('\n').map(str::to_owned).collect() }
 }
 
-/// What is in a file, nothing where there is no file.
+/// The content of a file; empty if there is no such file.
 pub fn text(path: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
 }
 
-/// The lives that the probe's `life FILE` has noted: each one's pid and begin in milliseconds.
+/// The lives (runs) that the probe's action `life FILE` has recorded: pid and start time in milliseconds of each.
 pub fn lives(path: &Path) -> Vec<(i32, i64)> {
     let life = |line: &String| line.split_once(' ').map(|(pid, since)| (pid.parse().unwrap(), since.parse().unwrap()));
     lines(path).iter().filter_map(life).collect()
 }
 
-/// The pid of life number `count`, once it has begun.
+/// Waits until the server has begun life (run) number `count`, counted from 1. Returns the pid of that life.
 #[track_caller]
 pub fn await_life(path: &Path, count: usize) -> i32 {
     await_lines(path, count);
     lives(path)[count - 1].0
 }
 
-/// The names in a directory, sorted.
+/// The names in a directory, sorted; none if it cannot be read.
 pub fn names(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).map(|entries| entries.filter_map(Result::ok).collect::<Vec<_>>());
     let mut names: Vec<String> =

@@ -1,4 +1,5 @@
-//! A mount namespace of the test's own: another `/etc/passwd`, no `/dev/null`, a file system that is full.
+//! A mount namespace for one test, with another `/etc/passwd`, without `/dev/null`, or with a full file system, for
+//! example.
 
 use super::{Call, Running, Sandbox, sys, words};
 use std::ffi::{CString, OsStr};
@@ -6,15 +7,15 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 pub enum Mount {
-    /// An empty file system in memory: where, and its options.
+    /// A new tmpfs: its mount point and its options.
     Memory(PathBuf, &'static str),
-    /// A file or directory that is to be seen elsewhere: what, and where.
+    /// A bind mount: the file or directory, and the mount point.
     Bind(PathBuf, PathBuf),
-    /// Changes the options of what is mounted there.
+    /// Remounts a mount point with these flags.
     Again(PathBuf, libc::c_ulong),
 }
 
-/// The namespace lives as long as the process that holds it.
+/// A mount namespace. It exists as long as the process `holder`.
 pub struct Mounts {
     holder: Running,
 }
@@ -32,7 +33,7 @@ impl Mounts {
         Self { holder }
     }
 
-    /// A namespace with a `/dev` that has nothing but null, and a syslog daemon in it that writes to `out/syslog`.
+    /// A namespace whose `/dev` has only `null`, and a syslog daemon in it that writes to `out/syslog`.
     #[track_caller]
     pub fn with_syslog(sandbox: &Sandbox) -> Self {
         let mounts = Self::new(sandbox, &[Mount::Memory("/dev".into(), "size=64k,mode=755")]);
@@ -41,7 +42,7 @@ impl Mounts {
         mounts
     }
 
-    /// The daemon alone.
+    /// Starts the syslog daemon in this namespace. It writes to `out/syslog`.
     #[track_caller]
     pub fn start_syslog(&self, sandbox: &Sandbox) -> Running {
         let daemon = words!["syslogd", "-n", "-O", sandbox.out("syslog")];
@@ -50,7 +51,7 @@ impl Mounts {
         daemon
     }
 
-    /// A path as it is in the namespace.
+    /// The path outside of the namespace, for a path inside.
     pub fn path(&self, path: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.holder.pid()));
         root.join(path.strip_prefix("/").unwrap())
@@ -58,7 +59,7 @@ impl Mounts {
 }
 
 impl Call<'_> {
-    /// Runs with the mounts of that namespace.
+    /// Runs the program in this mount namespace.
     pub fn within(self, mounts: &Mounts) -> Self {
         let namespace = File::open(format!("/proc/{}/ns/mnt", mounts.holder.pid())).unwrap();
         let directory = sys::c_string(self.current_directory().as_os_str());

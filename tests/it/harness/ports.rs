@@ -1,14 +1,14 @@
-//! Ports that no other test gets.
+//! TCP and UDP ports on which no other test listens.
 
 use super::{namespace, sys};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// A port without a listener, for either protocol, and that no other test gets: not one of those that the kernel
-/// gives to a socket without a port, and none twice.
+/// A port without a TCP or UDP listener, from outside the range of ports that the kernel chooses itself. Each test
+/// process takes its ports in turn from a hundred that hardly any other test process has.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Test programs run at the same time, each with its own part.
+    // Test processes run at the same time, each with a part of the ports.
     let part = sys::pid().cast_unsigned().wrapping_add(namespace().wrapping_mul(31)) % 190;
     let base = 13_000 + u16::try_from(part).unwrap() * 100;
     loop {
@@ -19,13 +19,13 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// Whether a port has no listener. It is connected to, and not bound: a program that another thread
-/// starts has for a moment all that is open here, and would still have the port.
+/// True if connections to the port of the loopback are refused. Binding the port would not do: a process that another
+/// thread forks meanwhile inherits the bound socket, and keeps the port until its exec.
 pub fn has_no_listener(port: u16) -> bool {
     [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()].into_iter().all(|ip| {
         let refused = |socket: UdpSocket| {
             socket.connect((ip, port)).unwrap();
-            // The second reports the response to the first.
+            // An ICMP response to the first datagram makes the second send fail.
             socket.send(b"").and_then(|_| socket.send(b"")).is_err()
         };
         TcpStream::connect((ip, port)).is_err() && UdpSocket::bind((ip, 0)).map_or(true, refused)

@@ -1,10 +1,10 @@
-//! What `/proc` and the kernel's locks show about processes that are not ours.
+//! What `/proc` shows about other processes.
 
 use super::{await_true, sys, text};
 use std::fs;
 use std::path::Path;
 
-/// No such process, or only its zombie.
+/// True if the process does not exist or is a zombie.
 pub fn gone(pid: i32) -> bool {
     matches!(stat(pid).first().map(String::as_str), None | Some("Z" | "X"))
 }
@@ -14,7 +14,7 @@ pub fn await_gone(pid: i32) {
     await_true(&format!("the end of {pid}"), || gone(pid));
 }
 
-/// Not even a zombie.
+/// True if the process does not exist; false for a zombie.
 pub fn reaped(pid: i32) -> bool {
     stat(pid).is_empty()
 }
@@ -40,12 +40,12 @@ pub fn terminal(pid: i32) -> i32 {
     number(pid, 4)
 }
 
-/// The process group that the controlling terminal listens to.
+/// The foreground process group of the controlling terminal.
 pub fn foreground(pid: i32) -> i32 {
     number(pid, 5)
 }
 
-/// Whether any process is just ending: its memory, and with it its environment, goes before its descriptors and locks.
+/// True if any process is exiting. It loses its memory, and with it its environment, before its descriptors and locks.
 pub fn any_ends() -> bool {
     const EXITING: u64 = 0x4;
     let ends = |stat: &[String]| {
@@ -55,14 +55,15 @@ pub fn any_ends() -> bool {
     all().into_iter().any(|pid| ends(&stat(pid)))
 }
 
-/// The words of `/proc/PID/stat` after the name: state, parent, group, session, terminal and so on.
+/// The fields of `/proc/PID/stat` after the name: state, parent, group, session, terminal and so on. Empty if it is
+/// gone.
 fn stat(pid: i32) -> Vec<String> {
     let line = text(Path::new(&format!("/proc/{pid}/stat")));
     let after_name = line.rsplit_once(") ").map(|(_, rest)| rest).unwrap_or_default();
     after_name.split_whitespace().map(str::to_owned).collect()
 }
 
-/// How long it has used a processor, in milliseconds (`stat` counts hundredths of a second).
+/// The processor time that the process has used, in milliseconds (`stat` counts hundredths of a second).
 pub fn processor_time(pid: i32) -> i32 {
     (number(pid, 11) + number(pid, 12)) * 10
 }
@@ -71,21 +72,21 @@ fn number(pid: i32, field: usize) -> i32 {
     stat(pid).get(field).and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("{pid} is gone"))
 }
 
-/// A line of `/proc/PID/status`, without its name.
+/// The value of the line `name` in `/proc/PID/status`.
 pub fn status(pid: i32, name: &str) -> String {
     let lines = text(Path::new(&format!("/proc/{pid}/status")));
     let found = lines.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     found.unwrap_or_else(|| panic!("{pid} has no {name}")).trim().to_owned()
 }
 
-/// The set of signals that wait to be read by the process.
+/// The signals that are pending for the whole process, as a bit mask: bit 0 is signal 1.
 pub fn pending(pid: i32) -> u64 {
     u64::from_str_radix(&status(pid, "ShdPnd"), 16).unwrap()
 }
 
-/// The oldest first, whatever their numbers are: those begin again after the greatest.
+/// The children, the oldest first. The start times decide, because pids start again from low numbers.
 pub fn children(pid: i32) -> Vec<i32> {
-    /// Which word of `stat` is the time of the start.
+    /// The index of the start time in the fields of `stat`.
     const START: usize = 19;
     let parent = pid.to_string();
     let born = |pid: i32| {
@@ -97,7 +98,7 @@ pub fn children(pid: i32) -> Vec<i32> {
     found.into_iter().map(|(_, pid)| pid).collect()
 }
 
-/// The numbers of the open descriptors, with what they lead to.
+/// The open descriptors: their numbers, and the files that they refer to.
 pub fn descriptors(pid: i32) -> Vec<(i32, String)> {
     let directory = format!("/proc/{pid}/fd");
     let entries = fs::read_dir(&directory).unwrap_or_else(|error| panic!("{directory}: {error}"));
@@ -112,7 +113,7 @@ pub fn descriptors(pid: i32) -> Vec<(i32, String)> {
     found
 }
 
-/// Whether it has a pipe. A manager whose server writes to files has one until the server is ready.
+/// True if the process has a pipe open. A manager whose server writes to files has one until the server is ready.
 pub fn has_pipe(pid: i32) -> bool {
     let directory = Path::new("/proc").join(pid.to_string()).join("fd");
     let is_pipe =
@@ -120,7 +121,7 @@ pub fn has_pipe(pid: i32) -> bool {
     super::names(&directory).iter().any(is_pipe)
 }
 
-/// The locks that a descriptor of that process holds, as `/proc/PID/fdinfo` shows them: `OFDLCK ADVISORY READ`.
+/// The locks that the process holds through this descriptor, as `/proc/PID/fdinfo` shows them: `OFDLCK ADVISORY READ`.
 pub fn locks(pid: i32, fd: i32) -> Vec<String> {
     let info = text(Path::new(&format!("/proc/{pid}/fdinfo/{fd}")));
     let words = |line: &str| line.split_whitespace().skip(2).take(3).collect::<Vec<_>>().join(" ");
@@ -135,7 +136,7 @@ pub fn link(pid: i32, name: &str) -> String {
     fs::read_link(format!("/proc/{pid}/{name}")).map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// The living processes that have this variable in their environment.
+/// The processes that have this `NAME=VALUE` in their environment, except zombies and the test itself.
 pub fn marked(variable: &str) -> Vec<i32> {
     let has_mark = |pid: &i32| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();

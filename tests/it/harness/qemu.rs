@@ -17,8 +17,8 @@ const QEMU: &str = "qemu-system-x86_64";
 /// The time limit of an emulated machine; it needs three seconds on an idle host, and over a minute at a load of 30.
 const BOOT: Duration = Duration::from_secs(180);
 
-/// QEMU for a kernel that does not test its timer, which can be too late on a busy host, and that does not stay after a
-/// panic.
+/// A wrapper of QEMU that adds two kernel parameters: `no_timer_check`, because the emulated timer can be too late on a
+/// busy host, and `panic=-1`, which ends the machine after a panic.
 const BUSY_HOST: &str = "#!/bin/sh
 PATH=${PATH#*:}
 for word; do
@@ -36,15 +36,15 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 /// An emulated machine that runs, and its output on the serial line.
 pub struct Emulated {
     running: Running,
-    /// QEMU's socket for commands.
+    /// The socket of QEMU's monitor, which takes commands.
     monitor: PathBuf,
     _turn: MutexGuard<'static, ()>,
 }
 
-/// Packs an initramfs, as [`Emulated::boot`] wants it.
+/// A shell command that packs the current directory as `../initramfs.gz`, for [`Emulated::boot`].
 pub const PACK: &str = "find . | cpio -o -H newc 2>/dev/null | gzip >../initramfs.gz";
 
-/// The right to emulate a machine.
+/// Waits until no other test of this process emulates a machine. None starts before the guard is dropped.
 pub fn turn() -> MutexGuard<'static, ()> {
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -66,7 +66,7 @@ pub fn kernel() -> Option<PathBuf> {
     output.status.success().then(|| PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()))
 }
 
-/// Makes `serial` in the directory, the first serial line: the name exists even if the initramfs has no console.
+/// Makes `serial` in the directory, a device node of the first serial line. It works in an initramfs without a console.
 pub fn make_serial_line(directory: &Path) {
     let serial = directory.join("serial");
     sys::make_character_device(&serial, 4, 64).unwrap();
@@ -111,8 +111,8 @@ impl Emulated {
         let monitor = sandbox.path("monitor");
         let mut line = words!["-M", "pc", "-accel", "tcg", "-cpu", "qemu64", "-m", "256", "-nodefaults", "-no-reboot"];
         line.extend(words!["-display", "none", "-serial", "stdio", "-kernel", kernel().unwrap(), "-initrd", archive]);
-        // A kernel panic reboots at once, and a reboot ends this machine: a failed test need not wait.
-        // On a busy host the emulated timer can be too late for the kernel's test of it, which then panics.
+        // A kernel panic reboots at once, and a reboot ends QEMU, so that a failed test need not wait. On a busy host
+        // the emulated timer can be too late for the kernel's test of the timer, which then panics.
         line.extend(words!["-append", format!("console=ttyS0 quiet panic=-1 no_timer_check {words}")]);
         line.extend(words!["-monitor", format!("unix:{},server,nowait", monitor.display())]);
         line.extend(devices);
@@ -124,7 +124,7 @@ impl Emulated {
     pub fn press(&self, keys: &str) {
         let mut monitor = UnixStream::connect(&self.monitor).unwrap();
         writeln!(monitor, "sendkey {keys}").unwrap();
-        // The second prompt comes when the command has been carried out.
+        // QEMU prints its second prompt when it has carried out the command.
         let (mut answer, mut block) = (Vec::new(), [0; 512]);
         while String::from_utf8_lossy(&answer).matches("(qemu)").count() < 2 {
             let count = monitor.read(&mut block).unwrap();
@@ -133,7 +133,7 @@ impl Emulated {
         }
     }
 
-    /// Packs and boots with these commands of a document, in the sandbox, where the kernel is `vmlinuz`.
+    /// Runs a document's commands, which pack and boot an initramfs, in the sandbox. The kernel is `vmlinuz` there.
     #[track_caller]
     pub fn boot_as_typed(sandbox: &Sandbox, commands: &str) -> Self {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -163,7 +163,7 @@ impl Emulated {
         self.finish_within(BOOT)
     }
 
-    /// The same for a machine that has more to do than vsrun's own.
+    /// Waits at most `patience` until the machine has switched itself off; returns its output.
     #[track_caller]
     pub fn finish_within(self, patience: Duration) -> Vec<String> {
         super::await_within(patience, "the end of the machine", || (!self.running.lives()).then_some(()));
@@ -181,14 +181,14 @@ impl Drop for Emulated {
     }
 }
 
-/// The kernel has not reported that PID 1 ended.
+/// Asserts that the kernel has not panicked, as it does if PID 1 ends.
 #[track_caller]
 pub fn assert_no_panic(lines: &[String]) {
     let panics = |line: &String| line.contains("Attempted to kill init") || line.contains("panic");
     assert!(!lines.iter().any(panics), "{lines:#?}");
 }
 
-/// All parts are in the lines, in this order.
+/// Asserts that each part is in a line of its own, in this order, and that the kernel has not panicked.
 #[track_caller]
 pub fn assert_in_order(lines: &[String], parts: &[&str]) {
     assert_no_panic(lines);

@@ -1,4 +1,4 @@
-//! What the probe's `report` says.
+//! The report that the probe's action `report` writes.
 
 use super::text;
 use std::path::Path;
@@ -12,7 +12,7 @@ pub struct Descriptor {
     pub access: String,
     pub kept: bool,
     pub kind: String,
-    /// Device and inode.
+    /// Device and inode as `DEVICE:INODE`.
     pub identity: String,
     pub rdev: u64,
     pub target: String,
@@ -30,7 +30,7 @@ impl Report {
         Self(text(path).lines().filter_map(line).collect())
     }
 
-    /// All values of that name, as bytes.
+    /// All values of the entries with this name, as bytes.
     pub fn bytes(&self, name: &str) -> Vec<Vec<u8>> {
         self.0.iter().filter(|(found, _)| found == name).map(|(_, value)| value.clone()).collect()
     }
@@ -49,13 +49,13 @@ impl Report {
         self.one(name).parse().unwrap()
     }
 
-    /// The values of one environment variable; more than one is a bug.
+    /// The values of one environment variable. More than one is a bug in vsrun.
     pub fn variables(&self, name: &str) -> Vec<String> {
         let prefix = format!("{name}=");
         self.all("variable").iter().filter_map(|entry| entry.strip_prefix(&prefix).map(str::to_owned)).collect()
     }
 
-    /// The one value of that variable, `None` where it is unset.
+    /// The value of an environment variable, `None` if it is unset. Panics if it occurs twice.
     #[track_caller]
     pub fn variable(&self, name: &str) -> Option<String> {
         let mut values = self.variables(name);
@@ -63,7 +63,7 @@ impl Report {
         values.pop()
     }
 
-    /// The supplementary groups and the effective one, sorted, each once.
+    /// The supplementary groups and the effective group, sorted and without duplicates.
     pub fn groups(&self) -> Vec<u32> {
         let effective = self.one("gids").split(' ').nth(1).map(str::to_owned).unwrap();
         let mut groups: Vec<u32> = self
@@ -91,7 +91,7 @@ impl Report {
 }
 
 impl Descriptor {
-    /// The kernel's null device, by its number, whatever it is called.
+    /// True for the kernel's null device, under whatever name.
     pub fn is_null(&self) -> bool {
         self.kind == "character" && self.rdev == libc::makedev(1, 3)
     }
