@@ -1,16 +1,18 @@
-//! `--health`: a server that runs and does not work is ended and started again.
+//! `--health`: a server that runs but fails its health probes is stopped and restarted.
 
 use crate::harness::web::{Answer, OK, UNAVAILABLE};
 use crate::harness::{self, Call, Sandbox, Web, await_life, lives, needs, process, root, words};
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
-/// Short times, so that a test is short; a probe may take long, so that a busy machine ends no server.
+/// Returns options for a probe every 50 ms, three failures in a row, and this timeout of a probe. A long timeout keeps
+/// a busy machine from failing a healthy server.
 fn health(probe: &str, timeout: &str) -> Vec<OsString> {
     words!["--health", probe, "--health-interval", "50ms", "--health-timeout", timeout, "--health-retries", "3"]
 }
 
-/// A server that writes its lives and does these actions, with a handler that notes why it was run.
+/// Prepares a manager whose server appends a line to `life` at each start and then does `actions`. The handler reports
+/// its environment and appends a line to `asked`.
 fn managed<'place>(sandbox: &'place Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> Call<'place> {
     let handler =
         sandbox.script("handler", words!["report", sandbox.out("reported"), "append", sandbox.out("asked"), "x"]);
@@ -22,7 +24,7 @@ fn managed<'place>(sandbox: &'place Sandbox, options: Vec<OsString>, actions: Ve
 fn a_server_that_fails_some_probes_in_a_row_is_ended_and_started_again() {
     let sandbox = Sandbox::new();
     for web in [Web::new(OK), Web::at(&sandbox.out("socket"), OK)] {
-        // The handler waits, so that no request of the next run is among those that are counted.
+        // The handler waits, so that the requests of the next run are not counted.
         let [reported, asked, go] = ["reported", "asked", "go"].map(|name| sandbox.out(name));
         let handler = sandbox.script("handler", words!["report", &reported, "append", &asked, "x", "await", &go]);
         let server = words!["-m", "-", handler, "--", sandbox.probe(), "life", sandbox.out("life"), "wait"];
@@ -32,7 +34,7 @@ fn a_server_that_fails_some_probes_in_a_row_is_ended_and_started_again() {
         web.answers(UNAVAILABLE);
         let before = web.requests();
         harness::await_lines(&asked, 1);
-        // One request may have been answered already, or be under way at the change.
+        // When the response changes, one request may already have been answered and another one be in progress.
         let count = web.requests() - before;
         assert!((3..=5).contains(&count), "{count} requests");
         web.answers(OK);
@@ -90,7 +92,7 @@ fn a_server_that_never_answers_fails_too() {
 #[test]
 fn a_forced_end_never_makes_vsrun_exit_with_0() {
     for (options, actions, status) in [
-        // It handles the stop signal and exits with 0.
+        // The server handles the stop signal and exits with 0.
         (words!["--init"], words!["signals", "/dev/null", "15", "exit", "0"], 143),
         (words!["--restart", "no"], words!["signals", "/dev/null", "15", "exit", "0"], 143),
         (words!["--init", "--stop-signal", "USR1"], words!["signals", "/dev/null", "10", "exit", "0"], 138),
@@ -104,7 +106,7 @@ fn a_forced_end_never_makes_vsrun_exit_with_0() {
         sandbox.vsrun(line).finish().exited(status);
         sandbox.await_nothing_left();
     }
-    // The handler's refusal changes nothing about that.
+    // The status is also the signal's if the handler refuses the restart.
     let sandbox = Sandbox::new();
     let web = Web::new(UNAVAILABLE);
     let handler = sandbox.script("handler", words!["exit", "1"]);
@@ -142,7 +144,7 @@ fn probes_begin_one_interval_after_readiness() {
 fn a_probe_that_hangs_delays_neither_stop_nor_restart_and_outlives_neither() {
     let sandbox = Sandbox::new();
     let web = Web::new(Answer::Never);
-    // The program and its child ignore all signals.
+    // The probe program and its child ignore SIGTERM.
     let script =
         format!("#!/bin/sh\ntrap '' TERM\nsleep 1000 &\necho $$ 0 >>{}\nwait\n", sandbox.out("tried").display());
     let program = sandbox.executable("tried", script.as_bytes());
@@ -167,7 +169,8 @@ fn a_probe_that_hangs_delays_neither_stop_nor_restart_and_outlives_neither() {
             let ended = manager.stop();
             ended.exited(0);
             assert!(since.elapsed() < Duration::from_secs(25), "{:?}", since.elapsed());
-            // With --linger, a killed process that has not been given a processor yet is sent a signal once more.
+            // With --linger, vsrun may signal a killed program again that has not exited yet. So the test looks only
+            // for reports of remaining processes.
             let left = |line: &String| line.contains("of the server is left") || line.contains("are left");
             assert!(!ended.err.iter().any(left), "{ended:?}");
             sandbox.await_nothing_left();
@@ -248,7 +251,7 @@ fn a_fork_that_is_refused_is_no_failure_of_the_server() {
     let sandbox = Sandbox::plain();
     let web = Web::new(OK);
     let options = words!["--health", &web.probe, "--health-interval", "50ms", "--health-retries", "1"];
-    // A limit of the user's processes holds for the manager, which is not root.
+    // The limit of processes (RLIMIT_NPROC) applies to the manager because its user is not root.
     let manager = managed(&sandbox, options, words!["wait"]).start();
     web.await_requests(2);
     let limit = |most: &str| {
@@ -277,7 +280,7 @@ fn a_real_web_server_is_ended_when_it_is_stopped_and_answers_no_more() {
     sandbox.vsrun(line).finish().exited(0);
     let pid = || harness::text(&sandbox.path("pid")).trim().parse::<i32>().ok();
     let first = pid().unwrap();
-    // The kernel still accepts connections for a stopped server, and nothing answers them.
+    // The kernel still accepts connections for a stopped server, but no process answers them.
     harness::sys::kill(first, libc::SIGSTOP);
     harness::await_true("the next server", || {
         let answers = sandbox.vsrun(words!["--probe", &probe]).finish().code() == Some(0);

@@ -1,4 +1,5 @@
-//! Which process has a pidfile: between two runs, after its first thread, behind a dead server, without /proc.
+//! Which process holds a pidfile: between two runs, when the server's first thread has exited, when a child has
+//! inherited the lock of a dead server, and without /proc.
 
 use crate::harness::{self, Mount, Mounts, PLAIN, Sandbox, needs, sys, words};
 use std::fs::{self, File};
@@ -102,7 +103,7 @@ fn a_second_start_names_the_process_that_has_the_lock() {
     let status = sandbox.vsrun(words!["--status", &file]).finish();
     status.exited(4);
     assert!(status.out[0].contains(&format!("by pid {child}")), "{status:?}");
-    // The number is used again by a process that has nothing to do with it.
+    // PID reuse: the file now contains the PID of an unrelated process.
     let stranger = sandbox.program(&sandbox.probe(), words!["wait"]).start();
     fs::write(&file, format!("{}\n", stranger.pid())).unwrap();
     start().failed(125, &[&format!("by pid {child}, not by pid {}", stranger.pid())]);
@@ -112,7 +113,8 @@ fn a_second_start_names_the_process_that_has_the_lock() {
     assert!(stranger.lives());
 }
 
-/// A user locks a file of its own that names a process of root's, and /proc shows nothing of that.
+/// A user locks a file that it may write to and that contains the PID of a process of root. /proc is empty, so vsrun
+/// cannot find the lock's holder.
 #[test]
 fn without_proc_only_pidfiles_of_root_and_of_the_caller_are_believed() {
     needs!(harness::root());
@@ -135,7 +137,7 @@ fn without_proc_only_pidfiles_of_root_and_of_the_caller_are_believed() {
         liar.signal(libc::SIGKILL);
         liar.finish();
     }
-    // root's own is still believed.
+    // A pidfile that only root can write to is still trusted.
     let (own, life) = (roots.path("pid"), roots.out("life"));
     let line = words!["-p", &own, "-m", roots.path("monitor"), "-", "--", roots.probe(), "life", &life, "wait"];
     let manager = roots.vsrun(line).start();
@@ -144,7 +146,7 @@ fn without_proc_only_pidfiles_of_root_and_of_the_caller_are_believed() {
     manager.finish().exited(0);
 }
 
-/// A directory that only looks like /proc says nothing.
+/// A directory that imitates /proc is not used to find the lock's holder.
 #[test]
 fn a_directory_in_place_of_proc_is_not_believed() {
     needs!(harness::root());
@@ -206,7 +208,7 @@ fn a_service_file_can_be_given_in_place_of_its_pidfile() {
     let manager = sandbox.program(&service, words![]).start();
     let pid = harness::await_life(&life, 1);
     harness::await_true("the number", || harness::text(&file) == format!("{pid}\n"));
-    // A link to it, as in rc directories.
+    // A symbolic link to the service file, as in rc directories.
     symlink(&service, sandbox.path("S20web")).unwrap();
     let status = sandbox.vsrun(words!["--status", sandbox.path("S20web")]).finish();
     let first = format!("running: pid {} ({})", manager.pid(), monitor.display());

@@ -1,10 +1,10 @@
-//! The container image of `make image`: small, the same each time, and what docker and podman take.
+//! The container image that `make image` builds: it is small and reproducible, and Docker and Podman can read it.
 
 use crate::harness::{self, Bundle, Sandbox, needs, words};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The image of the vsrun that is tested.
+/// Builds a container image of the vsrun under test, and returns the path of its archive.
 #[track_caller]
 fn image(sandbox: &Sandbox, name: &str) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/image");
@@ -14,7 +14,7 @@ fn image(sandbox: &Sandbox, name: &str) -> PathBuf {
     file
 }
 
-/// The layout in that archive.
+/// Unpacks an image archive, and returns the directory with its OCI layout.
 #[track_caller]
 fn unpacked(sandbox: &Sandbox, archive: &Path) -> PathBuf {
     let layout = sandbox.path("layout");
@@ -57,7 +57,7 @@ fn others_read_it_under_its_name() {
     let sandbox = Sandbox::new();
     let archive = image(&sandbox, "image.tar");
     let mut found = Vec::new();
-    // What Docker writes, and what Podman prefers: both are in there.
+    // The archive has both formats: the one that Docker writes and the one that Podman prefers.
     for kind in ["docker-archive", "oci-archive"] {
         let source = format!("{kind}:{}", archive.display());
         found.push(harness::buildah(&sandbox, words!["pull", "--quiet", source]).exited(0).out.clone());

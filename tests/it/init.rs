@@ -1,9 +1,10 @@
-//! vsrun as an init, for a server that it never restarts: as PID 1 of a pid namespace, and as a child of any process.
+//! vsrun as an init, mostly with `--init`, which never restarts the server: as PID 1 of a PID namespace, and as an
+//! ordinary child process.
 
 use crate::harness::{self, Call, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 
-/// The two places of an init.
+/// Whether the init is an ordinary child process or PID 1 of a PID namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum As {
     Child,
@@ -12,7 +13,7 @@ enum As {
 
 const BOTH: [As; 2] = [As::Child, As::First];
 
-/// A call of vsrun in that place; its end is that of the process which is called, too.
+/// Prepares a call of vsrun in this place. As PID 1 its parent is unshare(1), which exits with the same status.
 fn call(sandbox: &Sandbox, place_of: As, line: Vec<OsString>) -> Call<'_> {
     match place_of {
         As::Child => sandbox.vsrun(line),
@@ -23,7 +24,7 @@ fn call(sandbox: &Sandbox, place_of: As, line: Vec<OsString>) -> Call<'_> {
     }
 }
 
-/// The pid that vsrun has out here.
+/// Returns vsrun's PID in the PID namespace of the test.
 #[track_caller]
 fn vsrun(called: &Running, place_of: As) -> i32 {
     match place_of {
@@ -36,12 +37,12 @@ fn able() -> bool {
     harness::root() && harness::tool("unshare")
 }
 
-/// All that can be caught.
+/// All signals that a process can catch, except SIGCHLD, which vsrun itself needs.
 fn signals() -> impl Iterator<Item = i32> {
     (1..=64).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD].contains(signal))
 }
 
-/// All that end a process which does nothing about them.
+/// All signals whose default action ends a process.
 fn deadly() -> impl Iterator<Item = i32> {
     let harmless = [libc::SIGCONT, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGURG, libc::SIGWINCH];
     signals().chain([libc::SIGKILL]).filter(move |signal| !harmless.contains(signal))
@@ -61,7 +62,7 @@ fn every_signal_is_forwarded() {
         for signal in signals() {
             sys::kill(pid, signal);
             expected.push(signal.to_string());
-            // Each arrives once and alone: no CONT follows a forwarded TERM.
+            // The server gets each signal once and no other one: no SIGCONT follows a forwarded SIGTERM.
             assert_eq!(harness::await_lines(&seen, expected.len()), expected, "{place_of:?}");
         }
         called.finish().exited(3);
@@ -134,7 +135,7 @@ fn the_clock_runs_only_when_it_was_given() {
     let called =
         sandbox.vsrun([words!["--init", "--no-quiet", "--stop-timeout", "100ms"], server.clone()].concat()).start();
     harness::await_life(&life, 1);
-    // Others start no clock.
+    // SIGWINCH is forwarded and does not start the stop timeout.
     called.signal(libc::SIGWINCH);
     called.signal(libc::SIGTERM);
     let ended = called.finish();
@@ -145,7 +146,8 @@ fn the_clock_runs_only_when_it_was_given() {
     harness::await_life(&life, 2);
     called.signal(libc::SIGTERM);
     called.await_err("sending SIGTERM");
-    // It is asleep without a limit, which the test of the pure room proves; this only ends it.
+    // vsrun now waits without a time limit, which a unit test of its state machine proves. SIGUSR1 ends the server of
+    // this test.
     called.signal(libc::SIGUSR1);
     called.finish().exited(138);
 }
@@ -175,7 +177,8 @@ fn what_contradicts_an_init() {
     }
 }
 
-/// Orphans that all end at once, whether vsrun looks meanwhile or is stopped, so that of many signals one remains.
+/// Many orphans exit at once, while vsrun runs or is stopped by SIGSTOP. In a stopped vsrun their SIGCHLD signals merge
+/// into one.
 #[test]
 fn orphans_are_reaped_at_any_rate() {
     needs!(able());
@@ -207,7 +210,7 @@ fn orphans_are_reaped_at_any_rate() {
     }
 }
 
-/// The server's own end is among those that no signal reports.
+/// The server and 100 orphans end while vsrun is stopped, so that their SIGCHLD signals merge into one.
 #[test]
 fn the_servers_end_is_not_lost_among_others() {
     let sandbox = Sandbox::new();
@@ -242,7 +245,8 @@ fn what_the_caller_did_to_signals_ends_here() {
     }
 }
 
-/// Signals from inside: the kernel keeps those from an init that it neither blocks nor catches, and vsrun does block.
+/// The server sends PID 1 every signal. The kernel discards a signal from inside the namespace unless the init blocks
+/// or catches it, and vsrun blocks signals.
 #[test]
 fn no_signal_ends_pid_1() {
     needs!(able());
@@ -250,7 +254,7 @@ fn no_signal_ends_pid_1() {
         let sandbox = Sandbox::new();
         let (life, alive) = (sandbox.out("life"), sandbox.out("alive"));
         let ignoring = signals().flat_map(|signal| words!["ignore", signal.to_string()]);
-        // A manager restarts at one of them and ends at others: they are for the test of the manager.
+        // SIGHUP, SIGINT and SIGTERM restart or stop a manager; other tests cover them.
         let other = |signal: &i32| option == "--init" || ![1, 2, 15].contains(signal);
         let poking = (1..=64).filter(other).flat_map(|signal| words!["poke", signal.to_string()]);
         let script = words!["life", &life].into_iter().chain(ignoring).chain(poking);
@@ -265,7 +269,7 @@ fn no_signal_ends_pid_1() {
     }
 }
 
-/// The console is hung up while PID 1 has something to say.
+/// The terminal of PID 1 hangs up, and vsrun goes on to forward signals.
 #[test]
 fn a_console_that_is_gone_ends_no_process() {
     needs!(able());
@@ -273,7 +277,7 @@ fn a_console_that_is_gone_ends_no_process() {
     let seen = sandbox.out("seen");
     let line = words!["--init", "--", sandbox.probe(), "signals", &seen, "64", "exit", "3"];
     let (call, terminal) = call(&sandbox, As::First, line).on_terminal();
-    // The one outside leads the terminal's session, and is to outlive it.
+    // unshare(1), which is outside the PID namespace, leads the terminal's session and must survive the hang-up.
     let call = call.before(|| sys::ignore_signal(libc::SIGHUP));
     let called = call.start();
     harness::await_lines(&seen, 1);
@@ -300,7 +304,7 @@ fn pid_1_restarts_with_every_descriptor_closed() {
     called.finish().exited(0);
 }
 
-/// What the kernel makes of reboot(2) in a pid namespace: its init dies of HUP for a restart, of INT otherwise.
+/// In a PID namespace reboot(2) kills the init: with SIGHUP for a restart, with SIGINT for poweroff and halt.
 #[test]
 fn the_machine_ends_in_place_of_pid_1() {
     needs!(able());
@@ -322,7 +326,7 @@ fn the_machine_ends_in_place_of_pid_1() {
             assert_eq!(ended.signal(), Some(signal), "{line:?}: {ended:?}");
         }
     }
-    // What precedes it may be wrong already, and more than once.
+    // --at-exit takes effect even if one or more options before it are wrong.
     for wrong in [
         words!["--no-such-option"],
         words!["word"],
@@ -345,7 +349,7 @@ fn only_pid_1_ends_the_machine() {
     sandbox.vsrun(line).finish().failed(125, &["--at-exit", "PID 1"]);
     sandbox.vsrun(words!["--at-exit", "poweroff", "--init", "--nonsense"]).finish().failed(2, &["--nonsense"]);
     assert!(!made.exists());
-    // Without the right to it, the exit has to do.
+    // Without CAP_SYS_BOOT vsrun can only exit.
     let unshare = words!["--bounding-set", "-sys_boot", "--", "unshare", "--pid", "--fork", "--kill-child", "--"];
     let line = words![sandbox.path("vsrun"), "--init", "--at-exit", "poweroff", "--", sandbox.probe(), "exit", "9"];
     let ended = sandbox.program(&harness::find_tool("setpriv").unwrap(), [unshare, line].concat()).finish();

@@ -1,12 +1,12 @@
-//! The stable interface: options and exit statuses are those of docs/interface.txt, so that a break is always a decision
-//! (SUPPORT.md).
+//! The stable interface (SUPPORT.md): options and exit statuses are those of docs/interface.txt, so that no
+//! incompatible change happens by accident.
 
 use crate::harness::{Sandbox, words};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// The two parts of the file: lines of `--help-completion`, and lines `STATUS meaning`.
+/// Returns the two parts of docs/interface.txt: the lines of `--help-completion`, and the lines `STATUS meaning`.
 fn listed() -> (BTreeSet<String>, Vec<String>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/interface.txt");
     let text = fs::read_to_string(path).unwrap();

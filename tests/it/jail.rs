@@ -1,4 +1,5 @@
-//! The server's user and place: ids, groups, root, directory, terminal; and that there is no way back.
+//! The server's IDs, groups, root, directory and terminal as its options set them, and that it cannot regain the rights
+//! of root.
 
 use crate::harness::call::identity;
 use crate::harness::{self, Mount, Mounts, PLAIN, Report, Sandbox, needs, process, sys, words};
@@ -35,7 +36,7 @@ fn the_greatest_number_that_means_a_user_works() {
     assert_is(&found, 4_294_967_294, 4_294_967_294, &[4_294_967_294]);
 }
 
-/// A namespace with passwd and group files of the test's own.
+/// Creates a mount namespace in which `/etc/passwd` and `/etc/group` have this content.
 fn accounts(sandbox: &Sandbox, passwd: &[u8], group: &[u8]) -> Mounts {
     let bind = |name: &str, text: &[u8]| {
         let path = sandbox.path(name);
@@ -302,7 +303,7 @@ fn a_server_with_a_user_has_no_controlling_terminal() {
     }
 }
 
-/// What the test above relies on: that the keystroke would have been taken.
+/// Without -u the kernel accepts the keystroke (TIOCSTI), so a refusal with -u is due to vsrun.
 #[test]
 fn a_server_without_a_user_may_push_keystrokes() {
     needs!(harness::root());
@@ -313,7 +314,7 @@ fn a_server_without_a_user_may_push_keystrokes() {
     assert_eq!(harness::text(&pushed), "DONE\n");
 }
 
-/// A record lock survives an exec, and that of an open file a fork: neither may come to the server.
+/// A record lock survives an exec, and an open-file-description lock survives a fork. The server must inherit neither.
 #[test]
 fn no_lock_of_the_caller_is_left() {
     for way in harness::ways() {

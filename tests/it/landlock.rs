@@ -1,4 +1,5 @@
-//! Landlock on the real kernel: what the options name works, and everything else is refused, whatever user the server has.
+//! Landlock on the real kernel: what the options allow works, and everything else is refused, whichever user the server
+//! has.
 
 use crate::harness::{self, Bundle, Call, PLAIN, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
@@ -7,7 +8,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// Whether the kernel here has all that the options need: Linux 6.12.
+/// True if this kernel supports every Landlock option of vsrun, which needs Linux 6.12.
 fn landlock() -> bool {
     let sandbox = Sandbox::new();
     let line = words!["--rwx", "/", "--bind-tcp", "none", "--scope", "signal", "--", sandbox.probe()];
@@ -15,21 +16,21 @@ fn landlock() -> bool {
     harness::available(works, "a kernel with Landlock of Linux 6.12")
 }
 
-/// The process that is confined.
+/// The user that the confined server has, and how it got it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum As {
     Root,
-    /// Root that becomes a user.
+    /// Root that changes to an unprivileged user with -u.
     User,
-    /// A user from the beginning, without any privilege.
+    /// An unprivileged user that calls vsrun itself.
     Plain,
-    /// Root of a user namespace.
+    /// Root in a user namespace of its own.
     Namespace,
 }
 
 const EVERYONE: [As; 4] = [As::Root, As::User, As::Plain, As::Namespace];
 
-/// A call of vsrun by that one: options, and the probe's script.
+/// Prepares a call of vsrun as the user `of`, with these options and this script for the probe.
 fn call<'a>(sandbox: &'a Sandbox, of: As, options: Vec<OsString>, script: Vec<OsString>) -> Call<'a> {
     let probe = words!["--rox", sandbox.probe()];
     let line = [probe, options, words!["--", sandbox.probe()], script].concat();
@@ -51,7 +52,8 @@ fn able() -> bool {
     harness::root() && harness::tool("unshare") && landlock()
 }
 
-/// What the probe's attempts have said, each `WHAT A [B]: RESULT` with the tree's path cut off.
+/// Runs the call, and returns one line `WHAT A [B]: RESULT` for each attempt of the probe, with the path of `tree`
+/// removed.
 #[track_caller]
 fn tried(tree: &Path, call: Call<'_>) -> Vec<String> {
     let ended = call.finish();
@@ -59,7 +61,7 @@ fn tried(tree: &Path, call: Call<'_>) -> Vec<String> {
     ended.out.iter().map(|line| line.replace(&format!("{}/", tree.display()), "")).collect()
 }
 
-/// A directory that every user may write to, with a file, a program, and a directory with a file.
+/// Creates a directory that every user may write to, with a file, a program, two empty directories and one with files.
 fn tree(sandbox: &Sandbox, name: &str) -> PathBuf {
     let tree = sandbox.out(name);
     let _ = fs::remove_dir_all(&tree);
@@ -74,7 +76,7 @@ fn tree(sandbox: &Sandbox, name: &str) -> PathBuf {
     tree
 }
 
-/// Every kind of access to a tree, in an order in which all can succeed.
+/// Every kind of access to a directory tree, with the names that it needs, in an order in which all can succeed.
 const ACCESSES: &[(&str, &str)] = &[
     ("read", "f"),
     ("list", "d"),
@@ -100,7 +102,7 @@ fn script(tree: &Path, before: &[&str]) -> Vec<OsString> {
     ACCESSES.iter().flat_map(one).collect()
 }
 
-/// Each access succeeds if it is given, and is refused otherwise.
+/// Asserts that each access succeeded if `given` is true for it, and was refused otherwise.
 #[track_caller]
 fn assert_given(said: &[String], given: impl Fn(&str) -> bool, context: &str) {
     assert_eq!(said.len(), ACCESSES.len(), "{context}: {said:#?}");
@@ -145,7 +147,7 @@ fn without_the_options_nothing_is_confined() {
     let free = tree(&sandbox, "free");
     let line = [words!["--", sandbox.probe()], script(&free, &[])].concat();
     assert_given(&tried(&free, sandbox.vsrun(line)), |_| true, "free");
-    // Each direction and each scope is confined by its own option only.
+    // The options for TCP and for scopes do not restrict access to files.
     let options = [words!["--bind-tcp", "none"], words!["--connect-tcp", "none"], words!["--scope", "signal,abstract"]];
     for option in options {
         let free = tree(&sandbox, "free");
@@ -251,10 +253,10 @@ fn paths_are_those_of_the_server_in_its_root_and_directory() {
             assert_eq!(ended.exited(0).out, said, "{option:?}");
         }
     }
-    // The host's path is not there in the jail.
+    // A path of the host does not exist in the jail.
     let outside = sandbox.vsrun(line(words!["--ro", jail.join("srv")])).finish();
     outside.failed(125, &["apply --ro '", "No such file or directory"]);
-    // What the user may not reach cannot be named by any other process.
+    // A rule for a path that the server's user cannot reach is an error.
     sys::set_mode(&jail.join("srv"), 0o700);
     fs::create_dir(jail.join("srv/inner")).unwrap();
     let start = words!["-r", &jail, "-u", "7:7", "--rox", "/probe", "--ro", "/srv/inner", "--", "/probe"];
@@ -303,7 +305,7 @@ fn a_command_that_no_rule_covers_is_explained() {
     }
 }
 
-/// A program with a loader and a library, and the least that it needs.
+/// A dynamically linked program with the fewest rules that it needs.
 #[test]
 fn a_dynamic_program_needs_its_loader_executed_and_its_libraries_read() {
     needs!(landlock(), harness::tool("ldd"));
@@ -325,7 +327,7 @@ fn a_dynamic_program_needs_its_loader_executed_and_its_libraries_read() {
     let ended = sandbox.vsrun([least.concat(), command.clone()].concat()).finish();
     assert_eq!(ended.exited(0).out, ["hello"]);
     sandbox.vsrun([words!["--check"], least.concat(), command.clone()].concat()).finish().exited(0).silently();
-    // The loader only read: the kernel does not execute it.
+    // The kernel does not execute a loader that only --ro covers.
     let less = [words!["--rox", &cat, "--ro", sandbox.out("text")], rules("--ro", &loaders), rules("--ro", &libraries)];
     sandbox.vsrun([less.concat(), command.clone()].concat()).finish().failed(126, &["its ELF loader"]);
     let check = sandbox.vsrun([words!["--check"], less.concat(), command].concat()).finish();
@@ -374,7 +376,7 @@ fn tcp_goes_to_and_from_the_named_ports_only() {
             let out = tried(sandbox.directory(), call(&sandbox, of, options, script.clone()));
             out.iter().map(|line| line.rsplit_once(": ").unwrap().1.to_owned()).collect()
         };
-        // A port that is allowed is in use: that is what the kernel says then.
+        // The test listens on both ports, so a bind that Landlock allows fails with EADDRINUSE.
         let (ok, in_use, no) = ("ok", "EADDRINUSE", "EACCES");
         assert_eq!(said(words!["--connect-tcp", named]), [ok, no, in_use, in_use, ok, no, ok], "{of:?}");
         assert_eq!(said(words!["--connect-tcp", "none"]), [no, no, in_use, in_use, ok, no, ok], "{of:?}");
@@ -410,12 +412,12 @@ fn signals_and_abstract_sockets_stay_inside_their_scope() {
         let sandbox = place_of(of);
         let name = harness::unique_name();
         let _listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
-        // Another process, of a user whom the server may signal.
+        // The process to signal has a user whose processes the server may signal without Landlock.
         let user = if of == As::Plain { words![] } else { words!["-u", PLAIN.to_string()] };
         let up = sandbox.out("up");
         let target = words!["--", sandbox.probe(), "append", &up, "x", "wait"];
         let target = sandbox.vsrun([user, target].concat()).start();
-        // Before that it is still root, and no user may signal it.
+        // Until this file exists the process may still be root, and the server's user may not signal root.
         harness::await_file(&up);
         let pid = target.pid().to_string();
         let script = words!["try", "signal", &pid, "try", "abstract", &name, "forked", "try", "signal", &pid];
@@ -480,7 +482,7 @@ fn handler_and_logger_are_not_confined() {
     sandbox.vsrun([line, words!["complain", "words", "exit", "3"]].concat()).finish().exited(3);
     assert!(harness::text(&handled).contains("NoNewPrivs:\t0"), "{}", harness::text(&handled));
     assert!(harness::text(&sandbox.out("log")).contains("words"));
-    // The log writer renames and makes files that the server may not reach.
+    // The log writer is not confined: it renames and creates files that the server cannot access.
     let rules = words!["--rox", sandbox.probe(), "-d", "logs", "1d", "--log-size", "1k", "-m", "-", "-"];
     sandbox.vsrun([rules, words!["--", sandbox.probe(), "lines", "1", "1000"]].concat()).finish().exited(0);
     assert!(harness::names(&sandbox.path("logs")).len() > 3, "{:?}", harness::names(&sandbox.path("logs")));
@@ -538,7 +540,7 @@ fn a_kernel_that_cannot_do_it_starts_no_server_and_the_needed_one_is_named() {
         };
         strace(abi - 1).failed(125, &[needed, "this kernel is older"]);
         assert!(!sandbox.out("ran").exists());
-        // New enough: now the real kernel's own rule set is made.
+        // This version is new enough, so vsrun goes on to create a rule set in the real kernel.
         strace(abi);
         let _ = fs::remove_file(sandbox.out("ran"));
     }
@@ -569,7 +571,7 @@ fn a_kernel_that_only_says_it_confines_is_found_out() {
     }
 }
 
-/// Whatever call of it fails, there is no server with more than it was given.
+/// No server is started if any Landlock call fails.
 #[test]
 fn a_call_that_fails_starts_no_server() {
     needs!(harness::root(), harness::tool("strace"), landlock());
@@ -625,7 +627,7 @@ fn it_confines_the_server_of_a_container_without_any_right() {
         let no = ["make /run/made", "list /", "read /proc/self/status", "connect 80"];
         let mut expected = vec!["make /out/made: ok".to_owned()];
         expected.extend(no.map(|what| format!("{what}: EACCES")));
-        // As PID 1 it is that process itself.
+        // Without a manager the server is PID 1 itself, and may signal itself.
         expected.push(format!("signal 1: {}", if stay.is_empty() { "ok" } else { "EPERM" }));
         assert_eq!(ended.exited(0).out, expected);
         assert_eq!(sandbox.report(&sandbox.out("report")).one("uids"), "1000 1000 1000");
@@ -633,7 +635,7 @@ fn it_confines_the_server_of_a_container_without_any_right() {
     }
 }
 
-/// With root's rights, too, some ways are closed in a confined process: mounts, and tracing what is outside.
+/// Even root in a confined process cannot mount file systems or trace processes outside.
 #[test]
 fn a_confined_root_can_neither_mount_nor_trace_nor_leave() {
     needs!(able());
@@ -672,7 +674,7 @@ fn a_confined_root_can_neither_mount_nor_trace_nor_leave() {
     target.finish();
 }
 
-/// The recipe of the manual page: an interpreter with its library, and a directory that it serves.
+/// The rules that the manual page recommends for an interpreter with its library and a directory that it serves.
 #[test]
 fn a_dynamic_server_runs_with_the_least_rules_and_serves_nothing_else() {
     let python = fs::canonicalize("/usr/bin/python3").unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What the server finds when it begins: its exit status is passed on, its descriptors, signals, environment and
-//! arguments are as they should be.
+//! What vsrun gives the server (descriptors, signals, environment, arguments), and that it passes on the server's exit
+//! status.
 
 use crate::harness::{self, Mount, Mounts, Sandbox, needs, process, sys, words};
 use std::fs::{self, File};
@@ -33,7 +33,8 @@ fn every_exit_status_is_passed_on_by_the_manager() {
 #[test]
 fn death_by_a_signal_becomes_128_and_its_number() {
     let sandbox = Sandbox::new();
-    // Neither CHLD, CONT, URG and WINCH, which end no process, nor STOP, TSTP, TTIN and TTOU.
+    // All except CHLD, CONT, URG and WINCH, which have no effect by default, and STOP, TSTP, TTIN and TTOU, which only
+    // stop a process.
     let deadly: Vec<i32> = (1..=64).filter(|signal| ![17, 18, 19, 20, 21, 22, 23, 28].contains(signal)).collect();
     for some in deadly.chunks(8) {
         let start = |signal: &i32| {
@@ -129,7 +130,8 @@ fn a_manager_blocks_no_writer_to_its_caller() {
         let line = [way, words!["--", sandbox.probe(), "life", sandbox.out("life"), "wait"]].concat();
         let running = sandbox.vsrun(line).stdin(input).start();
         harness::await_life(&sandbox.out("life"), 1);
-        // A program that another test starts just now has our descriptors until its exec.
+        // A child that another test forks meanwhile has a copy of our read end until its exec, so repeat until the pipe
+        // breaks.
         harness::await_true("a broken pipe", || {
             typed.write_all(b"x").is_err_and(|error| error.kind() == ErrorKind::BrokenPipe)
         });
@@ -202,7 +204,7 @@ fn signals_are_as_new_however_they_were_spoilt() {
         let line = [way.clone(), words!["--", sandbox.probe(), "report", &report]].concat();
         sandbox.vsrun(line).before(sys::spoil_signals).finish().exited(0);
         let found = sandbox.report(&report);
-        // SIGHUP alone, in the foreground alone: nohup has said so.
+        // In the foreground vsrun keeps SIGHUP ignored, for nohup(1).
         let ignored = if way.contains(&"-b".into()) { "" } else { "1" };
         for (set, expected) in [("ignored", ignored), ("blocked", ""), ("caught", ""), ("pending", "")] {
             assert_eq!(found.one(set), expected, "{set} signals, {way:?}");
@@ -220,7 +222,7 @@ fn no_descriptor_of_the_caller_is_left_open() {
         let line = [words!["-p", "pid"], way.clone(), words!["--", sandbox.probe(), "report", &report]].concat();
         let call = sandbox.vsrun(line).before(move || {
             [3, 4, 9, 10, 100, 251, 1000].into_iter().try_for_each(|to| sys::duplicate(file.as_raw_fd(), to))?;
-            // What lies above the limit is open all the same.
+            // Descriptors above the new limit stay open.
             sys::limit_descriptors(64)
         });
         call.finish().exited(0);

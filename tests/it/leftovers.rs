@@ -1,4 +1,5 @@
-//! What a server leaves behind: ended before the next run, reported at the exit, and bounded in the work that it makes.
+//! Processes that a server leaves when it exits: they are ended before the next run and reported at vsrun's exit, and
+//! they cannot keep vsrun from its work.
 
 use crate::harness::{self, Sandbox, await_gone, await_life, gone, needs, process, sys, words};
 use std::ffi::OsString;
@@ -8,13 +9,15 @@ fn able() -> bool {
     harness::root() && harness::tool("setsid") && harness::tool("busybox")
 }
 
-/// A server by a shell's words. `$P` is the probe, `$O` the directory to write to.
+/// Returns the words `-- COMMAND` for a server that runs this shell script. In the script, `$P` is the probe and `$O`
+/// the directory to write to.
 fn shell(sandbox: &Sandbox, script: &str) -> Vec<OsString> {
     let set = format!("export P={} O={}; ", sandbox.probe().display(), sandbox.path("out").display());
     words!["--", "busybox", "sh", "-c", set + script]
 }
 
-/// A server that leaves a daemon of its own session in its first run.
+/// A server whose first run leaves two daemons, each in a session of its own, and exits with 7. WHAT is replaced by the
+/// action of one daemon.
 const LEAVES_ONE: &str = "$P life $O/run & wait; if [ ! -s $O/daemon ]; then setsid $P signals $O/seen 15 & \
     setsid $P WHAT $O/daemon wait & while [ ! -s $O/daemon ] || [ ! -s $O/seen ]; do :; done; exit 7; fi; \
     exec $P life $O/second wait";
@@ -45,7 +48,7 @@ fn the_tree_ends_before_the_next_run() {
     }
 }
 
-/// As PID 1 too, but never what entered the container from outside.
+/// vsrun is PID 1 here. A process that nsenter(1) has put into the namespace is not signalled between runs.
 #[test]
 fn a_visitor_lives_on_between_runs() {
     needs!(able() && harness::tool("unshare") && harness::tool("nsenter"));
@@ -102,21 +105,21 @@ fn a_server_that_puts_itself_into_the_background_is_named() {
     for (options, status) in [(words!["--init"], 0), (words!["-m", "-", "-"], 0), (ready, 125)] {
         let ended = sandbox.vsrun([options, shell(&sandbox, script)].concat()).finish();
         ended.exited(status);
-        // One that only waits for the start says it in the one line of the error.
+        // A vsrun that only waits until the server is ready reports this in its one line of error.
         let name = if status == 0 { "(probe) running: " } else { "before it was ready: " };
         let words = format!("{name}it has most likely put itself into the background");
         assert!(ended.err.iter().any(|line| line.contains(&words)), "{ended:?}");
         sandbox.living().into_iter().for_each(|pid| sys::kill(pid, libc::SIGKILL));
         let _ = std::fs::remove_file(sandbox.out("1"));
     }
-    // One that ends with another status, or leaves nothing, has not.
+    // A server that fails, or that leaves no process, is not reported as in the background.
     for script in [script.to_owned() + "; exit 1", "exit 0".to_owned()] {
         let ended = sandbox.vsrun([words!["--init"], shell(&sandbox, &script)].concat()).finish();
         assert!(!ended.err.iter().any(|line| line.contains("background")), "{ended:?}");
     }
 }
 
-/// Orphans that are forked in a loop keep neither signals nor deadlines waiting.
+/// Orphans that are forked in a loop delay neither signals nor deadlines.
 #[test]
 fn a_loop_of_orphans_starves_nothing() {
     needs!(able());
@@ -134,8 +137,8 @@ fn a_loop_of_orphans_starves_nothing() {
     }
 }
 
-/// The kernel reports the pending signal with the lowest number first, and here SIGCHLD is pending in every turn: each
-/// sleep lasts 20 ms longer, and orphans exit more often than that.
+/// The kernel delivers the pending signal with the lowest number first. Here SIGCHLD is always pending: strace delays
+/// each ppoll(2) by 20 ms, and orphans exit more often than that.
 #[test]
 fn a_loop_of_orphans_hides_no_signal_with_a_higher_number() {
     needs!(able(), harness::root(), harness::tool("strace"));
@@ -151,13 +154,14 @@ fn a_loop_of_orphans_hides_no_signal_with_a_higher_number() {
     running.finish().exited(0);
 }
 
-/// A chain of processes, each the child of the one before, ends in a time that grows with its length, and no faster.
+/// A chain of processes, each the child of the previous one, is ended in a time that grows linearly with its length.
 #[test]
 fn a_long_chain_is_ended_in_linear_time() {
     needs!(able());
     let sandbox = Sandbox::new();
     let busybox = harness::find_tool("busybox").unwrap();
-    // A shell for each, as a fork of a fork of a fork takes the longer the longer the chain is.
+    // Each process of the chain executes a new shell, because a fork of a fork of a fork becomes slower with each
+    // level.
     let chain = sandbox.executable(
         "chain",
         format!(

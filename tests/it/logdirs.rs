@@ -1,5 +1,5 @@
-//! A log directory that others may write to, that is replaced while the manager lives, or that another program rotates;
-//! and what the server may open of its output.
+//! Log directories that other users may write to, that are replaced while the manager runs, or whose files another
+//! program rotates; and which of its outputs the server may open.
 
 use crate::harness::{self, Running, Sandbox, await_life, await_true, needs, process, sys, words};
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 const USER: u32 = 12345;
 
-/// A manager whose server prints its number and waits.
+/// Starts a manager whose server prints the number of its run (one, two or three) and waits.
 #[track_caller]
 fn manage(sandbox: &Sandbox, options: Vec<OsString>) -> Running {
     let server = words![
@@ -108,7 +108,8 @@ fn a_missing_log_directory_is_reported_and_the_open_files_stay_in_use() {
     }
 }
 
-/// A directory of root's for the user, which the user has replaced by a link to another one of root's.
+/// The log directory was created by root for a user. The user replaces it by a symbolic link to another directory of
+/// root.
 #[test]
 fn a_link_in_place_of_the_directory_is_not_followed_later_either() {
     needs!(harness::root());
@@ -148,7 +149,7 @@ fn numbers_are_never_used_twice_while_the_manager_lives() {
     manager.stop().exited(0);
 }
 
-/// Both the manager and the writer rename the same file.
+/// The manager and the log writer both rename `logfile`, and must not use a number twice.
 #[test]
 fn a_writer_and_its_manager_count_together() {
     let sandbox = Sandbox::new();
@@ -165,7 +166,7 @@ fn a_writer_and_its_manager_count_together() {
         await_life(&sandbox.out("life"), life);
         await_true("a renamed file", || highest() > last);
         last = highest();
-        // Wait for the writer to rest, so that the number is its last.
+        // Wait until the log writer renames nothing more, so that `last` is its highest number.
         harness::await_within(std::time::Duration::from_secs(20), "the writer to rest", || {
             let before = highest();
             std::thread::sleep(std::time::Duration::from_millis(100));
@@ -199,7 +200,7 @@ fn when_the_last_number_is_taken_all_goes_on() {
     assert_eq!(harness::text(&logs.join("logfile")), "old\none\ntwo\n");
 }
 
-/// In a directory of the user's an existing file is not gone on in.
+/// In a log directory of the server's user, vsrun does not append to a file that already exists.
 #[test]
 fn a_planted_last_number_keeps_no_start_away() {
     needs!(harness::root());
@@ -226,7 +227,7 @@ fn planted_names_keep_no_manager_from_its_signals() {
         fs::File::create(logs.join(format!("logfile.{number}"))).unwrap();
     }
     let manager = manage(&sandbox, words!["-d", "logs", "1", "--log-size", "1M", "--log-files", "3"]);
-    // On a busy machine only the processor's time is the manager's own.
+    // On a busy machine the elapsed time says little, so the limit for the manager is in CPU time.
     for life in 2..=3 {
         let begin = (sys::monotonic(), process::processor_time(manager.pid()));
         manager.signal(libc::SIGHUP);
@@ -327,7 +328,7 @@ fn reopen_is_also_for_what_the_writer_holds() {
     fs::write(sandbox.out("go"), "").unwrap();
     await_text(&logs.join("logfile"), "after");
     assert_eq!(harness::text(&logs.join("logfile-20261125")), "before\n");
-    // A file that is still in its place stays the same.
+    // A second reopening, without a rename before it, adds no file.
     manager.signal(libc::SIGUSR1);
     await_true("two records", || harness::text(&logs.join("vsrun.log")).matches("reopened").count() == 2);
     manager.stop().exited(0);
@@ -345,7 +346,7 @@ fn numbers_of_another_program_are_reported() {
     manager.stop().exited(0);
 }
 
-/// The same for the server's file, and for a rotation by SIGHUP.
+/// A rotation by SIGHUP also reports that another program has renamed a file of the server or of vsrun.
 #[test]
 fn numbers_of_another_program_are_recorded_at_a_rotation_too() {
     for name in ["vsrun.log", "logfile"] {
@@ -365,7 +366,8 @@ fn numbers_of_another_program_are_recorded_at_a_rotation_too() {
     }
 }
 
-/// With --log-size another process has the file open: then the ages of two renamed files show it.
+/// With --log-size the log writer has the file open, not the manager. Then a `logfile.1` that is newer than `logfile.2`
+/// shows that another program rotates.
 #[test]
 fn numbers_of_another_program_are_known_by_the_age_of_their_files() {
     for (ages, other) in [([2_000, 1_000], true), ([1_000, 2_000], false)] {
@@ -437,7 +439,7 @@ fn a_start_that_may_write_no_file_says_so_and_leaves_none() {
     }
 }
 
-/// Standard error that is no file, so that the limit does not apply to it.
+/// Opens /dev/null for standard error: RLIMIT_FSIZE does not apply to a device.
 fn io_pipe() -> fs::File {
     fs::File::options().write(true).open("/dev/null").unwrap()
 }
@@ -454,7 +456,7 @@ fn a_start_whose_messages_are_not_read_ends_with_its_status() {
     }
 }
 
-/// In a root whose /proc is a directory that another user has filled.
+/// The root's /proc is an ordinary directory, with a symbolic link planted in it.
 #[test]
 fn an_oom_score_is_written_to_the_kernel_only() {
     needs!(harness::root());

@@ -1,5 +1,5 @@
-//! The log directory: its files, their owners and rotation, what is deleted and what is never touched, and records
-//! that no process can forge.
+//! The log directory: its files, their owners and rotation, which files are deleted and which are never touched, and
+//! records that no process can forge.
 
 use crate::harness::{self, Mount, Mounts, Running, Sandbox, needs, sys, words};
 use std::ffi::OsString;
@@ -13,7 +13,7 @@ fn mode_and_owner(path: &Path) -> (u32, u32, u32) {
     (found.mode() & 0o7777, found.uid(), found.gid())
 }
 
-/// A directory `logs` with these files, each holding its own name.
+/// Creates the directory `logs` with these files, each of which contains its own name.
 fn prepared(sandbox: &Sandbox, names: &[&str]) -> PathBuf {
     let logs = sandbox.path("logs");
     harness::sandbox::make_directory(&logs, 0o755);
@@ -23,19 +23,20 @@ fn prepared(sandbox: &Sandbox, names: &[&str]) -> PathBuf {
     logs
 }
 
-/// Makes a file, or a link itself, look as if it had been changed last so long ago; less than nothing is the future.
+/// Sets the modification time of a file, or of a symbolic link itself, to `seconds` ago. A negative number is in the
+/// future.
 fn set_age(path: &Path, seconds: i64) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     sys::set_modified(path, now.cast_signed() - seconds);
 }
 
-/// One start whose server prints a line and ends.
+/// Runs vsrun once, with a server that prints a line and exits.
 #[track_caller]
 fn run(sandbox: &Sandbox, keep: &str) {
     sandbox.vsrun(words!["-d", "logs", keep, "--", sandbox.probe(), "print", "new"]).finish().exited(0).silently();
 }
 
-/// A manager whose server prints the number of its life and then waits.
+/// Starts a manager whose server appends a line to `life` at each start and then does `actions`.
 #[track_caller]
 fn manage(sandbox: &Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> Running {
     let line = [options, words!["--", sandbox.probe(), "life", sandbox.out("life")], actions].concat();
@@ -44,7 +45,7 @@ fn manage(sandbox: &Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> 
 
 #[test]
 fn the_directory_and_its_parents_are_made() {
-    // Only root can enter a directory that it made with the last of these.
+    // Only root can enter a directory that it created with umask 777.
     for umask in [0, 0o22, 0o77, 0o777].into_iter().filter(|umask| *umask != 0o777 || sys::user() == 0) {
         let sandbox = Sandbox::new();
         let line = words!["-d", "a/b/logs", "1", "--", sandbox.probe(), "print", "out", "complain", "err"];
@@ -300,7 +301,7 @@ fn a_rotation_deletes_what_is_too_old() {
     set_age(&logs.join("logfile.1"), 2 * 3600);
     manager.signal(libc::SIGHUP);
     harness::await_life(&sandbox.out("life"), 2);
-    // The manager looks for old files when the new server is started, so that no restart waits for it.
+    // The manager deletes old files after the new server has started, so that they do not delay a restart.
     harness::await_true("the end of the old file", || !logs.join("logfile.1").exists());
     assert_eq!(harness::names(&logs), ["logfile", "logfile.2", "vsrun.log", "vsrun.log.1"]);
     manager.stop().exited(0);
@@ -317,7 +318,7 @@ fn a_directory_that_cannot_be_made_is_an_error() {
     }
 }
 
-/// Whether that is `2026-11-21T08:00:12.123Z vsrun[PID] PRIORITY: TEXT`, with everything printable.
+/// True if the line has the form `2026-11-21T08:00:12.123Z vsrun[PID] PRIORITY: TEXT`, in printable ASCII only.
 fn is_record(line: &str) -> bool {
     let shape = "dddd-dd-ddTdd:dd:dd.dddZ vsrun[";
     let fits = |(wanted, found): (char, char)| if wanted == 'd' { found.is_ascii_digit() } else { wanted == found };

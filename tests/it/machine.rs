@@ -1,5 +1,5 @@
-//! PID 1 of a machine: file systems that it mounts, Ctrl-Alt-Del, and the signals that end the machine. In QEMU where
-//! it takes a machine, in a pid namespace where that is enough.
+//! vsrun as PID 1 of a machine: the file systems that it mounts, Ctrl-Alt-Del, and the signals that end the machine.
+//! Where a PID namespace is not enough, QEMU emulates a machine.
 
 use crate::harness::qemu::{Emulated, PACK, assert_in_order, emulation, make_serial_line};
 use crate::harness::{self, Sandbox, needs, process, sys, words};
@@ -10,7 +10,8 @@ pub fn can_boot() -> bool {
     emulation() && harness::tool("busybox")
 }
 
-/// Boots an initramfs with vsrun, the probe, busybox and `/server`, a shell script; these arguments are `/init`.
+/// Boots an initramfs with vsrun, the probe, busybox and a shell script `/server`. Its `/init` calls vsrun with these
+/// arguments.
 #[track_caller]
 pub fn boot(sandbox: &Sandbox, arguments: &[&str], server: &str) -> Emulated {
     let directory = sandbox.path("initramfs");
@@ -71,7 +72,7 @@ fn a_server_that_is_killed_for_lack_of_memory_in_its_group_is_reported_as_oom() 
     assert_in_order(&said, &["shutdown", "reboot: Power down"]);
 }
 
-/// The kernel's own answer to the keys would be a reboot without a word.
+/// By default the kernel reboots at once when these keys are pressed.
 #[test]
 fn ctrl_alt_del_is_taken_from_the_kernel() {
     needs!(can_boot());
@@ -83,13 +84,13 @@ fn ctrl_alt_del_is_taken_from_the_kernel() {
     machine.await_line("keys 0");
     machine.press("ctrl-alt-delete");
     let said = machine.finish();
-    // The server may write before the supervisor's record of what it has sent.
+    // The server may write its line before vsrun writes its record of the signal, so their order is not checked.
     for ends in ["sending SIGTERM", "the server ends"] {
         assert_in_order(&said, &["keys 0", "received SIGINT", ends, "on request", "reboot: Power down"]);
     }
 }
 
-/// Each signal of an init's, from the server itself, with --init and with a manager.
+/// The server itself sends PID 1 signals that end the machine, with --init and with a manager.
 #[test]
 fn signals_end_the_machine_as_they_say() {
     needs!(can_boot());
@@ -99,8 +100,8 @@ fn signals_end_the_machine_as_they_say() {
         )
     };
     let sandbox = Sandbox::new();
-    // systemd's `halt`, with a server that does not end on TERM: it is killed.
-    // Time enough for the shell to say so before it is killed.
+    // 37 (SIGRTMIN+3) is systemd's signal for halt. The server does not exit on SIGTERM, so vsrun kills it, after a
+    // timeout that leaves the shell time to print its line.
     let arguments = ["--at-exit", "poweroff", "--stop-timeout", "4s", "--init", "--no-quiet"];
     let machine = boot(&sandbox, &arguments, &server("37"));
     machine.await_line("reboot: System halted");
@@ -109,7 +110,8 @@ fn signals_end_the_machine_as_they_say() {
         assert_in_order(&said, &["up", "received SIGRTMIN+3", ends, "sending SIGKILL"]);
     }
     drop(machine);
-    // LXC's power failure, and busybox' own: USR2 is its poweroff, TERM its reboot, USR1 its halt.
+    // 30 (SIGPWR) is LXC's signal to power off, 39 (SIGRTMIN+5) systemd's to reboot. busybox powers off with USR2,
+    // reboots with TERM and halts with USR1.
     for (options, kill, end) in [
         (&["--at-exit", "reboot", "-m", "-", "-"][..], "30", "reboot: Power down"),
         (&["--at-exit", "halt", "-m", "-", "-"], "39", "reboot: Restarting system"),
@@ -138,7 +140,7 @@ fn none_of_it_is_for_another_than_pid_1() {
     ] {
         let line = [line, words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"]].concat();
         sandbox.vsrun(line.clone()).finish().failed(125, &[says, "PID 1"]);
-        // --check is asked by another process than the one that will start it.
+        // --check accepts this without being PID 1, because another process will start the server.
         sandbox.vsrun([words!["--check"], line].concat()).finish().exited(0).silently();
         assert!(!sandbox.out("ran").exists());
     }
@@ -152,7 +154,8 @@ fn none_of_it_is_for_another_than_pid_1() {
     }
 }
 
-/// A container of its own mounts and pids, as root; the directory is its root.
+/// Prepares a call of vsrun as PID 1 of a new PID namespace and mount namespace, as root; its root is the sandbox's
+/// `jail`.
 fn container(sandbox: &Sandbox, line: Vec<OsString>) -> harness::Call<'_> {
     let unshare = words!["--pid", "--mount", "--fork", "--kill-child", "--root", sandbox.path("jail"), "--", "/vsrun"];
     sandbox.program(&harness::find_tool("unshare").unwrap(), [unshare, line].concat())
@@ -175,7 +178,7 @@ fn a_container_gets_its_file_systems_too_and_its_end_is_the_containers() {
         }
         fs::remove_file(&out).unwrap();
     }
-    // A signal ends the container; the host's keys and file systems are not touched.
+    // The signal ends only the container: the host goes on, and its file systems stay writable.
     let writable = fs::write(sandbox.path("before"), "");
     let line = words![
         "--at-exit",

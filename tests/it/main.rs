@@ -1,4 +1,4 @@
-//! The tests of behaviour, one module for each topic: they start the program, and see what it does.
+//! Behaviour tests, one module for each topic: they run the program and check what it does.
 
 #![allow(
     clippy::disallowed_methods,

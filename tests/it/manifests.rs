@@ -1,5 +1,6 @@
-//! The containers in `examples/`: the image is built as the Dockerfile says, and run as the compose file, the Kubernetes
-//! manifest and the quadlet say, as far as runc knows what they ask for: words, user, rights, mounts, probes, the end.
+//! The container examples in `examples/`. The image is built from the Dockerfile, and runc runs it with those settings
+//! of the compose file, the Kubernetes manifest and the quadlet that runc knows: arguments, user, capabilities, mounts,
+//! probes and stopping.
 
 use crate::harness::{self, Bundle, Sandbox, needs, process, words};
 use std::ffi::OsString;
@@ -18,7 +19,7 @@ fn example(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
 }
 
-/// The image, built of what the Dockerfile asks for and of nothing else, ready to run.
+/// Builds the image of the Dockerfile, from only the files that it needs, and unpacks it, ready to run.
 #[track_caller]
 fn build(sandbox: &Sandbox) -> Bundle<'_> {
     let context = sandbox.path("context");
@@ -34,13 +35,13 @@ fn build(sandbox: &Sandbox) -> Bundle<'_> {
     bundle
 }
 
-/// What a command makes of a file: its lines.
+/// Runs a tool, and returns the lines that it prints.
 #[track_caller]
 fn read(sandbox: &Sandbox, tool: &str, line: Vec<OsString>) -> Vec<String> {
     sandbox.program(&harness::find_tool(tool).unwrap(), line).finish().exited(0).out.clone()
 }
 
-/// That part of the Kubernetes manifest, as JSON or as a bare word.
+/// Returns what a yq filter selects from the Kubernetes manifest: JSON, or a string without quotes.
 #[track_caller]
 fn manifest(sandbox: &Sandbox, filter: &str) -> Vec<String> {
     read(sandbox, "yq", words!["-r", "-c", filter, example("kubernetes.yaml")])
@@ -52,20 +53,20 @@ fn seconds(words: &[String], option: &str) -> u64 {
     words[at + 1].strip_suffix('s').unwrap().parse().unwrap()
 }
 
-/// Waits until the server answers, asked from inside.
+/// Waits until the server answers a request from inside the container.
 #[track_caller]
 fn await_page(bundle: &Bundle<'_>) {
     let ask = words!["/busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:8080/index.html"];
     harness::await_true("the page", || bundle.exec(ask.clone()).finish().out == ["a page in a container"]);
 }
 
-/// What a readiness probe or a health check says of a server that works.
+/// Asserts that a readiness probe or health check succeeds when it is run in the container.
 #[track_caller]
 fn assert_succeeds(bundle: &Bundle<'_>, probe: &[String]) {
     bundle.exec(probe.iter().map(OsString::from).collect()).finish().exited(0);
 }
 
-/// The server crashes until vsrun gives up and the container ends.
+/// Crashes the server again and again, until vsrun gives up and the container ends.
 #[track_caller]
 fn crash_for_good(bundle: &Bundle<'_>, container: harness::Running) {
     harness::await_true("the end of the container", || {
@@ -75,7 +76,7 @@ fn crash_for_good(bundle: &Bundle<'_>, container: harness::Running) {
     container.finish().exited(128 + libc::SIGSEGV);
 }
 
-/// The server crashes, and is there again before anything outside takes notice.
+/// Crashes the server once. vsrun restarts it, and the container goes on.
 #[track_caller]
 fn crash(bundle: &Bundle<'_>, probe: &[String]) {
     let probe: Vec<OsString> = probe.iter().map(OsString::from).collect();
@@ -94,14 +95,14 @@ fn the_dockerfile_makes_an_image_that_runs_as_it_says() {
     needs!(can_build());
     let sandbox = Sandbox::new();
     let bundle = build(&sandbox);
-    // What the comment in it asks people to do.
+    // The options of `docker run` in the Dockerfile's first comment: a read-only root and no capabilities.
     bundle.change(".root.readonly = true | .process.capabilities = {}", words![]);
     let runc = bundle.start();
     await_page(&bundle);
     let first = bundle.first();
     assert_eq!(process::status(first, "Uid"), "1000\t1000\t1000\t1000");
     assert!(harness::bundle::read_only(first));
-    // The process that has answered the call may still be exiting.
+    // The server's child that answered the request may still be exiting.
     harness::await_true("the server, and nobody else", || bundle.others().len() == 1);
     bundle.kill("TERM");
     runc.finish().exited(128 + libc::SIGTERM);
@@ -161,7 +162,7 @@ fn the_kubernetes_manifest_runs_as_it_says() {
                 options: ["mode=1777"]}]
             + [{destination: "/dev/termination-log", type: "bind", source: $ARGS.positional[1],
                 options: ["bind", "rw"]}]"#;
-    // As the kubelet makes it, for a container of any user.
+    // The kubelet creates this file so that every user of the container may write to it.
     let message = sandbox.path("message");
     fs::write(&message, "").unwrap();
     fs::set_permissions(&message, fs::Permissions::from_mode(0o666)).unwrap();
@@ -172,7 +173,7 @@ fn the_kubernetes_manifest_runs_as_it_says() {
     assert_eq!(process::status(bundle.first(), "NoNewPrivs"), "1");
     assert!(harness::bundle::read_only(bundle.first()));
 
-    // The probes ask where the server listens, for a page that is there, and have more time than --probe takes.
+    // Each probe requests an existing page from the server's port. Its timeout is longer than that of `--probe`.
     let port = &manifest(&sandbox, &format!("{WEB}.ports[0].containerPort"))[0];
     for probe in ["startupProbe", "readinessProbe"] {
         let command = manifest(&sandbox, &format!("{WEB}.{probe}.exec.command[]"));
@@ -185,7 +186,7 @@ fn the_kubernetes_manifest_runs_as_it_says() {
     }
     crash(&bundle, &manifest(&sandbox, &format!("{WEB}.livenessProbe.exec.command[]")));
 
-    // As a pod ends: the server goes on for a while after TERM.
+    // As when a pod is terminated: after SIGTERM the server still serves for a while.
     let command = manifest(&sandbox, &format!("{WEB}.command[]"));
     let (pause, since) = (seconds(&command, "--stop-delay"), std::time::Instant::now());
     bundle.kill("TERM");
@@ -195,10 +196,10 @@ fn the_kubernetes_manifest_runs_as_it_says() {
     let grace: u64 = manifest(&sandbox, ".spec.template.spec.terminationGracePeriodSeconds")[0].parse().unwrap();
     assert!(pause + seconds(&command, "--stop-timeout") < grace);
 
-    // The file of the message is the one that Kubernetes reads if nothing else is said. An orderly end leaves it empty.
+    // The termination message is in the file that Kubernetes reads by default, and a normal stop leaves it empty.
     assert_eq!(manifest(&sandbox, &format!("{WEB}.terminationMessagePath")), ["null"]);
     assert_eq!(harness::text(&message), "");
-    // runc gives a tmpfs the mode of the directory that it has made for the first one.
+    // runc gives a tmpfs the mode of its mount point, which the first run has created, so remove that directory.
     fs::remove_dir(bundle.root().join("run")).unwrap();
     let runc = bundle.start();
     await_page(&bundle);
@@ -211,7 +212,7 @@ fn the_kubernetes_manifest_runs_as_it_says() {
     assert!(reported.ends_with(" restarts: 5\n") && reported.lines().count() == 1, "{reported}");
 }
 
-/// The keys of a section of the quadlet, in their order.
+/// Returns the keys and values in a section of the quadlet, in their order.
 fn quadlet(section: &str) -> Vec<(String, String)> {
     let text = harness::text(&example("web.container"));
     let lines = text.lines().skip_while(|line| *line != format!("[{section}]")).skip(1);
@@ -228,7 +229,7 @@ fn the_quadlet_runs_as_it_says() {
     let mut health = Vec::new();
     let (mut entrypoint, mut stop_timeout) = (Vec::new(), 0);
     let list = |text: &str| read(&sandbox, "jq", words!["-n", "-r", format!("{text} | .[]")]);
-    // What Podman asks its runtime for: each key changes the settings, and one that is not known here fails the test.
+    // Changes the settings of runc as each key of the quadlet demands. A key that is not listed here fails the test.
     for (key, value) in quadlet("Container") {
         let filter = match key.as_str() {
             "Entrypoint" => {
@@ -254,7 +255,8 @@ fn the_quadlet_runs_as_it_says() {
                 stop_timeout = value.parse().unwrap();
                 "."
             }
-            // runc passes messages on if it has a socket; see below. The others are the engine's own.
+            // runc forwards readiness messages if NOTIFY_SOCKET is set, which this test does. The keys that change
+            // nothing are for Podman itself.
             "Notify" => {
                 assert_eq!(value, "true");
                 "."
@@ -270,7 +272,7 @@ fn the_quadlet_runs_as_it_says() {
     let mut message = [0; 256];
     let length = harness::receive(&socket, &mut message);
     assert!(message[..length].starts_with(b"READY=1"), "{:?}", String::from_utf8_lossy(&message[..length]));
-    // It serves already, as the unit has been started.
+    // READY=1 has arrived, so the server must already answer.
     assert_succeeds(&bundle, &health);
     await_page(&bundle);
     let first = bundle.first();

@@ -1,13 +1,13 @@
-//! What the manual page promises about itself.
+//! The chapter of the manual page about replacing other tools names only options that exist.
 
 use crate::harness::{self, words};
 use std::fs;
 use std::path::Path;
 
-/// The column in which the tables of the chapter name what vsrun does.
+/// The width in bytes of the tables' left column (the other tool). The right column has the vsrun options.
 const COLUMN: usize = 34;
 
-/// The options that `--help-completion` lists, long and short.
+/// Returns the options that `--help-completion` lists, long and short.
 fn known_options() -> Vec<String> {
     let sandbox = harness::Sandbox::new();
     let lines = sandbox.vsrun(words!["--help-completion"]).finish().out;
@@ -25,7 +25,7 @@ fn each_option_that_replaces_another_tools_exists() {
         if !left.ends_with("  ") || right.is_empty() {
             continue;
         }
-        // What follows `--` is COMMAND, and a quoted part is the command of an option.
+        // The words after `--` are COMMAND, and a quoted part is a command in the value of an option.
         let ours = right.split(" -- ").next().unwrap().split('\'').next().unwrap();
         for word in
             ours.split([' ', ',', '(', ')', '=', ':', ';']).filter(|word| word.len() > 1 && word.starts_with('-'))

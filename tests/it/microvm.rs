@@ -1,4 +1,4 @@
-//! `make microvm`: a container image as a machine of its own, whose PID 1 is vsrun with a service file.
+//! `make microvm`: a container image boots as a virtual machine, whose PID 1 is vsrun with a service file.
 
 use crate::harness::qemu::{self, assert_in_order, emulation};
 use crate::harness::{self, Ended, Sandbox, needs, words};
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Packing an image and booting it, on a machine that has much else to do.
+/// Time limit for packing an image, booting it and waiting for its end, on a busy machine.
 const BOOT: Duration = Duration::from_secs(200);
 
 fn able() -> bool {
@@ -18,7 +18,8 @@ fn tool(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(name)
 }
 
-/// Boots the image; these words replace its own command.
+/// Boots the image, and returns its output when the machine has ended. `command` replaces the image's own command;
+/// `config` is a file with the image's settings.
 #[track_caller]
 fn boot(sandbox: &Sandbox, image: &Path, command: &[&str], config: Option<&Path>) -> Ended {
     let _turn = qemu::turn();
@@ -36,7 +37,7 @@ fn boot(sandbox: &Sandbox, image: &Path, command: &[&str], config: Option<&Path>
     ended
 }
 
-/// An image in the OCI layout with the probe, which says what is run, and as whom.
+/// Creates an image in OCI layout. It contains the probe, and its settings name the command, user and directory.
 #[track_caller]
 fn layout(sandbox: &Sandbox) -> PathBuf {
     let (archive, layout) = (sandbox.path("image.tar"), sandbox.path("layout"));
@@ -103,7 +104,7 @@ fn a_bundle_runs_words_that_no_line_of_a_service_file_could_hold() {
     assert_in_order(&ended.out, &["cwd /srv", "exited with status 0", "reboot: Power down"]);
 }
 
-/// What `podman export` writes does not say what is run.
+/// An archive of `podman export` has no settings, so a file of `podman inspect` names the command and the user.
 #[test]
 fn a_root_directory_runs_what_a_file_says_although_it_has_an_init_of_its_own() {
     needs!(able());
@@ -125,7 +126,7 @@ fn a_root_directory_runs_what_a_file_says_although_it_has_an_init_of_its_own() {
         ["the init of the image", "uids 4321 4321 4321", "gids 0 0 0", "groups 0", "variable PATH=/usr/local"];
     assert_in_order(&ended.exited(0).out, &identity);
     assert_in_order(&ended.out, &["cwd /", "killed by SIGSEGV", "reboot: Power down"]);
-    // Without the file there is nothing to run.
+    // Without the settings file no command is known.
     let line = words![sandbox.path("vsrun"), &archive];
     let ended = sandbox.program(&tool("microvm"), line).env("TMPDIR", sandbox.directory()).finish();
     assert_eq!((ended.code(), ended.out.len()), (Some(1), 0));

@@ -1,6 +1,5 @@
-//! Poor houses: a kernel or a container's filter that is older than the calls vsrun likes best, a root with nothing in
-//! it that can be written to, no `/proc`, no `/etc`, no `/dev`. The same results by slower ways, or an error that says
-//! what is missing.
+//! Minimal hosts: a kernel or a container's system call filter without newer system calls, and a read-only root without
+//! `/proc`, `/etc` and `/dev`. vsrun gives the same results in slower ways, or reports what is missing.
 
 use crate::harness::filter::{self, Refusal};
 use crate::harness::{self, Call, Mount, Mounts, Sandbox, needs, process, sys, words};
@@ -8,12 +7,13 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Old hosts, by what they answer for a call that they do not know.
+/// Three old hosts: new system calls fail with EPERM, new system calls fail with ENOSYS, and close_range(2) knows no
+/// flags.
 fn old_hosts() -> [Vec<Refusal>; 3] {
     [filter::old_host(libc::EPERM), filter::old_host(libc::ENOSYS), filter::no_close_range_flags()]
 }
 
-/// Opens many descriptors, as a careless caller leaves them open: more than one look into /proc lists.
+/// Opens 300 descriptors, as a careless caller may leave them: more than one read of a directory in /proc returns.
 fn leak() -> std::io::Result<()> {
     (100..1000).step_by(3).try_for_each(|number| sys::duplicate(2, number))
 }
@@ -35,7 +35,7 @@ fn on_an_old_host_the_server_is_what_it_is_elsewhere() {
         }
         let logs = sandbox.path("logs");
         assert_eq!(harness::names(&logs), ["logfile", "logfile.1", "vsrun.log", "vsrun.log.1"]);
-        // A clock that cannot be asked would say 1970.
+        // Without a working clock the record would begin with 1970.
         let record = harness::text(&logs.join("vsrun.log"));
         assert!(record.starts_with("20"), "{record}");
     }
@@ -60,7 +60,7 @@ fn on_an_old_host_a_manager_restarts_pauses_and_reaps() {
         let manager: i32 = harness::text(&sandbox.path("monitor")).trim().parse().unwrap();
         harness::await_true("the server alone to be left", || process::children(manager) == [pid]);
         assert!(process::descriptors(manager).iter().all(|(number, _)| *number < 100), "nothing of the caller's");
-        // A manager that cannot sleep would run all the time.
+        // A manager that cannot sleep would always be in state R (running).
         harness::await_true("a manager that sleeps", || process::state(manager) == "S");
         let order = |words: Vec<OsString>| sandbox.vsrun(words).refused(&host).finish();
         order(words!["--status", sandbox.path("pid")]).exited(0);
@@ -103,7 +103,7 @@ fn on_an_old_host_a_command_that_cannot_be_executed_is_explained() {
     }
 }
 
-/// No file of another process is replaced, and none is lost, where the call that would promise it is not there.
+/// A rotation replaces no file of another program and loses none, even without renameat2(2), which guarantees that.
 #[test]
 fn on_an_old_host_rotation_never_replaces_a_file() {
     needs!(harness::root(), filter::filters());
@@ -141,8 +141,7 @@ fn a_kernel_without_locks_of_open_files_is_an_error_for_pidfiles_only() {
     question("--stop").failed(4, &["pid"]);
 }
 
-/// Whatever is answered in place of a descriptor for the process: a server that lives is never called dead, and
-/// no caller gets the answer that it was stopped while it runs.
+/// Whichever error pidfd_open(2) returns, vsrun never reports a running server as dead or as stopped.
 #[test]
 fn without_pidfd_a_living_server_is_never_called_dead() {
     needs!(harness::root(), filter::filters());
@@ -168,9 +167,9 @@ fn without_pidfd_a_living_server_is_never_called_dead() {
 }
 
 // ------------------------------------------------------------------------------------------------------------------
-// A root that has nothing.
+// A root directory with nothing but the test's own files.
 
-/// Nothing but vsrun and the probe, and nothing of it can be written to.
+/// A read-only root directory with vsrun, the probe, a handler and the empty directory `out`.
 struct Bare {
     mounts: Mounts,
     root: PathBuf,
@@ -188,7 +187,7 @@ impl Bare {
         Self { mounts, root }
     }
 
-    /// vsrun in it, with no environment to speak of.
+    /// Prepares a call of vsrun in this root, without PATH in the environment.
     fn vsrun<'a>(&self, sandbox: &'a Sandbox, words: Vec<OsString>) -> Call<'a> {
         let root = self.root.clone();
         let call = sandbox.program(Path::new("/vsrun"), words).within(&self.mounts).without_env("PATH");
@@ -255,13 +254,14 @@ fn in_a_bare_root_on_an_old_host_nothing_leaks_and_nothing_is_trusted_blindly() 
     for host in old_hosts() {
         let sandbox = Sandbox::new();
         let bare = Bare::new(&sandbox);
-        // No /proc to find descriptors with, and they were opened before the limit was lowered below them.
+        // There is no /proc that lists open descriptors, and they were opened before the limit was lowered below their
+        // numbers.
         let call = bare.vsrun(&sandbox, words!["-u", "5:6", "--", "/probe", "report", "-"]);
         let ended = call.before(leak).before(|| sys::limit_descriptors(64)).refused(&host).finish();
         let fds: Vec<&String> = ended.exited(0).out.iter().filter(|line| line.starts_with("fd ")).collect();
         assert_eq!(fds.len(), 3, "{ended:?}");
     }
-    // Neither a descriptor of the process nor /proc: its number alone is not enough to signal a process.
+    // Without a pidfd and without /proc, vsrun refuses to signal a process: its PID alone may have been reused.
     let host = filter::old_host(libc::EPERM);
     let sandbox = Sandbox::new();
     let (file, life) = (sandbox.path("jail/pid"), sandbox.out("life"));

@@ -1,5 +1,5 @@
-//! vsrun by the names of other tools. Each case says what is expected; where the tool itself is installed, the same case
-//! runs with it too, so that both are known to behave alike.
+//! vsrun called by the names of other tools. Each test states what it expects; where the real tool is installed, the
+//! test also runs with it, to prove that both behave alike.
 
 use crate::harness::sandbox::emulated;
 use crate::harness::{self, Call, Report, Running, Sandbox, needs, process, sys, words};
@@ -12,10 +12,10 @@ mod inits;
 mod places;
 mod users;
 
-/// The three kinds of inits, by one name each.
+/// One name of each of the three init tools that vsrun imitates.
 const INITS: [&str; 3] = ["tini", "catatonit", "dumb-init"];
 
-/// A link of that name to vsrun.
+/// Returns the path of a symbolic link with this name to vsrun.
 fn link(sandbox: &Sandbox, name: &str) -> PathBuf {
     let directory = sandbox.path("links");
     std::fs::create_dir_all(&directory).unwrap();
@@ -26,12 +26,12 @@ fn link(sandbox: &Sandbox, name: &str) -> PathBuf {
     path
 }
 
-/// The link and, where it is installed, the tool.
+/// Returns the paths of the link to vsrun and, if it is installed, of the real tool.
 fn both(sandbox: &Sandbox, name: &str) -> Vec<PathBuf> {
     [link(sandbox, name)].into_iter().chain(harness::find_tool(name)).collect()
 }
 
-/// A fresh place for each of the two, and what is called there.
+/// Calls `case` for the link to vsrun and, if it is installed, for the real tool, each with a sandbox of its own.
 fn each(name: &str, mut case: impl FnMut(&Sandbox, &Path)) {
     let count = 1 + usize::from(harness::find_tool(name).is_some());
     for at in 0..count {
@@ -41,18 +41,18 @@ fn each(name: &str, mut case: impl FnMut(&Sandbox, &Path)) {
     }
 }
 
-/// A link behind a script that calls an emulator has no name of its own.
+/// True if no emulator is used: with one, a script starts vsrun, which then does not see the name of the link.
 fn able() -> bool {
     harness::available(!emulated(), "a vsrun that is called without an emulator")
 }
 
-/// The command of an init, the only child that it keeps.
+/// Returns the PID of an init's command, its only child.
 #[track_caller]
 fn command(init: &Running) -> i32 {
     harness::await_some("the command", || process::children(init.pid()).first().copied())
 }
 
-/// What `report` says, under this program.
+/// Runs a call whose command is the probe's `report`, and returns the report.
 #[track_caller]
 fn reported(sandbox: &Sandbox, call: Call<'_>) -> Report {
     let path = sandbox.out("report");

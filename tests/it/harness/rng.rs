@@ -1,4 +1,4 @@
-//! Numbers that look drawn, and are the same for the same seed (xorshift64*).
+//! Pseudo-random numbers (xorshift64*): the same seed gives the same sequence.
 
 pub struct Rng(u64);
 
@@ -7,7 +7,7 @@ impl Rng {
         Self(seed ^ 0x9e37_79b9_7f4a_7c15)
     }
 
-    /// A number from 0 up to that one, which is not among them.
+    /// Returns a pseudo-random number that is less than `end`.
     pub fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;

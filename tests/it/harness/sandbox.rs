@@ -1,4 +1,5 @@
-//! A directory of the test's own, and the end of everything that was started in it.
+//! A temporary directory for one test. When the test ends, every process that it has started is killed and the
+//! directory removed.
 
 use super::call::{Call, start_locked};
 use super::{Report, await_file, await_true, process, sys, words};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub struct Sandbox {
     directory: PathBuf,
-    /// The user and group that vsrun is called as, and that `directory` belongs to.
+    /// The user ID and group ID that vsrun is called with and that own `directory`.
     user: u32,
 }
 
@@ -19,15 +20,15 @@ impl Sandbox {
         Self::of_user(sys::user())
     }
 
-    /// A place where vsrun is called by a user without any privilege.
+    /// Creates a sandbox in which an unprivileged user calls vsrun.
     pub fn plain() -> Self {
         Self::of_user(if sys::user() == 0 { super::PLAIN } else { sys::user() })
     }
 
-    /// A place where vsrun is called by this user; another than ourselves needs root.
+    /// Creates a sandbox in which `user` calls vsrun. Only root can name a user other than itself.
     pub fn of_user(user: u32) -> Self {
         let directory = fs::canonicalize(std::env::temp_dir()).unwrap().join(super::unique_name());
-        // Left by a process of the same number in an earlier namespace of the same number.
+        // An earlier test run may have left a directory of this name: the kernel reuses PIDs and namespace numbers.
         let _ = fs::remove_dir_all(&directory);
         let sandbox = Self { directory, user };
         make_directory(&sandbox.directory, 0o755);
@@ -50,7 +51,7 @@ impl Sandbox {
         self.directory.join(name)
     }
 
-    /// A path that every user may write to.
+    /// Returns a path in `out`, a directory that every user may write to.
     pub fn out(&self, name: &str) -> PathBuf {
         self.path("out").join(name)
     }
@@ -63,17 +64,17 @@ impl Sandbox {
         format!("PLACE={}", self.directory.display())
     }
 
-    /// A call of vsrun, not yet started.
+    /// Prepares a call of vsrun with the arguments `words`, and does not start it.
     pub fn vsrun(&self, words: Vec<OsString>) -> Call<'_> {
         Call::new(self, &self.path("vsrun"), words)
     }
 
-    /// A call of anything else.
+    /// Prepares a call of any other program, and does not start it.
     pub fn program(&self, program: &Path, words: Vec<OsString>) -> Call<'_> {
         Call::new(self, program, words)
     }
 
-    /// An executable that runs the probe with this script.
+    /// Writes an executable file that runs the probe with the actions in `words`, and returns its path.
     pub fn script(&self, name: &str, words: Vec<OsString>) -> PathBuf {
         let mut text = format!("#!{} run\n", self.probe().display()).into_bytes();
         for word in words {
@@ -83,14 +84,14 @@ impl Sandbox {
         self.executable(name, &text)
     }
 
-    /// An executable file with these bytes.
+    /// Writes an executable file with this content, and returns its path.
     pub fn executable(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.path(name);
         write_executable(&path, bytes);
         path
     }
 
-    /// A root directory that holds the probe and a directory `out` that every user may write to.
+    /// Creates a root directory for a server, with the probe and a directory `out` that every user may write to.
     pub fn jail(&self) -> PathBuf {
         let jail = self.path("jail");
         make_directory(&jail, 0o755);
@@ -99,14 +100,14 @@ impl Sandbox {
         jail
     }
 
-    /// What the probe's `report` wrote, once it has.
+    /// Waits until the probe's action `report` has written the file `path`, and returns the report.
     #[track_caller]
     pub fn report(&self, path: &Path) -> Report {
         await_file(path);
         Report::read(path)
     }
 
-    /// What a server reports that was started with these options.
+    /// Starts the probe as a server with these options, and returns the probe's report.
     #[track_caller]
     pub fn report_with(&self, options: Vec<OsString>) -> Report {
         let report = self.out("report");
@@ -116,7 +117,7 @@ impl Sandbox {
         found
     }
 
-    /// The processes of this test that still live, zombies left out.
+    /// Returns the PIDs of this test's processes, without zombies.
     pub fn living(&self) -> Vec<i32> {
         process::marked(&self.mark())
     }
@@ -129,7 +130,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        // A parent may start a child while we look: ask until none is left.
+        // A process may start a child while we look for processes, so repeat until none is left.
         for _ in 0..1000 {
             let living = self.living();
             if living.is_empty() {
@@ -143,7 +144,8 @@ impl Drop for Sandbox {
     }
 }
 
-/// Where cargo has put what it built for this test.
+/// Returns the path of a program that the tests use: `vsrun` (the file that the variable VSRUN names, if set) or
+/// `probe`.
 pub fn built(name: &str) -> PathBuf {
     let path = match (name, option_env!("CARGO_BIN_EXE_probe")) {
         ("vsrun", _) => std::env::var_os("VSRUN").map_or(env!("CARGO_BIN_EXE_vsrun").into(), PathBuf::from),
@@ -153,8 +155,8 @@ pub fn built(name: &str) -> PathBuf {
     fs::canonicalize(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Whether vsrun is made for another machine: what is called is a script then, which calls an emulator. That makes
-/// other system calls than vsrun, and keeps some of the signals behind 31 for itself.
+/// True if vsrun is built for another architecture: the file `vsrun` is then a script that starts it in an emulator.
+/// The emulator makes other system calls than vsrun, and reserves some signals above 31 for itself.
 pub fn emulated() -> bool {
     !fs::read(built("vsrun")).unwrap().starts_with(b"\x7fELF")
 }
@@ -164,22 +166,24 @@ pub fn make_directory(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// A link where that is possible: the file must not be changed afterwards.
+/// Makes `to` a hard link to `from`, or a copy where links are impossible. The test must not change the file
+/// afterwards.
 pub fn install(from: &Path, to: &Path) {
-    // A copy onto a link would write into what all tests execute.
+    // If `to` were already a hard link, copying would overwrite the program that all tests execute.
     assert!(!to.exists(), "{} is there already", to.display());
     if fs::hard_link(from, to).is_err() {
         copy(from, to);
     }
 }
 
-/// A file of its own, which may be changed.
+/// Makes `to` a copy of `from`, which the test may change.
 pub fn copy(from: &Path, to: &Path) {
     write_executable(to, &fs::read(from).unwrap());
 }
 
 pub fn write_executable(path: &Path, bytes: &[u8]) {
-    // A child that is forked meanwhile would hold the file open to write, and it could not be executed (ETXTBSY).
+    // A child that another thread forks during the write would hold the file open for writing, and executing the file
+    // would fail with ETXTBSY.
     start_locked(|| fs::write(path, bytes).unwrap());
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -1,4 +1,4 @@
-//! The kernel calls that the tests need and std does not have: the only unsafe code beside the probe's.
+//! The kernel calls that the tests need and std does not have. Most of the unsafe code of the test crate is here.
 
 #![allow(unsafe_code)]
 
@@ -36,7 +36,7 @@ pub fn before_exec(command: &mut Command, hook: impl FnMut() -> io::Result<()> +
     unsafe { command.pre_exec(hook) };
 }
 
-/// All ids and groups of a user without privilege.
+/// Sets all user IDs and group IDs of the caller to `user`, and removes its supplementary groups.
 pub fn become_plain(user: u32) -> io::Result<()> {
     // SAFETY: no group, and the pointer is not read for a length of 0.
     check(unsafe { libc::setgroups(0, std::ptr::null()) })?;
@@ -51,13 +51,13 @@ pub fn set_session() -> io::Result<()> {
     check(unsafe { libc::setsid() })
 }
 
-/// Makes the terminal on `fd` the controlling one of this session.
+/// Makes the terminal on `fd` the controlling terminal of the caller's session.
 pub fn take_terminal(fd: RawFd) -> io::Result<()> {
     // SAFETY: this request takes a number.
     check(unsafe { libc::ioctl(fd, libc::TIOCSCTTY, 0) })
 }
 
-/// A netlink socket for the kernel's device events.
+/// Opens a netlink socket for the kernel's device events.
 pub fn netlink_socket() -> io::Result<OwnedFd> {
     // SAFETY: plain numbers.
     let number = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_KOBJECT_UEVENT) };
@@ -66,8 +66,8 @@ pub fn netlink_socket() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Opens that number on the same file, for the program that is executed next. dup2(2) of a number onto itself leaves its
-/// close-on-exec flag as it is, and a test's own file may have the very number that it hands down.
+/// Makes the descriptor `to` a duplicate of `from` that stays open in the program that the caller executes next.
+/// dup2(2) with two equal numbers would leave the close-on-exec flag set, so that case only clears the flag.
 pub fn duplicate(from: RawFd, to: RawFd) -> io::Result<()> {
     if from == to {
         // SAFETY: only clears a flag of the descriptor.
@@ -95,7 +95,7 @@ pub fn limit_core(most: u64) -> io::Result<()> {
     check(unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) })
 }
 
-/// A network of the caller's own, with nothing in it but a loopback that is down.
+/// Moves the caller into a new network namespace, whose only interface is a loopback that is down.
 pub fn unshare_network() -> io::Result<()> {
     // SAFETY: called between fork and exec, in a process of one thread.
     check(unsafe { libc::unshare(libc::CLONE_NEWNET) })
@@ -106,14 +106,15 @@ pub fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Lets the kernel ask this program before each system call, also of what the process becomes and starts.
+/// Installs a seccomp filter, which the kernel runs before each system call of the caller and of its future children,
+/// also after an exec.
 pub fn filter_calls(program: &mut [libc::sock_filter]) -> io::Result<()> {
     let program = libc::sock_fprog { len: u16::try_from(program.len()).unwrap_or(0), filter: program.as_mut_ptr() };
     // SAFETY: the program and its list live through the call.
     check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) })
 }
 
-/// Supplementary groups, in no particular order.
+/// Sets the caller's supplementary groups.
 pub fn set_groups(groups: &[u32]) -> io::Result<()> {
     // SAFETY: the list lives through the call.
     check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })
@@ -124,7 +125,7 @@ pub fn set_group(group: u32) -> io::Result<()> {
     check(unsafe { libc::setgid(group) })
 }
 
-/// Becomes that program, without any argument, not even its own name. Returns only why it did not.
+/// Executes `program` with an empty argument list, in which even argument 0 is missing. Returns only if that fails.
 pub fn execute_bare(program: &CStr, environment: &[&CStr]) -> io::Result<()> {
     let mut list = [std::ptr::null(); 8];
     list.iter_mut().zip(environment).for_each(|(sandbox, word)| *sandbox = word.as_ptr());
@@ -139,10 +140,10 @@ pub fn umask(mask: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// The signals that a launcher must undo: all of them blocked, and all ignored that can be.
+/// Blocks all signals, and ignores all that can be ignored. vsrun must undo this for its server.
 pub fn spoil_signals() -> io::Result<()> {
     let all = u64::MAX;
-    // The kernel's own `struct sigaction`: handler, flags, restorer, mask.
+    // The fields of the kernel's `struct sigaction`: handler, flags, restorer, mask.
     let ignored: [u64; 4] = [libc::SIG_IGN as u64, 0, 0, 0];
     for signal in 1..=64 {
         // SAFETY: the action lives through the call; KILL and STOP are refused, which is all right.
@@ -159,7 +160,7 @@ pub fn ignore_signal(signal: i32) -> io::Result<()> {
     Ok(())
 }
 
-/// Blocks exactly these.
+/// Sets the caller's signal mask: exactly these signals are blocked.
 pub fn block_signals(signals: &[i32]) -> io::Result<()> {
     let set: u64 = signals.iter().map(|signal| 1 << (signal - 1)).sum();
     // SAFETY: the set lives through the call. Called between fork and exec.
@@ -179,7 +180,7 @@ pub fn change_directory(path: &CStr) -> io::Result<()> {
     check(unsafe { libc::chdir(path.as_ptr()) })
 }
 
-/// A mount namespace of the caller's own, whose mounts stay in it.
+/// Moves the caller into a new mount namespace, whose mounts do not propagate to any other namespace.
 pub fn unshare_mounts() -> io::Result<()> {
     // SAFETY: called between fork and exec, in a process of one thread.
     check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
@@ -198,7 +199,7 @@ pub fn enter_mounts(namespace: &File) -> io::Result<()> {
     check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNS) })
 }
 
-/// Whether set-user-id means anything on that file system.
+/// True if the file system of `path` is mounted without nosuid, so that set-user-id bits take effect.
 pub fn grants_special_rights(path: &Path) -> bool {
     let path = c_string(path.as_os_str());
     let mut found = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
@@ -214,7 +215,7 @@ pub fn make_fifo(path: &OsStr) -> io::Result<()> {
     check(unsafe { libc::mkfifo(path.as_ptr(), 0o644) })
 }
 
-/// A pipe: the end to read, the end to write.
+/// Creates a pipe, and returns its read end and its write end.
 pub fn pipe() -> (File, File) {
     let mut ends = [0; 2];
     // SAFETY: the array has room for both.
@@ -227,7 +228,8 @@ fn own(fd: RawFd) -> File {
     File::from(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Both sides of a new pseudo terminal: the keyboard and screen, and what a program has for its descriptors 0-2.
+/// Creates a pseudo-terminal, and returns its master (keyboard and screen) and its slave (for descriptors 0-2 of a
+/// program).
 pub fn pseudo_terminal() -> (File, File) {
     let (mut outer, mut inner) = (0, 0);
     let nothing = std::ptr::null_mut();
@@ -247,7 +249,7 @@ pub enum Lock {
     Exclusive,
 }
 
-/// Asks which lock keeps us from an exclusive one; both questions of the kernel must have the same answer.
+/// Returns the kind of lock that keeps us from an exclusive lock on the file. F_OFD_GETLK and F_GETLK must agree.
 pub fn lock_of(file: &File) -> Lock {
     let answers = [libc::F_OFD_GETLK, libc::F_GETLK].map(|question| {
         let mut lock = whole_file(libc::F_WRLCK);
@@ -263,8 +265,8 @@ pub fn lock_of(file: &File) -> Lock {
     answers[0]
 }
 
-/// Takes an open-file-description lock, as a process that is not ours would. A child of another thread has a lock that was
-/// released here until its exec, so this tries for a second.
+/// Takes an open-file-description lock, which conflicts with the locks of every other process. A child that another
+/// thread forked keeps a released lock until its exec, so this retries for a second.
 pub fn lock(file: &File, kind: i32) -> io::Result<()> {
     let lock = whole_file(kind);
     let mut result = Ok(());
@@ -279,14 +281,15 @@ pub fn lock(file: &File, kind: i32) -> io::Result<()> {
     result
 }
 
-/// Takes the lock that an instance of vsrun takes first: it covers no number.
+/// Takes the lock that a starting vsrun takes first: on all bytes after the first MiB, so not on the PID in the file.
 pub fn lock_as_a_start_does(file: &File) -> io::Result<()> {
     let lock = libc::flock { l_start: 1 << 20, ..whole_file(libc::F_WRLCK) };
     // SAFETY: the lock lives through the call.
     check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) })
 }
 
-/// Opens a file for good, and takes every kind of lock on it: between fork and exec.
+/// Opens a file and takes a record lock, a flock(2) lock and an open-file-description lock on it. All are kept across
+/// an exec: to be called between fork and exec.
 pub fn open_and_lock(path: &Path) -> io::Result<()> {
     let file = File::options().read(true).write(true).open(path)?;
     // SAFETY: plain numbers.
@@ -301,7 +304,8 @@ pub fn open_and_lock(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes every other process that opens the file wait, until it is dropped, or for as long as the kernel allows (45 s).
+/// Takes a write lease on the file: any other process that opens or executes it waits until the returned file is
+/// dropped, or until the kernel breaks the lease (after 45 s).
 pub fn hold_up(path: &Path) -> File {
     let file = File::open(path).unwrap();
     ignore_signal(libc::SIGIO).unwrap();
@@ -310,13 +314,13 @@ pub fn hold_up(path: &Path) -> File {
     file
 }
 
-/// Whether a process waits for such a file.
+/// True if a process waits because of the lease that [`hold_up`] took on this file.
 pub fn holds_up_a_process(file: &File) -> bool {
     // SAFETY: plain numbers.
     unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLEASE) != libc::F_WRLCK }
 }
 
-/// Whether no process has locked the file in the way of BSD.
+/// Tries to take an exclusive flock(2) lock, and returns true if no other process holds one.
 pub fn flock_is_free(file: &File) -> bool {
     // SAFETY: plain numbers.
     unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
@@ -340,7 +344,7 @@ fn check(result: i32) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Whether no process can write into that pipe any more and it is empty; what was in it is thrown away.
+/// True if the pipe is empty and no process has its write end open. Otherwise reads and discards up to 4096 bytes.
 pub fn at_end(reader: &File) -> bool {
     let mut wanted = libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one element, which lives through the call.
@@ -352,7 +356,7 @@ pub fn at_end(reader: &File) -> bool {
     std::io::Read::read(&mut &*reader, &mut block).unwrap() == 0
 }
 
-/// Fills a pipe until not one byte more fits.
+/// Fills a pipe until not a single byte more fits.
 pub fn fill(writer: &File) {
     let fd = writer.as_raw_fd();
     // SAFETY: plain numbers.
@@ -365,19 +369,19 @@ pub fn fill(writer: &File) {
     check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags) }).unwrap();
 }
 
-/// The null device under that name.
+/// Creates a null device at this path.
 pub fn make_null(path: &Path) -> io::Result<()> {
     make_character_device(path, 1, 3)
 }
 
-/// The device with these numbers, which every user may write to as far as the umask goes.
+/// Creates a character device with these numbers and with mode 0666 as far as the umask permits.
 pub fn make_character_device(path: &Path, major: u32, minor: u32) -> io::Result<()> {
     let path = c_string(path.as_os_str());
     // SAFETY: the string lives through the call.
     check(unsafe { libc::mknod(path.as_ptr(), libc::S_IFCHR | 0o666, libc::makedev(major, minor)) })
 }
 
-/// When a file was changed last, in seconds since 1970; of a link itself, not of what it leads to.
+/// Sets the access and modification times of a file in seconds since 1970. Of a symbolic link, its own times are set.
 pub fn set_modified(path: &Path, seconds: i64) {
     let path = c_string(path.as_os_str());
     let time = libc::timespec { tv_sec: seconds, tv_nsec: 0 };
@@ -387,7 +391,7 @@ pub fn set_modified(path: &Path, seconds: i64) {
         .unwrap();
 }
 
-/// The monotonic clock, in microseconds.
+/// Returns the time of the monotonic clock in microseconds.
 pub fn monotonic() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` lives through the call.
@@ -395,14 +399,14 @@ pub fn monotonic() -> u64 {
     u64::try_from(now.tv_sec * 1_000_000 + now.tv_nsec / 1000).unwrap()
 }
 
-/// Gives the terminal at that side another size, like a person who drags a window's corner.
+/// Sets the size of a terminal, as a terminal emulator does when its window is resized.
 pub fn resize(terminal: &File, rows: u16, columns: u16) {
     let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the size lives through the call.
     check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }).unwrap();
 }
 
-/// A session keyring of its own, with a key of that name.
+/// Gives the caller a new session keyring with a key of this name.
 pub fn make_key(name: &CStr) -> io::Result<()> {
     // SAFETY: no name, so a new keyring without one.
     check_long(unsafe { libc::syscall(libc::SYS_keyctl, 1, 0) })?;
@@ -414,8 +418,8 @@ fn check_long(result: libc::c_long) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Traces a process from a thread of its own, until what is returned is dropped. The thread never waits for the
-/// process: so its end is reported to no other process meanwhile.
+/// Traces a process from a new thread until the returned sender is dropped. The thread never calls wait(2) for the
+/// process, so until then the kernel does not report the exit of the process to its parent.
 pub fn trace_without_waiting(pid: i32) -> std::sync::mpsc::Sender<()> {
     const PTRACE_SEIZE: libc::c_uint = 0x4206;
     let (hold, held) = std::sync::mpsc::channel();

@@ -1,4 +1,4 @@
-//! A setting of the whole machine, changed for the time of a test.
+//! Kernel settings of the whole machine (sysctl(8)) that a test changes and restores.
 
 use super::call::start_locked;
 use super::{available, text};
@@ -7,24 +7,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// One test at a time changes a setting, or needs one to stay as it is.
+/// Only one test at a time may change a kernel setting, or rely on one to stay unchanged.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// The turn of one test.
+/// The exclusive right of one test to change kernel settings, until it is dropped.
 pub struct Turn(#[allow(dead_code, reason = "it is held")] MutexGuard<'static, ()>);
 
 pub fn turn() -> Turn {
     Turn(ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// A changed setting. It is changed back when this is dropped, and also when the test program dies: a process of its own
-/// does that at the end of file of a pipe whose other end only we have.
+/// A changed kernel setting. Its old value is restored when this is dropped, and also when the test program dies: a
+/// child process waits for the end of file of a pipe whose write end only the test program has, and then restores it.
 pub struct Sysctl {
     keeper: Child,
 }
 
 impl Sysctl {
-    /// `name` as in sysctl(8). None where it may not be changed.
+    /// Changes a kernel setting; `name` is written as in sysctl(8). Returns None if the setting cannot be changed here.
     #[track_caller]
     pub fn set(_turn: &Turn, name: &str, value: &str) -> Option<Self> {
         let path = path(name);

@@ -1,16 +1,18 @@
-//! A terminal that the started program has for its descriptors 0-2.
+//! A pseudo-terminal on descriptors 0-2 of the program under test.
 
 use super::{Call, sys};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
 pub struct Terminal {
-    /// Where a person would sit. While it is open, no process at the other side gets a hang-up.
+    /// The master of the pseudo-terminal, for keyboard input and screen output. While it is open, processes on the
+    /// terminal get no SIGHUP.
     pub person: File,
 }
 
 impl Call<'_> {
-    /// Runs as the leader of a session, with a new terminal as its controlling one and as its descriptors 0-2.
+    /// Makes the program the leader of a new session, with a new controlling terminal that is also on its descriptors
+    /// 0-2.
     pub fn on_terminal(self) -> (Self, Terminal) {
         let (person, program) = sys::pseudo_terminal();
         let fd = program.as_raw_fd();

@@ -1,5 +1,6 @@
-//! A tracer that lets one system call of vsrun fail, as strace(1) does, but of vsrun alone: what a process of it becomes
-//! by its exec (server, handler, logger) is let go untouched. And a fault can be lifted while the program runs.
+//! A ptrace(2) tracer that makes one system call of vsrun fail, as `strace --inject` does. Unlike strace it follows
+//! only vsrun's own processes: it detaches from a process that executes another program (server, handler, logger). The
+//! test can lift the fault while vsrun runs.
 
 #![allow(unsafe_code)]
 
@@ -10,114 +11,117 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
-/// One system call of one process of vsrun. The process that was called is `vsrun`, its second child `vsrun.2`, whose
-/// first child is `vsrun.2.1`.
+/// One system call of one vsrun process. The role of the first process is `vsrun`, that of its second child `vsrun.2`,
+/// and that of this child's first child `vsrun.2.1`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Point {
     pub role: String,
     pub call: &'static str,
-    /// Which one of that name in that process, from 1.
+    /// The position among the calls of this name in this process, from 1.
     pub number: usize,
 }
 
-/// What is done to it.
+/// A system call to fail, and the error that it returns.
 #[derive(Debug, Clone)]
 pub struct Fault {
     pub point: Point,
-    /// What its first argument leads to, if that is a descriptor: see [`kind`].
+    /// The kind of descriptor that the call must have as its first argument: see [`kind`]. Empty if it has none.
     pub on: String,
-    /// The errno that is answered.
+    /// The errno that the call returns.
     pub error: i32,
-    /// Whether every later call of that name on such a descriptor fails too, in every process of vsrun, until the fault
-    /// is lifted.
+    /// True if every later call of this name on a descriptor of this kind fails too, in every vsrun process, until the
+    /// fault is lifted.
     pub for_good: bool,
 }
 
-/// How a process of vsrun ended: its role and its status as wait(2) has it.
+/// A vsrun process that ended: its role, and its status as wait(2) reports it.
 pub type Death = (String, i32);
 
-/// What tracer and test report to each other while the program runs.
+/// State that the tracer's thread and the test share while the program runs.
 #[derive(Default)]
 pub struct Watched {
     lifted: AtomicBool,
     injected: AtomicUsize,
     ended: AtomicBool,
-    /// The exit status of the process that was called, once it has ended; -1 where a signal ended it.
+    /// The exit status of the first process once `ended` is true; -1 if a signal killed it.
     status: AtomicI64,
     living: Mutex<HashMap<i32, String>>,
     began: Mutex<Option<Running>>,
-    /// How far the wall clock is from the machine's, in seconds.
+    /// The seconds that the tracer adds to the wall clock as vsrun reads it.
     clock: AtomicI64,
 }
 
 impl Watched {
-    /// No call fails any more.
+    /// Lifts the fault: from now on the tracer makes no call fail.
     pub fn lift(&self) {
         self.lifted.store(true, Ordering::SeqCst);
     }
 
-    /// From now on vsrun finds the wall clock so many seconds from where the machine's is.
+    /// Sets the seconds that the tracer adds to the wall clock as vsrun reads it from now on.
     pub fn set_clock(&self, seconds: i64) {
         self.clock.store(seconds, Ordering::SeqCst);
     }
 
-    /// How many calls have failed.
+    /// Returns how many calls the tracer has made fail.
     pub fn injected(&self) -> usize {
         self.injected.load(Ordering::SeqCst)
     }
 
-    /// Whether the process that was called has ended.
+    /// True if the first process has exited or was killed.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::SeqCst)
     }
 
-    /// The exit status of the process that was called; none where a signal ended it.
+    /// Returns the exit status of the first process, or None if a signal killed it. Valid once [`Self::has_ended`] is
+    /// true.
     pub fn status(&self) -> Option<i32> {
         i32::try_from(self.status.load(Ordering::SeqCst)).ok().filter(|status| *status >= 0)
     }
 
-    /// The pid of a process of vsrun that has not become anything else.
+    /// Returns the PID of the vsrun process with this role. None if it has ended or executed another program.
     pub fn pid(&self, role: &str) -> Option<i32> {
         self.living.lock().unwrap().iter().find(|(_, found)| *found == role).map(|(pid, _)| *pid)
     }
 
-    /// What was said on standard error so far.
+    /// Returns the lines that the program has written to standard error so far.
     pub fn err(&self) -> Vec<String> {
         self.began.lock().unwrap().as_ref().map(Running::err).unwrap_or_default()
     }
 
-    /// What was said on standard output so far.
+    /// Returns the lines that the program has written to standard output so far.
     pub fn out(&self) -> Vec<String> {
         self.began.lock().unwrap().as_ref().map(Running::out).unwrap_or_default()
     }
 }
 
-/// What was seen.
+/// What the tracer recorded.
 #[derive(Debug, Default)]
 pub struct Trace {
-    /// The exit status of the process that was called; none where a signal ended it.
+    /// The exit status of the first process, or None if a signal killed it.
     pub status: Option<i32>,
-    /// All system calls, each with what its first argument leads to if that is a descriptor: see [`kind`].
+    /// All system calls of vsrun, each with the kind of its first argument if that is a descriptor: see [`kind`]. The
+    /// kind is recorded only in a run without a fault.
     pub calls: Vec<(Point, String)>,
-    /// The ends of all that did not become another program.
+    /// The ends of all vsrun processes that did not execute another program.
     pub deaths: Vec<Death>,
 }
 
 #[derive(Default)]
 struct Process {
-    /// None outside of vsrun: a process that starts vsrun, or that its parent has not reported yet.
+    /// None if the process is not (yet) known as one of vsrun: it will execute vsrun, or it is a new child that its
+    /// parent's fork event has not reported yet.
     role: Option<String>,
     known: bool,
     stopped: bool,
     children: usize,
     counts: HashMap<&'static str, usize>,
-    /// What the call that it is in will answer.
+    /// The result to put in place of the kernel's at the exit of the current system call.
     answer: Option<i64>,
-    /// Where the call that it is in will have written the wall clock's seconds.
+    /// The address to which the current system call writes the seconds of the wall clock.
     clock: Option<u64>,
 }
 
-/// Runs the call to its end, and that of all processes which vsrun forks. To be called in a thread of its own.
+/// Starts the call, and traces it and every process that vsrun forks until all have ended. Needs a thread of its own.
 pub fn trace(call: Call<'_>, vsrun: &Path, fault: Option<&Fault>, watched: &Watched) -> Trace {
     let running = call.before(trace_me).start();
     let first = running.pid();
@@ -137,7 +141,7 @@ struct Tracer<'a> {
     vsrun: PathBuf,
     fault: Option<&'a Fault>,
     watched: &'a Watched,
-    /// Whether the call has come that begins to fail.
+    /// True once the call at `fault.point` has been made to fail.
     armed: bool,
     trace: Trace,
     all: HashMap<i32, Process>,
@@ -190,14 +194,14 @@ impl Tracer<'_> {
                 request(libc::PTRACE_SETOPTIONS, pid, 0, options.into());
                 return self.exec(pid);
             }
-            // The stop that every new process begins with.
+            // The SIGSTOP with which every new traced process begins.
             _ if signal == libc::SIGSTOP => {}
             _ => deliver = signal,
         }
         self.resume(pid, deliver);
     }
 
-    /// The process has become another program: vsrun itself, or what vsrun was to start.
+    /// Handles an exec: the process now runs vsrun itself, or another program, from which the tracer detaches.
     fn exec(&mut self, pid: i32) {
         let is_vsrun = std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|path| path == self.vsrun);
         let Some(process) = self.all.get_mut(&pid) else { return };
@@ -213,7 +217,7 @@ impl Tracer<'_> {
         self.resume(pid, 0);
     }
 
-    /// At the beginning of a system call, and at its end.
+    /// Handles the entry and the exit of a system call.
     fn call(&mut self, pid: i32) {
         let Some((begins, number, [first, second])) = system_call(pid) else { return };
         let Some(process) = self.all.get_mut(&pid) else { return };
@@ -236,19 +240,21 @@ impl Tracer<'_> {
             && fault.point.call == call
             && !self.watched.lifted.load(Ordering::SeqCst)
         {
-            // The order of two that come at the same time differs from run to run: then it is another fault.
+            // If the order of two concurrent calls differs from run to run, their numbers are swapped. The descriptor's
+            // kind tells them apart.
             let is_it = fault.point == point && kind(pid, first) == fault.on;
             self.armed |= is_it;
             if is_it || self.armed && fault.for_good && kind(pid, first) == fault.on {
                 self.watched.injected.fetch_add(1, Ordering::SeqCst);
                 process.answer = Some(-i64::from(fault.error));
-                // The kernel closes a descriptor whatever it answers.
+                // The kernel closes a descriptor even if close(2) returns an error, so only the result of close(2) is
+                // replaced.
                 if call != "close" {
                     poke(pid, NUMBER, -1);
                 }
             }
         }
-        // Only a search for faults to try needs this.
+        // The kinds are needed only by the run that collects the calls to fail.
         let on = if self.fault.is_none() { kind(pid, first) } else { String::new() };
         self.trace.calls.push((point, on));
     }
@@ -261,7 +267,7 @@ impl Tracer<'_> {
 }
 
 // ------------------------------------------------------------------------------------------------------------------
-// The kernel's side.
+// ptrace(2) requests and the names of system calls.
 
 fn trace_me() -> io::Result<()> {
     let what = i64::from(libc::PTRACE_TRACEME);
@@ -269,7 +275,7 @@ fn trace_me() -> io::Result<()> {
     if unsafe { libc::syscall(libc::SYS_ptrace, what, 0, 0, 0) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// The next change of a child or traced process of this thread; none when there is no such process any more.
+/// Waits for the next state change of a child or traced process of this thread. None if there is no such process.
 fn wait() -> Option<(i32, i32)> {
     loop {
         let mut status = 0;
@@ -283,7 +289,7 @@ fn wait() -> Option<(i32, i32)> {
     }
 }
 
-/// A process that was killed meanwhile does not answer; its end will be reported.
+/// Makes a ptrace(2) request. It fails only if the process was killed meanwhile; wait(2) will report that.
 fn request(what: impl Into<i64>, pid: i32, address: usize, data: i64) {
     // SAFETY: none of our requests with plain numbers writes to our memory.
     unsafe { libc::syscall(libc::SYS_ptrace, what.into(), pid, address, data) };
@@ -296,22 +302,24 @@ fn message(pid: i32) -> i32 {
     i32::try_from(message).unwrap_or(0)
 }
 
-/// Whether the call begins, and if so its number and first arguments.
+/// Returns true, the number and the first two arguments at the entry of a system call. At its exit, returns false, and
+/// the other values have no meaning.
 fn system_call(pid: i32) -> Option<(bool, i64, [u64; 2])> {
     const GET_SYSCALL_INFO: i64 = 0x420e;
     const ENTRY: u64 = 1;
-    // struct ptrace_syscall_info: the kind in the first byte, the number or the result from byte 24 on.
+    // struct ptrace_syscall_info: the kind of stop in byte 0, the system call's number at byte 24, its arguments from
+    // byte 32.
     let mut info = [0_u64; 11];
     // SAFETY: the structure has that size and lives through the call.
     let size = unsafe { libc::syscall(libc::SYS_ptrace, GET_SYSCALL_INFO, pid, size_of_val(&info), info.as_mut_ptr()) };
     (size > 0).then(|| (info[0] & 0xff == ENTRY, info[3].cast_signed(), [info[4], info[5]]))
 }
 
-/// Where a stopped process of x86-64 keeps its registers `orig_rax` and `rax`.
+/// Offset in bytes of `orig_rax` (below: of `rax`) in the user area of a stopped process on x86-64.
 const NUMBER: usize = 15 * 8;
 const RESULT: usize = 10 * 8;
 
-/// Adds to a number in the memory of a stopped process.
+/// Adds `seconds` to the 64-bit number at this address of a stopped process.
 fn shift(pid: i32, address: u64, seconds: i64) {
     if seconds == 0 {
         return;
@@ -324,7 +332,7 @@ fn shift(pid: i32, address: u64, seconds: i64) {
     }
 }
 
-/// What a descriptor is: `pipe`, `socket`, `anon_inode`, or nothing for a file and where there is none.
+/// Returns what a descriptor is: `pipe`, `socket` or `anon_inode`; empty if it is a file or not open.
 fn kind(pid: i32, fd: u64) -> String {
     let link = std::fs::read_link(format!("/proc/{pid}/fd/{fd}")).unwrap_or_default();
     link.to_string_lossy().split_once(':').map(|(kind, _)| kind.to_owned()).unwrap_or_default()
@@ -334,7 +342,7 @@ fn poke(pid: i32, register: usize, value: i64) {
     request(libc::PTRACE_POKEUSER, pid, register, value);
 }
 
-/// Whether processes can be traced here.
+/// True if the tests can trace vsrun on this machine, which needs root and a vsrun for x86-64 without an emulator.
 pub fn can_trace() -> bool {
     let is = cfg!(target_arch = "x86_64") && !super::sandbox::emulated() && {
         std::fs::read(super::sandbox::built("vsrun")).unwrap()[18] == 62
@@ -346,7 +354,7 @@ macro_rules! names {
     ($($name:ident)*) => { &[$((libc::$name, stringify!($name))),*] };
 }
 
-/// What the manual calls them.
+/// Each system call's number, and the name of its constant.
 #[cfg(target_arch = "x86_64")]
 #[rustfmt::skip]
 const NAMES: &[(i64, &str)] = names!(

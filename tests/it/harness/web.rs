@@ -1,4 +1,5 @@
-//! A web server within the test, which answers as the test says: vsrun's probes ask it in place of the real server.
+//! An HTTP server in the test program that vsrun's probes query in place of the real server. The test chooses the
+//! response.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -9,16 +10,16 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// How a request is answered.
+/// How the server responds to a request.
 #[derive(Clone, Copy)]
 pub enum Answer {
-    /// With this text.
+    /// Sends this text.
     Text(&'static str),
-    /// With this text, in one packet for each byte.
+    /// Sends this text byte by byte, with a pause of 2 ms before each byte.
     Bytes(&'static str),
-    /// With this text, after that time.
+    /// Sends this text after this delay.
     Slow(&'static str, Duration),
-    /// Never: the connection stays open.
+    /// Sends nothing, and keeps the connection open.
     Never,
 }
 
@@ -26,7 +27,7 @@ pub const OK: Answer = Answer::Text("HTTP/1.1 200 OK\r\n\r\n");
 pub const UNAVAILABLE: Answer = Answer::Text("HTTP/1.1 503 Service Unavailable\r\n\r\n");
 
 pub struct Web {
-    /// The probe that asks it for `/health`.
+    /// The value for `--probe` or `--health` that requests `/health` from this server.
     pub probe: String,
     answer: Arc<Mutex<Answer>>,
     requests: Arc<AtomicUsize>,
@@ -39,7 +40,7 @@ impl Web {
         Self::serve(format!("{port}/health"), answer, move || listener.accept().unwrap().0)
     }
 
-    /// One at a Unix socket.
+    /// Starts a server that listens on a Unix socket at `path`.
     pub fn at(path: &Path, answer: Answer) -> Self {
         let listener = UnixListener::bind(path).unwrap();
         super::sys::set_mode(path, 0o777);
@@ -53,7 +54,7 @@ impl Web {
     ) -> Self {
         let web = Self { probe, answer: Arc::new(Mutex::new(answer)), requests: Arc::default() };
         let (answer, requests) = (Arc::clone(&web.answer), Arc::clone(&web.requests));
-        // It ends with the tests.
+        // The thread runs until the test program exits.
         thread::spawn(move || {
             loop {
                 let connection = accept();
@@ -68,7 +69,7 @@ impl Web {
         *self.answer.lock().unwrap() = answer;
     }
 
-    /// How many requests have been read.
+    /// Returns the number of requests that were read completely so far.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
@@ -79,7 +80,7 @@ impl Web {
     }
 }
 
-/// Errors are those of a probe that was killed, or has read enough.
+/// Reads one request and responds to it. Errors are ignored: they mean that the probe was killed or has read enough.
 fn respond(mut connection: impl Read + Write, answer: &Mutex<Answer>, requests: &AtomicUsize) {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
@@ -101,7 +102,7 @@ fn respond(mut connection: impl Read + Write, answer: &Mutex<Answer>, requests: 
             thread::sleep(time);
             connection.write_all(text.as_bytes())
         }
-        // Until the other side gives up.
+        // Waits until the client closes the connection.
         Answer::Never => connection.read(&mut [0]).map(drop),
     };
 }

@@ -1,9 +1,9 @@
-//! Command lines, and what becomes of them: the exit status, and what is printed.
+//! Command lines for the names of other tools: the exit status, and what is printed.
 
 use super::{Sandbox, able, each, link, needs, process, words};
 use crate::harness;
 
-/// Name, the words after it, the status, and what the command prints.
+/// The tool's name, its arguments, the exit status, and the lines on standard output.
 const CASES: &[(&str, &[&str], i32, &[&str])] = &[
     ("tini", &["--", "sh", "-c", "echo $0; exit 7", "a"], 7, &["a"]),
     ("tini", &["sh", "--", "-c", "echo $0 $#", "a", "--", "b"], 0, &["a 2"]),
@@ -60,7 +60,8 @@ fn each_command_line_has_the_status_of_the_tool() {
     needs!(able());
     for (name, line, status, printed) in CASES {
         each(name, |sandbox, program| {
-            // The tool itself, unlike vsrun, warns if it is not PID 1 and adopts no orphans.
+            // The variable makes the real tini adopt orphans: without it tini warns unless it is PID 1. vsrun does not
+            // need it.
             let call = sandbox.program(program, line.iter().map(Into::into).collect()).env("TINI_SUBREAPER", "");
             let ended = call.finish();
             assert_eq!(
@@ -110,7 +111,7 @@ fn help_version_and_license_are_printed() {
             assert_eq!((ended.err.is_empty(), ended.out.is_empty()), (!to_stderr, to_stderr), "{program:?} {ended:?}");
         });
     }
-    // Docker's daemon reads the version in these words.
+    // The Docker daemon parses this version text.
     let sandbox = Sandbox::new();
     let ended = sandbox.program(&link(&sandbox, "docker-init"), words!["--version"]).finish();
     assert!(ended.out[0].starts_with("tini version 0.19.0"), "{ended:?}");

@@ -1,4 +1,4 @@
-//! `VSRUN_ARGS`: the rest of vsrun for an init's command line.
+//! `VSRUN_ARGS`: options of vsrun for a call under the name of an init tool.
 
 use super::{INITS, Sandbox, able, link, needs, process, reported, sys, words};
 use crate::harness;
@@ -36,10 +36,10 @@ fn a_restart_takes_the_place_of_the_inits_role() {
         let call = sandbox.program(&link(&sandbox, name), script).env("VSRUN_ARGS", "--restart on-failure -q");
         let called = call.before(move || sys::duplicate(file.as_raw_fd(), 309)).start();
         harness::await_life(&life, 2);
-        // The second run finds what the first has found.
+        // The second run of the command has the descriptor that the first one had.
         let report = sandbox.report(&sandbox.out("report"));
         assert!(report.descriptor_numbers().contains(&309), "{name}: {report:?}");
-        // TERM asks a manager to stop, and that is a success.
+        // SIGTERM asks the manager to stop, which counts as success: it exits with 0.
         called.stop().exited(0).silently();
     }
 }
@@ -59,7 +59,7 @@ fn a_stop_timeout_kills_a_deaf_command() {
     }
 }
 
-/// In another root an inherited descriptor could be a way out.
+/// In another root, an inherited descriptor could lead the command out of that root.
 #[test]
 fn another_root_gets_no_descriptors_and_another_user_no_terminal() {
     needs!(able(), harness::root());
@@ -85,7 +85,7 @@ fn another_root_gets_no_descriptors_and_another_user_no_terminal() {
     }
 }
 
-/// A command that reports its readiness to vsrun, and not past it.
+/// The command reports its readiness to vsrun, not to the service manager above it.
 #[test]
 fn readiness_takes_the_socket_of_the_service_manager() {
     needs!(able());

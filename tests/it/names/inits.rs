@@ -1,14 +1,14 @@
-//! What the inits do with signals, orphans and groups.
+//! What vsrun does with signals, orphans and process groups under the names of init tools.
 
 use super::{INITS, Sandbox, able, command, each, link, needs, process, sys, words};
 use crate::harness::{self, Bundle, Running};
 use std::path::{Path, PathBuf};
 
-/// Those that the kernel sends for an error of the program.
+/// Signals that the kernel sends to a program for an error of its own.
 const OWN: [i32; 7] =
     [libc::SIGILL, libc::SIGTRAP, libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV, libc::SIGSYS];
 const STOPS: [i32; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
-/// No tool can catch these, and each takes CHLD for itself.
+/// Signals that no tool forwards: KILL and STOP cannot be caught, and each tool needs CHLD for itself.
 const NEVER: [i32; 3] = [libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD];
 
 fn listener(sandbox: &Sandbox, program: &Path, options: &[&str]) -> (Running, PathBuf) {
@@ -45,7 +45,7 @@ fn signals_of_the_terminal_are_treated_as_each_tool_treats_them() {
         each(name, |sandbox, program| {
             let (called, seen) = listener(sandbox, program, &["--"]);
             STOPS.iter().for_each(|signal| called.signal(*signal));
-            // The last one has arrived, so each of the others has, too.
+            // Signal 64 is delivered last, so the signals before it have been handled when the command exits.
             called.signal(64);
             called.finish().exited(3);
             let mut lines = harness::lines(&seen);
@@ -55,7 +55,8 @@ fn signals_of_the_terminal_are_treated_as_each_tool_treats_them() {
     }
 }
 
-/// Signals that report an error of the init itself end it, as they end the tool; the command goes on.
+/// A signal that reports an error of the init itself kills tini and catatonit, and vsrun under their names, and the
+/// command goes on. dumb-init forwards the signal instead.
 #[test]
 fn a_signal_of_the_kernel_ends_tini_and_catatonit_and_reaches_the_command_of_dumb_init() {
     needs!(able());
@@ -78,7 +79,8 @@ fn a_signal_of_the_kernel_ends_tini_and_catatonit_and_reaches_the_command_of_dum
     }
 }
 
-/// A command and its child, both in one process group. Each writes what it gets.
+/// Starts an init with a command and the command's child in one process group. Returns the two files to which they
+/// append the signals that they get.
 fn family(sandbox: &Sandbox, program: &Path, options: &[&str], env: &str) -> (Running, [PathBuf; 2]) {
     let script = "$P signals $O/child 64 & exec $P signals $O/parent 64";
     let line = options.iter().map(Into::into).chain(words!["--", "sh", "-c", script]).collect();
@@ -102,7 +104,7 @@ fn a_signal_reaches_the_command_or_its_group() {
         ("dumb-init", &[], "", true),
         ("dumb-init", &["-c"], "", false),
     ] {
-        // Debian 12 has catatonit 0.1, which has no -g.
+        // The real catatonit may be version 0.1 of Debian 12, which has no -g.
         let only_link = name == "catatonit" && group;
         each(name, |sandbox, program| {
             if only_link && program != link(sandbox, name) {
@@ -116,7 +118,8 @@ fn a_signal_reaches_the_command_or_its_group() {
             }
             sys::kill(command(&called), 64);
             called.finish().exited(0);
-            // dumb-init says TERM to what is left of the group; the others leave it alone, and it lives.
+            // dumb-init sends SIGTERM to the rest of the group when its command has exited. The other tools do not, and
+            // the child goes on.
             let mut expected = vec!["ready"];
             expected.extend(group.then_some("10"));
             if name == "dumb-init" && group {
@@ -137,18 +140,18 @@ fn dumb_init_rewrites_signals() {
         for signal in [libc::SIGUSR1, libc::SIGTERM] {
             called.signal(signal);
         }
-        // USR1 is not forwarded. TERM, the second rule counts.
+        // USR1 (10) is rewritten to 0, so it is not forwarded. For TERM (15) the second rule applies.
         for file in [&parent, &child] {
             assert_eq!(harness::await_lines(file, 2), ["ready", "3"], "{program:?}");
         }
         sys::kill(command(&called), 64);
         called.finish().exited(0);
-        // The last word of all is rewritten, too.
+        // The SIGTERM that dumb-init sends after the command's exit is rewritten, too.
         assert_eq!(harness::await_lines(&child, 3), ["ready", "3", "3"], "{program:?}");
     });
 }
 
-/// As a job of a shell: TSTP stops both, CONT resumes both.
+/// dumb-init acts like a job of a shell: TSTP stops it and its command, CONT resumes both.
 #[test]
 fn dumb_init_stops_itself_with_its_command() {
     needs!(able());
@@ -188,7 +191,7 @@ fn orphans_are_adopted_and_reaped() {
             let (seen, go) = (sandbox.out("seen"), sandbox.out("go"));
             let script = words!["--", sandbox.probe(), "orphans", "20", &seen, "await", &go];
             let called = sandbox.program(program, script).env("TINI_SUBREAPER", "").start();
-            // dumb-init itself adopts them as PID 1 only.
+            // The real dumb-init adopts orphans only if it is PID 1.
             let adopts = name != "dumb-init" || program == link(sandbox, name);
             for line in harness::await_lines(&seen, 20) {
                 let (pid, parent) = line.split_once(' ').unwrap();
@@ -234,7 +237,7 @@ fn catatonit_waits_for_a_signal_without_a_command() {
             }
             harness::await_true("the signals to be read", || process::pending(called.pid()) == 0);
             assert!(called.lives(), "{program:?}");
-            // Debian 12 has catatonit 0.1, which stays where it is.
+            // The real catatonit may be version 0.1 of Debian 12, which does not change its directory.
             if program == link(sandbox, "catatonit") {
                 harness::await_true("the root directory", || process::directory(called.pid()) == "/");
             }
@@ -244,7 +247,7 @@ fn catatonit_waits_for_a_signal_without_a_command() {
     }
 }
 
-/// As Docker and Podman call it: PID 1 of a container.
+/// Docker and Podman start an init as PID 1 of the container.
 #[test]
 fn it_is_the_init_of_a_container() {
     needs!(able(), harness::containers());
@@ -258,7 +261,7 @@ fn it_is_the_init_of_a_container() {
         for line in harness::await_lines(&sandbox.out("orphans"), 5) {
             assert!(line.ends_with(" 1"), "its parent is PID 1: {line}");
         }
-        // The kernel drops what PID 1 leaves to it.
+        // The kernel discards a signal to PID 1 that PID 1 leaves at its default action.
         bundle.kill("ABRT");
         bundle.kill("TERM");
         runc.finish().exited(9).silently();
