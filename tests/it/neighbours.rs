@@ -1,5 +1,4 @@
-//! The server's user is hostile: what it can reach of the processes beside the server, of the caller's terminal and of
-//! root's keys.
+//! Attacks by a hostile server user: on the processes beside the server, on the caller's terminal and on root's keys.
 
 use crate::harness::{self, Mount, Mounts, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
@@ -9,7 +8,7 @@ use std::path::Path;
 
 const USER: &str = "12345";
 
-/// What a server of the same user gets at in another process.
+/// The results of ten attacks on process `pid` by a process of the server's user. A successful one ends with DONE.
 fn reach(sandbox: &Sandbox, pid: i32) -> Vec<String> {
     let file = sandbox.out("reached");
     let line = words!["-u", USER, "--", sandbox.probe(), "reach", pid.to_string(), &file];
@@ -27,7 +26,7 @@ fn assert_out_of_reach(sandbox: &Sandbox, pid: i32, what: &str) {
     assert!(done.is_empty(), "{what}: {done:?}");
 }
 
-/// The child of a manager that runs this action.
+/// Waits for the child of `manager` whose command line contains `action`, and returns its pid.
 #[track_caller]
 fn child(manager: i32, action: &str) -> i32 {
     harness::await_some(action, || {
@@ -48,7 +47,7 @@ fn a_server_cannot_get_into_logger_and_handler() {
     let line = [options, words!["--", sandbox.probe(), "append", &ready, "x", "await", &go, "exit", "3"]].concat();
     let running = sandbox.vsrun(line).start();
     harness::await_file(&ready);
-    // The server itself is an ordinary process of its user: so the attack is one.
+    // The server itself is an ordinary process of its user, so the attacks on it succeed. This shows that they work.
     let server = child(running.pid(), "await");
     let found = reach(&sandbox, server);
     for name in ["root", "cwd", "fd", "environ"] {
@@ -81,7 +80,8 @@ fn a_server_cannot_get_into_the_log_writer() {
     }
 }
 
-/// The capability is none that the server has, and a program that grants rights still does.
+/// A helper keeps one harmless capability that the server does not have, so the server cannot trace it. Programs that
+/// grant rights (sudo) still work in a helper.
 #[test]
 fn the_helpers_capability_is_harmless_and_never_one_of_the_servers() {
     needs!(harness::root());
@@ -104,7 +104,8 @@ fn the_helpers_capability_is_harmless_and_never_one_of_the_servers() {
     }
 }
 
-/// A container may have none of them: then the server starts all the same, and --check says what is weaker.
+/// A container may have no harmless capability for the helpers. The server starts anyway, and --check reports the
+/// weaker protection.
 #[test]
 fn without_a_harmless_capability_check_says_so() {
     needs!(harness::root(), harness::tool("setpriv"));
@@ -152,7 +153,8 @@ fn a_terminal_is_write_only_and_never_becomes_the_controlling_one() {
     }
 }
 
-/// Without /proc it cannot be reopened: then the server starts all the same, and --check says what is weaker.
+/// Without /proc the terminal cannot be reopened for writing only. The server starts anyway, and --check reports the
+/// weaker protection.
 #[test]
 fn a_terminal_that_cannot_be_reopened_is_a_warning_of_check() {
     needs!(harness::root());
@@ -162,14 +164,15 @@ fn a_terminal_that_cannot_be_reopened_is_a_warning_of_check() {
     for (options, hidden, weak) in [
         (words!["-u", USER], true, true),
         (words!["-u", USER], false, false),
-        // Nothing is hidden from a server of the same user, or from one that is given the terminal.
+        // No warning: a server of the caller's own user, or one that gets the terminal with --stdin, may read it
+        // anyway.
         (words![], true, false),
         (words!["-u", USER, "--stdin"], true, false),
     ] {
         let found = sandbox.path("found");
         let line = [words!["--check"], options.clone(), words!["--", sandbox.probe(), "exit", "0"]].concat();
         let (call, _terminal) = sandbox.vsrun(line).on_terminal();
-        // Standard error is the terminal, and what is found goes to a file.
+        // Standard error stays on the terminal; standard output, with the report of --check, goes to a file.
         let out = fs::File::create(&found).unwrap();
         let call = call.before(move || sys::duplicate(out.as_raw_fd(), 1));
         let call = if hidden { call.within(&mounts) } else { call };
@@ -183,7 +186,7 @@ fn a_terminal_that_cannot_be_reopened_is_a_warning_of_check() {
     }
 }
 
-/// With --stdin the caller has given the terminal away, and as the same user it is the server's anyway.
+/// With --stdin the caller hands the terminal over, and a server of the caller's own user can open it anyway.
 #[test]
 fn a_terminal_that_was_given_away_can_be_read() {
     needs!(harness::root());
@@ -220,7 +223,7 @@ fn roots_keys_are_not_the_servers() {
     }
 }
 
-/// In a container, a filter refuses the keyring's call: that is no reason not to start.
+/// In a container, a seccomp filter may refuse keyctl(2). The server must start anyway.
 #[test]
 fn a_refused_keyring_keeps_no_server_from_starting() {
     needs!(harness::root(), harness::tool("strace"));
@@ -232,7 +235,8 @@ fn a_refused_keyring_keeps_no_server_from_starting() {
     }
 }
 
-/// Signals are held back, and no memory of root's can be dumped, from the first change of an id to the exec.
+/// From the first change of an id to the exec, all signals are blocked, and the process, whose memory is still a copy
+/// of root's, leaves no core dump.
 #[test]
 fn no_signal_and_no_core_between_the_change_of_ids_and_the_exec() {
     needs!(harness::root(), harness::tool("strace"));
@@ -257,7 +261,8 @@ fn no_signal_and_no_core_between_the_change_of_ids_and_the_exec() {
     }
 }
 
-/// SIGSTOP cannot be blocked: the user can stop what has become its process, and root's start must not wait for it.
+/// SIGSTOP cannot be blocked: the user can stop a helper as soon as it runs as that user. Root's start must not wait
+/// for it.
 #[test]
 fn a_helper_that_is_stopped_before_its_exec_is_given_up() {
     needs!(harness::root(), harness::tool("strace"));

@@ -1,32 +1,33 @@
-//! What comes to the notify socket: the server's own messages of all kinds, and those of hostile senders.
+//! Messages to the notify socket: all kinds of messages of the server, and those of hostile senders.
 
 use crate::harness::{self, PLAIN, Running, Sandbox, await_life, lives, needs, process, root, sys, tool, words};
 use std::ffi::OsString;
 use std::time::Instant;
 
-/// A managed server that writes its lives and its state, and then does these actions.
+/// A call that starts a managed server. The server records its state in `report` and each run in `life`, and then
+/// performs `actions`.
 fn managed<'place>(sandbox: &'place Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> harness::Call<'place> {
     let line = words!["-m", "-", "-", "--restart-delay", "0", "--ready", "notify"];
     let server = words!["--", sandbox.probe(), "report", sandbox.out("report"), "life", sandbox.out("life")];
     sandbox.vsrun([line, options, server, actions].concat())
 }
 
-/// The address of the notify socket.
+/// The value of the server's `$NOTIFY_SOCKET`.
 fn socket(sandbox: &Sandbox) -> String {
     sandbox.report(&sandbox.out("report")).variable("NOTIFY_SOCKET").unwrap()
 }
 
-/// Another user that knows the address.
+/// Starts a process of another user, which knows the address of the notify socket, with these actions.
 fn stranger(other: &Sandbox, socket: &str, actions: Vec<OsString>) -> Running {
     other.program(&other.probe(), actions).env("NOTIFY_SOCKET", socket).start()
 }
 
-/// So many lines of the manager hold this.
+/// The number of lines in the manager's standard error that contain `part`.
 fn count(manager: &Running, part: &str) -> usize {
     manager.err().iter().filter(|line| line.contains(part)).count()
 }
 
-/// Lets a manager sleep while something is done, so that its messages wait.
+/// Stops the manager with SIGSTOP while `act` runs, so that messages wait in the queue of the notify socket.
 fn while_stopped(manager: &Running, act: impl FnOnce()) {
     manager.signal(libc::SIGSTOP);
     harness::await_true("that the manager is stopped", || process::state(manager.pid()) == "T");
@@ -34,7 +35,7 @@ fn while_stopped(manager: &Running, act: impl FnOnce()) {
     manager.signal(libc::SIGCONT);
 }
 
-/// Sockets whose close sleeps, from another user: they hold up neither the messages of the server nor a signal.
+/// Another user sends sockets whose close(2) sleeps. They delay neither the server's messages nor signals.
 #[test]
 fn descriptors_of_a_stranger_that_cannot_be_closed_hold_up_nothing() {
     needs!(root());
@@ -60,7 +61,8 @@ fn descriptors_of_a_stranger_that_cannot_be_closed_hold_up_nothing() {
     assert!(hostile.is_some_and(|sender| sender.lives()));
 }
 
-/// The same from the server itself, which is taken to be hostile too.
+/// The server, which may be hostile too, sends sockets whose close(2) sleeps. They delay neither its messages nor a
+/// stop.
 #[test]
 fn descriptors_of_the_server_that_cannot_be_closed_hold_up_nothing() {
     for options in [words![], words!["--group"], words!["--linger", "1s"]] {
@@ -81,8 +83,8 @@ fn descriptors_of_the_server_that_cannot_be_closed_hold_up_nothing() {
     }
 }
 
-/// Descriptors that find no number are closed before the child exits. It is ended after a second, and takes no harm
-/// from others.
+/// The limit is below the number of descriptors in the message, so the kernel closes the rest while the child receives
+/// it, and that close sleeps. A timer ends the child after one second.
 #[test]
 fn a_low_limit_of_descriptors_only_slows_it_down() {
     let sandbox = Sandbox::plain();
@@ -107,12 +109,14 @@ fn a_flood_of_descriptors_leaves_nothing_open_and_no_process() {
     let actions = words!["notify", "READY=1", "append", sandbox.out("said"), "x", "wait"];
     let manager = managed(&sandbox, words!["-u", "12345"], actions).start();
     harness::await_lines(&sandbox.out("said"), 1);
-    // The server may be faster than the manager that has just started it, and still has the pipe between them.
+    // The server may write its line before the manager has closed the pipe on which the new process reports failed
+    // steps.
     let has_pipe = || process::descriptors(manager.pid()).iter().any(|(_, target)| target.starts_with("pipe:"));
     harness::await_true("the end of the pipe that reports failed steps", || !has_pipe());
     let before = process::descriptors(manager.pid());
     stranger(&other, &socket(&sandbox), words!["carry", "2000", "READY=1"]).finish().exited(0);
-    // The last messages may still wait in the queue, and a manager sleeps while a child closes what came with them.
+    // The last messages may still be queued, and each one opens descriptors until a child has closed them. So the same
+    // descriptors are awaited again after the last child has exited.
     harness::await_true("the descriptors of before", || process::descriptors(manager.pid()) == before);
     harness::await_true("the end of each child", || process::children(manager.pid()).len() == 1);
     harness::await_true("the descriptors of before", || process::descriptors(manager.pid()) == before);
@@ -120,7 +124,8 @@ fn a_flood_of_descriptors_leaves_nothing_open_and_no_process() {
     manager.stop().exited(0);
 }
 
-/// Four processes of another user fill the queue without a pause.
+/// Four processes of another user send messages without a pause. The server's messages and a signal still arrive in
+/// time.
 #[test]
 fn a_flood_of_messages_lets_a_live_server_live_and_a_signal_through() {
     needs!(root());
@@ -134,7 +139,7 @@ fn a_flood_of_messages_lets_a_live_server_live_and_a_signal_through() {
     let hostile: Vec<Running> = (0..4).map(|_| stranger(&other, &address, flood.clone())).collect();
     harness::await_lines(&sandbox.out("said"), 1);
     assert_eq!(lives(&sandbox.out("life")).len(), 1, "a message of the server was lost or late");
-    // A server that is silent is found out all the same.
+    // The watchdog still detects a server that has become silent.
     await_life(&sandbox.out("life"), 2);
     manager.await_err("not sent WATCHDOG=1 in time");
     let begin = Instant::now();
@@ -143,7 +148,7 @@ fn a_flood_of_messages_lets_a_live_server_live_and_a_signal_through() {
     hostile.into_iter().for_each(|one| drop(one.finish()));
 }
 
-/// A process of the server's user that never pauses starves neither signals nor the end of the server.
+/// Processes of the server's user that send without a pause delay neither signals nor the server's exit.
 #[test]
 fn a_flood_of_the_server_itself_starves_nothing() {
     let sandbox = Sandbox::new();
@@ -157,7 +162,8 @@ fn a_flood_of_the_server_itself_starves_nothing() {
     assert!(begin.elapsed().as_secs() < 20);
 }
 
-/// What systemd's own tool sends; its barrier waits until all messages before it have been handled.
+/// The messages of systemd's own tool, including its barrier: the tool exits when all earlier messages have been
+/// handled.
 #[test]
 fn systemd_notify_works_as_it_is() {
     needs!(tool("systemd-notify"));
@@ -178,7 +184,7 @@ fn systemd_notify_works_as_it_is() {
 fn a_server_may_ask_for_more_time_to_be_ready_and_to_stop() {
     let sandbox = Sandbox::new();
     let more = words!["notify", "EXTEND_TIMEOUT_USEC=20000000"];
-    // Each message has two seconds to arrive, and each pause is longer.
+    // Both timeouts are 2 s and both pauses 2.5 s, so only the extensions prevent a timeout.
     let late = words!["nap", "2500", "notify", "READY=1", "signals", sandbox.out("seen"), "15"];
     let slow = words!["nap", "2500", "exit", "0"];
     let options = words!["--ready-timeout", "2s", "--stop-timeout", "2s"];
@@ -244,7 +250,7 @@ fn what_is_ignored_is_recorded_with_the_reason_once_in_each_run() {
         let record = format!("ignored a notify message from pid {server} (uid {}): {reason}", sys::user());
         assert_eq!(count(&manager, &record), 1, "{:?}", manager.err());
     }
-    // A server that dies before it has said so would be a failed start.
+    // Wait for READY=1: the death of a server that is not ready would be a failed start.
     harness::await_lines(&sandbox.out("said"), 1);
     sys::kill(server, libc::SIGKILL);
     let ended = manager.finish();
@@ -252,15 +258,15 @@ fn what_is_ignored_is_recorded_with_the_reason_once_in_each_run() {
     assert_eq!(ended.err.iter().filter(|line| line.contains("not a number of micro")).count(), 2, "{ended:?}");
 }
 
-/// While the kernel has no process to give, descriptors cannot be closed and no message is read. Nothing is known of the
-/// server then, so its watchdog rests; and a signal is heard all the same.
+/// While fork(2) fails, the descriptors of messages cannot be closed, so no message is read. The manager cannot know
+/// then whether the server is alive, so it suspends the watchdog. It still handles signals.
 #[test]
 fn without_a_process_to_close_descriptors_the_watchdog_rests() {
     needs!(root());
-    // A user without any other process: the limit counts all of a user's.
+    // The process limit counts all processes of a user, so this user must have no others.
     let sandbox = Sandbox::of_user(3_000_000_000 + sys::pid().unsigned_abs() * 8);
     let beats: Vec<OsString> = (0..15).flat_map(|_| words!["nap", "100", "notify", "WATCHDOG=1"]).collect();
-    // It is watched from READY=1 on, and sends the descriptors right after that.
+    // READY=1 arms the watchdog. The server sends the descriptors immediately afterwards.
     let ready = words!["await", sandbox.path("go"), "notify", "READY=1", "carry", "1", "STATUS=x", "notify"];
     let rest = words!["WATCHDOG=1", "append", sandbox.out("sent"), "x", "await", sandbox.path("more")];
     let actions = [ready, rest, beats, words!["append", sandbox.out("said"), "x", "wait"]].concat();
@@ -274,14 +280,14 @@ fn without_a_process_to_close_descriptors_the_watchdog_rests() {
     std::fs::write(sandbox.path("go"), "").unwrap();
     harness::await_lines(&sandbox.out("sent"), 1);
     manager.await_err("descriptors came with it and cannot be closed now");
-    // Twice its watchdog time passes: that is what is tried.
+    // More than twice the watchdog time of 1.5 s: without the suspension the watchdog would fire.
     std::thread::sleep(std::time::Duration::from_millis(3200));
     assert!(count(&manager, "not sent WATCHDOG=1 in time") == 0, "{:?}", manager.err());
     std::fs::write(sandbox.path("more"), "").unwrap();
     allow("1000");
     harness::await_lines(&sandbox.out("said"), 1);
     assert_eq!(lives(&sandbox.out("life")).len(), 1);
-    // From then on it is silent, and is found out.
+    // From here on the server is silent, so the watchdog fires.
     await_life(&sandbox.out("life"), 2);
     allow("0");
     manager.stop().exited(0);

@@ -1,12 +1,12 @@
-//! Each option beside each other one, in the four ways to run a server: both have their effect, `--check` finds nothing
-//! wrong and makes nothing, and at the end nothing is left.
+//! Each option together with each other option, in the four ways to run a server: both take effect, `--check` reports
+//! no problem and creates nothing, and nothing is left at the end.
 
 use crate::harness::{self, PLAIN, Report, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
-/// A server that runs, and what it has said about itself.
+/// A running server, and its report about itself.
 struct Server<'a> {
     sandbox: &'a Sandbox,
     found: &'a Report,
@@ -26,9 +26,9 @@ impl Server<'_> {
 
 struct Choice {
     words: &'static [&'static str],
-    /// One of a kind only; none for "".
+    /// Two options of the same kind cannot be combined. The kind "" is no restriction.
     kind: &'static str,
-    /// Whether it needs a vsrun that stays, or at least waits.
+    /// Whether the options need a vsrun process that waits for the start, or one that stays as the supervisor.
     needs: Needs,
     has_effect: fn(&Server<'_>) -> bool,
 }
@@ -53,7 +53,7 @@ const CHOICES: &[Choice] = &[
     free(&["-p", "pid"], |server| {
         let (path, number) = (server.sandbox.path("pid"), format!("{}\n", server.pid));
         let file = harness::call::identity(&path);
-        // A vsrun that becomes the server leaves it the lock.
+        // Without a supervisor, the server itself keeps the descriptor with the pidfile's lock.
         harness::text(&path) == number
             && server.found.descriptors().iter().any(|fd| fd.identity == file) != server.stays
     }),
@@ -139,7 +139,7 @@ const CHOICES: &[Choice] = &[
     Choice { words: &["--stop-signal", "USR2"], kind: "", needs: Needs::Stays, has_effect: |_| true },
 ];
 
-/// The other options, and why they are in no pair.
+/// The options that are in no pair, each with the reason.
 const IN_NO_PAIR: &[(&str, &str)] = &[
     ("--no-user-checks", "changes nothing for root"),
     ("--background", "each pair is tried with it and without it"),
@@ -200,20 +200,20 @@ fn each_option_is_in_a_pair_or_has_a_reason() {
     assert!(excused.is_empty(), "no options: {excused:?}");
 }
 
-/// The probe of a server that answers, whatever the options are.
+/// The probe address of a web server that always answers with status 200.
 fn healthy() -> &'static str {
     static WEB: std::sync::OnceLock<harness::Web> = std::sync::OnceLock::new();
     &WEB.get_or_init(|| harness::Web::new(harness::web::OK)).probe
 }
 
-/// The visible names in the test's directory.
+/// The names of the files in the sandbox directory, without hidden ones.
 fn names(sandbox: &Sandbox) -> Vec<String> {
     let mut names = harness::names(sandbox.directory());
     names.retain(|name| !name.starts_with('.'));
     names
 }
 
-/// A place that has what the choices speak of.
+/// A sandbox with the files that `CHOICES` refers to: a jail, and a directory of variables.
 fn furnished() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.jail();
@@ -222,7 +222,7 @@ fn furnished() -> Sandbox {
     sandbox
 }
 
-/// Starts a server with both, looks, and ends it.
+/// Starts a server with both options, checks their effects, and stops it.
 #[track_caller]
 fn try_both(sandbox: &Sandbox, way: &[&str], both: [&Choice; 2]) {
     let given: Vec<&str> = way.iter().chain(both[0].words).chain(both[1].words).copied().collect();
@@ -236,7 +236,8 @@ fn try_both(sandbox: &Sandbox, way: &[&str], both: [&Choice; 2]) {
     let say = [("fd:7", words!["tell", "7", ""]), ("notify", words!["notify", "READY=1"])];
     let say = say.into_iter().filter(|(option, _)| has(option)).flat_map(|(_, actions)| actions);
     let command: Vec<OsString> = words!["--", probe, "report", report].into_iter().chain(say).collect();
-    // By its mark a process is found that a failing test leaves.
+    // The mark is a variable by which the harness finds processes that a failed test has left. --clear-env would remove
+    // it.
     let mark = if has("--clear-env") { words!["-e", sandbox.mark()] } else { words![] };
     let socket = sandbox.path("socket");
     let word = |word: &&str| match *word {
@@ -276,7 +277,7 @@ fn try_both(sandbox: &Sandbox, way: &[&str], both: [&Choice; 2]) {
     sandbox.await_nothing_left();
     let _ = fs::remove_dir_all(sandbox.path("logs"));
     if !stays {
-        // No process is there that would.
+        // Without a supervisor, no process removes these files.
         let _ = fs::remove_file(sandbox.path("pid"));
         let _ = fs::remove_file(socket);
     }

@@ -1,11 +1,11 @@
-//! Output to syslog, through a logger that may die and come back without the server noticing.
+//! Output to syslog, through a logger that may exit and be restarted without an effect on the server.
 
 use crate::harness::{self, Mounts, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-/// `-s` with a logger that does these actions.
+/// The options for output to a logger that performs these actions.
 fn logger(sandbox: &Sandbox, actions: &str) -> Vec<OsString> {
     words!["-s", "tag", "--logger", format!("{} {actions}", sandbox.probe().display())]
 }
@@ -123,7 +123,7 @@ fn the_logger_is_the_user_outside_the_jail() {
 fn a_logger_that_is_killed_again_and_again_loses_no_line() {
     let sandbox = Sandbox::new();
     let (heard, lives) = (sandbox.out("heard"), sandbox.out("loggers"));
-    // It reads byte by byte, so that it takes no line with it when it dies.
+    // This logger reads byte by byte, up to the end of a line, so no line is lost when it kills itself.
     let actions = format!(
         "life {} until 3 take 100 {heard} until 3 raise 9 collect {heard}",
         lives.display(),

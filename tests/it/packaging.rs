@@ -1,5 +1,5 @@
-//! The recipes in `packaging` and the service files in `examples`: each is read by its own tool, where Debian has it, and
-//! says the same about vsrun as Cargo.toml does.
+//! The recipes in `packaging` and the service files in `examples`: each is parsed by its own tool, if that is
+//! installed, and agrees with Cargo.toml.
 
 use crate::harness::{self, Ended, Sandbox, needs, words};
 use std::ffi::OsString;
@@ -76,7 +76,6 @@ fn nix_reads_its_expression() {
     nix.env("HOME", sandbox.out("")).env("NIX_STATE_DIR", sandbox.out("state")).finish().exited(0);
 }
 
-/// Every option that a service file uses is one of vsrun's.
 #[test]
 fn service_files_use_options_that_exist() {
     let sandbox = Sandbox::new();
@@ -101,7 +100,7 @@ fn service_files_use_options_that_exist() {
     }
 }
 
-/// The SysV script does with a real server what the LSB asks of it.
+/// The actions of the SysV script have the exit statuses that the LSB requires.
 #[test]
 fn the_sysv_script_starts_and_stops_a_server() {
     needs!(harness::root(), harness::tool("busybox"));

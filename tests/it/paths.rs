@@ -1,4 +1,4 @@
-//! The way to the directories that root uses: no user can make it lead to what is not the user's, and the honest ways
+//! Paths that root follows on behalf of a user: the user cannot redirect them to files of others, and legitimate paths
 //! still work.
 
 use crate::harness::{self, Sandbox, needs, sys, words};
@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 const USER: u32 = 12345;
 const OTHER: u32 = 12346;
 
-/// A directory of that owner, where it is another than root.
+/// Makes a directory with this owner.
 fn directory(path: &Path, owner: u32) -> PathBuf {
     harness::sandbox::make_directory(path, 0o755);
     chown(path, Some(owner), Some(owner)).unwrap();
     path.to_owned()
 }
 
-/// A symbolic link of that owner.
+/// Makes a symbolic link with this owner.
 fn link(target: &Path, path: &Path, owner: u32) {
     symlink(target, path).unwrap();
     lchown(path, Some(owner), Some(owner)).unwrap();
@@ -37,7 +37,7 @@ fn tree(top: &Path) -> Vec<String> {
     found
 }
 
-/// Each option that names a directory, or a file in one.
+/// Each option that names a directory or a file in one, used with `dir`.
 fn uses(dir: &Path) -> Vec<Vec<OsString>> {
     vec![
         words!["-d", dir, "1"],
@@ -73,7 +73,7 @@ fn a_link_of_the_users_leads_to_nothing_of_roots() {
     let sandbox = Sandbox::new();
     let victim = directory(&sandbox.path("victim"), 0);
     directory(&sandbox.path("home"), USER);
-    // The directory itself, one before it, and a chain of links.
+    // Links at the end and in the middle of the path, a link to a link, and a relative link.
     link(&victim, &sandbox.path("home/logs"), USER);
     link(sandbox.directory(), &sandbox.path("home/up"), USER);
     link(Path::new("logs"), &sandbox.path("home/again"), USER);
@@ -102,7 +102,7 @@ fn a_link_in_a_sticky_directory_is_its_owners() {
     }
 }
 
-/// Where fs.protected_hardlinks is 0, everyone can give a second name to a link of root's.
+/// If fs.protected_hardlinks is 0, every user can make a hard link to a symbolic link of root's.
 #[test]
 fn a_second_name_of_roots_link_is_not_believed_where_others_may_write() {
     needs!(harness::root());
@@ -163,7 +163,8 @@ fn honest_ways_lead_where_they_led() {
             assert_eq!(harness::text(&sandbox.path(name).join("logfile")), "x\n", "{name}");
         }
     }
-    // What is made in the user's directory is the user's, so that the same way is open next time.
+    // A directory that vsrun makes in the user's directory belongs to the user, so the next start accepts the same
+    // path.
     for made in ["home/a", "home/a/b", "home/a/b/c"] {
         assert_eq!(fs::metadata(sandbox.path(made)).unwrap().uid(), USER, "{made}");
     }
@@ -192,7 +193,8 @@ fn a_jail_whose_contents_belong_to_the_user_can_be_entered() {
     }
 }
 
-/// The text of such a link is not where it leads: that of /proc/PID/root is `/`.
+/// The text of a link in /proc may differ from its target: for a process in another mount namespace, that of
+/// /proc/PID/root is `/`. So vsrun must let the kernel follow it.
 #[test]
 fn a_link_of_the_kernels_is_followed_by_the_kernel() {
     needs!(harness::root());
@@ -229,7 +231,7 @@ fn a_plain_user_has_homes_and_directories_open_to_all() {
     for dir in [PathBuf::from("a/b"), sandbox.path("c"), shared.join("d"), PathBuf::from(".")] {
         let server = words!["--", sandbox.probe(), "print", "x"];
         let line = [words!["-d", &dir, "1", "-p", dir.join("pid")], server].concat();
-        // The pidfile's directory is not made.
+        // vsrun does not make the directory of a pidfile.
         let _ = fs::create_dir_all(sandbox.directory().join(&dir));
         let _ = chown(sandbox.directory().join(&dir), Some(sandbox.user()), Some(sandbox.user()));
         let _ = chown(sandbox.path("a"), Some(sandbox.user()), Some(sandbox.user()));
@@ -250,7 +252,7 @@ fn a_directory_that_could_not_be_given_is_removed_again() {
     assert!(!sandbox.path("a").exists());
 }
 
-/// A second name of a file that only root can read, in a directory that the user fills.
+/// A hard link to a file that only root can read, in a directory that the user can write to.
 #[test]
 fn a_variable_is_not_read_from_what_is_not_the_directorys_owners() {
     needs!(harness::root());
@@ -272,7 +274,8 @@ fn a_variable_is_not_read_from_what_is_not_the_directorys_owners() {
     sandbox.vsrun(line()).finish().exited(0);
 }
 
-/// The lines of such a file go to the server, as what is in `NAME_FILE` does.
+/// The server sees the content of an environment file, and of a file that `NAME_FILE` names. So neither is read through
+/// a link that the user controls.
 #[test]
 fn an_environment_file_is_not_read_through_what_is_a_users() {
     needs!(harness::root());
@@ -300,11 +303,11 @@ fn an_environment_file_is_not_read_through_what_is_a_users() {
         sandbox.vsrun(line).env("NAME_FILE", file).finish().failed(125, &[file, "Operation not permitted"]);
         assert!(!sandbox.out("report").exists());
     }
-    // The name alone, in a working directory of the user's.
+    // A name without a directory, in a working directory of the user's.
     let line = [words!["-u", &user, "--env-file", "file"], server()].concat();
     sandbox.vsrun(line).directory(&home).finish().failed(125, &["file", "Operation not permitted"]);
 
-    // The honest ways: root's file, also behind root's link or on a descriptor, and the user's own file.
+    // Legitimate paths: root's file (also through root's link, or as a descriptor), and the user's own file.
     symlink("closed/secret", sandbox.path("link")).unwrap();
     fs::write(home.join("own"), "NAME=secret\n").unwrap();
     chown(home.join("own"), Some(USER), Some(USER)).unwrap();

@@ -1,4 +1,4 @@
-//! The pictures of the documents: each is drawn from what it shows, and is not older than that.
+//! The pictures in the documents: each one agrees with the source that it is drawn from.
 
 use crate::harness::{self, Sandbox, needs, words};
 use std::fs;
@@ -50,7 +50,7 @@ fn the_manual_in_html_has_the_pictures_of_the_readme() {
     sandbox.program(&top("tools/html"), words![page, &html]).directory(&top("")).finish().exited(0);
     let html = fs::read_to_string(html).unwrap();
     assert_eq!(html.matches("<svg ").count(), 2);
-    // The steps and the labels of the arrows are README's own words.
+    // The steps and arrows in the manual's pictures have the same labels as in README.
     let readme = text("README.md");
     let pictures: Vec<&str> =
         readme.split("```mermaid\n").skip(1).map(|part| part.split("```").next().unwrap()).collect();

@@ -1,4 +1,4 @@
-//! Pidfiles: what is in them, which process holds the lock, what is refused, and when they go away.
+//! Pidfiles: their content, the process that holds the lock, the files that are refused, and when they are removed.
 
 use crate::harness::call::identity;
 use crate::harness::sys::Lock;
@@ -16,7 +16,7 @@ fn lock_of(path: &Path) -> Lock {
     sys::lock_of(&open(path))
 }
 
-/// A server that waits, in its own process or under a manager, with its pidfile written.
+/// Starts a server that waits, with or without a manager. Returns when the server runs, so its pidfile is written.
 #[track_caller]
 fn start(sandbox: &Sandbox, options: Vec<OsString>) -> Running {
     let report = sandbox.out("report");
@@ -100,7 +100,7 @@ fn a_second_start_is_refused_and_changes_nothing() {
         let line = words!["-p", &file, "-d", &logs, "7", "--", sandbox.probe(), "life", &life, "wait"];
         let first = sandbox.vsrun([options.clone(), line.clone()].concat()).start();
         harness::await_life(&life, 1);
-        // Also by the one in the background that leaves the server then.
+        // Wait until vsrun has written its last record of the start, which may be after the start of the server.
         if !options.is_empty() {
             harness::await_true("the last record of the start", || {
                 harness::text(&logs.join("vsrun.log")).contains("started")
@@ -160,7 +160,7 @@ fn a_shared_lock_of_another_process_counts() {
     assert_eq!(harness::text(&file), "77777\n");
 }
 
-/// Tries to start with each of the paths, as `-p` and as the manager's, and expects a refusal that names it.
+/// Tries to start with this file as `-p` and as the manager's pidfile, and expects each error to name the file.
 #[track_caller]
 fn assert_refused(sandbox: &Sandbox, file: &Path) {
     let name = file.display().to_string();
@@ -190,7 +190,7 @@ fn a_fifo_is_refused_without_blocking() {
 fn a_device_is_refused() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
-    // Not the machine's own: a vsrun that fails this test would remove it.
+    // A device of the test's own: a vsrun that fails this test would remove it.
     let device = sandbox.path("device");
     sys::make_null(&device).unwrap();
     assert_refused(&sandbox, &device);
@@ -229,7 +229,7 @@ fn a_file_of_another_user_is_refused() {
     assert_refused(&sandbox, &file);
     assert_eq!(harness::text(&file), "1\n");
 
-    // The same with the parts exchanged: neither the caller's nor root's.
+    // An unprivileged caller is refused too, if the file belongs neither to the caller nor to root.
     let sandbox = Sandbox::plain();
     let file = sandbox.path("file");
     fs::write(&file, "1\n").unwrap();
@@ -391,7 +391,7 @@ fn the_file_goes_when_the_command_cannot_be_executed() {
     }
 }
 
-/// The helper that would have undone the start exits a moment after a server that ends at once.
+/// The cleanup helper may exit a moment later than a server that exits at once. It must not keep the pidfile locked.
 #[test]
 fn a_server_that_has_just_ended_does_not_block_the_next() {
     needs!(harness::root());

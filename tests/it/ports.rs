@@ -1,4 +1,4 @@
-//! `--check` of sockets: it finds what a start would find, and takes no port while it looks.
+//! `--check` of sockets: it finds the same problems as a start, and never occupies a port.
 
 use crate::harness::{self, Mount, Mounts, Sandbox, needs, sys, words};
 use std::fs;
@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpListener, UdpSocket};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
-/// What a start and a check say of `--listen` with that value: whether each has something against it.
+/// Whether a start and a `--check`, in this order, accept `--listen` with this value.
 #[track_caller]
 fn verdicts(sandbox: &Sandbox, listen: &str) -> (bool, bool) {
     let line = words!["--listen", listen, "--", sandbox.probe()];
@@ -57,7 +57,8 @@ fn connections_keep_no_one_from_a_port_and_connected_packets_do() {
     assert_eq!(verdicts(&sandbox, &format!("{}/udp", udp.local_addr().unwrap().port())), (false, false));
 }
 
-/// A socket without SO_REUSEADDR keeps the port in every state. The kernel's list does not show the option.
+/// A connection whose socket is without SO_REUSEADDR keeps its port in use in every TCP state. The kernel's list does
+/// not show this option, so a check cannot decide.
 #[test]
 fn a_connection_that_has_the_port_is_named_and_doubted_by_a_check() {
     let sandbox = Sandbox::new();
@@ -76,8 +77,8 @@ fn a_connection_that_has_the_port_is_named_and_doubted_by_a_check() {
         says(&listen, &format!("pid {}", sys::pid()));
     }
     assert_eq!(verdicts(&sandbox, &format!("127.0.0.2:{port}")), (true, true));
-    // The client ends first, so its side waits for late packets (TIME_WAIT), and belongs to no process. This does not
-    // depend on a child of another test that holds the descriptors until its exec.
+    // The client closes first, so its socket enters TIME_WAIT and belongs to no process. shutdown(2) has this effect
+    // even if a child of another test still has a copy of the descriptor until its exec.
     client.shutdown(Shutdown::Write).unwrap();
     assert_eq!(accepted.0.read(&mut [0]).unwrap(), 0);
     accepted.0.shutdown(Shutdown::Write).unwrap();
@@ -111,7 +112,8 @@ fn a_check_never_makes_the_bind_of_another_program_fail() {
     let sandbox = Sandbox::new();
     let port = harness::free_port();
     let (up, done) = (sandbox.path("up"), sandbox.path("done"));
-    // In a process of its own: a child that this one forks has its sockets until it executes.
+    // The sockets are in a separate program, because children of the test process keep copies of its sockets until they
+    // exec.
     let program = "import os, socket, sys\n\
         while not os.path.exists(sys.argv[3]):\n\
         \x20for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:\n\
@@ -143,7 +145,7 @@ fn what_proc_does_not_show_is_said_to_be_unchecked() {
     assert_eq!(check.out, [format!("not checked: whether '{port}' is free: /proc/net cannot be read")]);
 }
 
-/// A socket whose path holds a line that looks like the kernel's own.
+/// A socket whose name contains a newline and a forged line in the format of /proc/net/unix.
 #[test]
 fn a_newline_in_a_path_forges_no_holder() {
     let sandbox = Sandbox::new();

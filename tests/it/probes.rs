@@ -1,4 +1,4 @@
-//! `--probe`: one question to a real server, an exit status of 0 or 1, and one line of reason.
+//! `--probe`: one request to a server, exit status 0 or 1, and one line with the reason of a failure.
 
 use crate::harness::{self, Ended, Sandbox, needs, process, sys, words};
 use std::fs;
@@ -13,7 +13,8 @@ fn probe(sandbox: &Sandbox, probe: &str, timeout: &str) -> Ended {
     sandbox.vsrun(words!["--probe", probe, "--probe-timeout", timeout]).finish()
 }
 
-/// A server on the loopback address that answers one connection with these parts, each sent by itself.
+/// Starts a server on 127.0.0.1 that answers one connection with these parts, each in its own write. Returns the port,
+/// and the thread, which returns the request.
 fn http(parts: &'static [&'static str]) -> (u16, thread::JoinHandle<String>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -27,7 +28,7 @@ fn http(parts: &'static [&'static str]) -> (u16, thread::JoinHandle<String>) {
             request.push(byte[0]);
         }
         for part in parts {
-            // A probe that has seen the status line does not read on.
+            // The write may fail: a probe that has read the status line closes the connection.
             let _ = connection.write_all(part.as_bytes());
         }
         String::from_utf8(request).unwrap()
@@ -71,14 +72,14 @@ fn a_server_that_never_answers_is_given_up_in_time() {
     let since = Instant::now();
     probe(&sandbox, &format!("http:127.0.0.1:{port}"), "100ms").failed(1, &["no answer in time"]);
     assert!(since.elapsed() >= Duration::from_millis(100));
-    // The kernel accepts the connection for it.
+    // The kernel completes the connection before the server calls accept(2).
     probe(&sandbox, &format!("127.0.0.1:{port}"), "20s").exited(0).silently();
     let slow = thread::spawn(move || {
         let mut connections = Vec::new();
         for _ in 0..3 {
             connections.push(listener.accept().unwrap());
         }
-        // A byte does not extend the time.
+        // A single byte does not extend the timeout.
         let (connection, _) = &mut connections[2];
         let _ = connection.write_all(b"H");
         connections
@@ -108,7 +109,7 @@ fn a_unix_socket_is_asked_like_a_port() {
     let listener = UnixListener::bind(&path).unwrap();
     probe(&sandbox, &text, "20s").exited(0).silently();
     let server = thread::spawn(move || {
-        // The connection of the probe above, and the one below.
+        // The first connection is that of the probe above, the second that of the probe below.
         let _ = listener.accept().unwrap();
         let (mut connection, _) = listener.accept().unwrap();
         let mut request = [0; 16];
@@ -118,7 +119,7 @@ fn a_unix_socket_is_asked_like_a_port() {
     });
     probe(&sandbox, &format!("{text}:/ready"), "20s").exited(0).silently();
     assert_eq!(server.join().unwrap(), "GET /ready HTTP/");
-    // A listener that is gone leaves its name.
+    // The listener is closed, but its socket file remains.
     probe(&sandbox, &text, "20s").failed(1, &["Connection refused"]);
 }
 
@@ -150,7 +151,7 @@ fn a_signal_ends_a_program_that_is_waited_for() {
     }
 }
 
-/// A program with the rights of another user cannot be killed.
+/// vsrun cannot kill a set-user-ID program that runs as another user.
 #[test]
 fn a_program_that_cannot_be_killed_is_not_waited_for() {
     needs!(harness::root());
@@ -169,7 +170,7 @@ fn a_program_that_cannot_be_killed_is_not_waited_for() {
     probe(&sandbox, &text, "2s").failed(1, &["no answer in time"]);
 }
 
-/// The kernel may choose the port of the address for the probe's own end, which then connects to itself.
+/// The kernel may choose the probed port as the local port of the probe, which then connects to itself.
 #[test]
 fn a_probe_never_connects_to_itself() {
     needs!(harness::root(), harness::tool("unshare"), harness::tool("ip"));

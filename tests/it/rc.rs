@@ -1,11 +1,11 @@
-//! A service file with `--rc` is a whole rc script: its actions, and the exit statuses of LSB.
+//! A service file with `--rc` is a complete rc script: its actions, and the exit statuses of the LSB.
 
 use crate::harness::{self, Ended, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A service file with `--rc`, these further options and this script of the server.
+/// Writes a service file with `--rc`, these further options, and a server that performs the actions of `script`.
 fn service(sandbox: &Sandbox, options: &[&str], script: &[&str]) -> PathBuf {
     let mut text = format!("#!{} --args\n# an rc script\n--rc\n", sandbox.path("vsrun").display());
     let probe = sandbox.probe();
@@ -16,13 +16,13 @@ fn service(sandbox: &Sandbox, options: &[&str], script: &[&str]) -> PathBuf {
     sandbox.executable("web", text.as_bytes())
 }
 
-/// Calls it as the kernel does: by its name, with these words.
+/// Runs the service file as a program, with these arguments.
 #[track_caller]
 fn call(sandbox: &Sandbox, service: &Path, action: &[&str]) -> Ended {
     sandbox.program(service, action.iter().map(OsString::from).collect()).finish()
 }
 
-/// The options of a server in the background in the two ways: alone, and with a manager.
+/// The options of a server in the background: without a manager, and with one.
 fn backgrounds() -> [Vec<&'static str>; 2] {
     [vec!["-b", "-p", "pid"], vec!["-q", "-b", "-p", "pid", "-m", "monitor", "-"]]
 }
@@ -139,7 +139,7 @@ fn reload_sends_hup_to_the_manager_by_either_pidfile() {
     {
         let sandbox = Sandbox::new();
         let life = sandbox.out("life");
-        // The server would ignore HUP: only its manager can restart it.
+        // The server ignores HUP, so only its manager can restart it.
         let web = service(&sandbox, &options, &["ignore", "1", "life", life.to_str().unwrap(), "wait"]);
         call(&sandbox, &web, &["start"]).exited(0);
         let first = harness::await_life(&life, 1);
@@ -158,7 +158,7 @@ fn reload_replaces_the_server_where_hup_does_and_waits_for_it() {
     let web = |end: &[&str]| {
         service(&sandbox, &options, &[&["life", life.to_str().unwrap()], end, &["tell", "4", "ready", "wait"]].concat())
     };
-    // The third server does not become ready.
+    // The third server exits before it is ready.
     let web = web(&["at", "3", "exit", "9"]);
     call(&sandbox, &web, &["reload"]).exited(7);
     call(&sandbox, &web, &["start"]).exited(0);
@@ -203,7 +203,7 @@ fn a_dead_server_is_1_for_status_7_for_reload_and_started_by_start() {
 fn a_restart_does_not_start_what_it_could_not_stop() {
     let sandbox = Sandbox::new();
     let life = sandbox.out("life");
-    // A manager that may not kill its server, and a file that waits for both no longer than a moment.
+    // With `--stop-timeout 0` the manager never kills its server. The second service file sets a timeout of 10 ms.
     let options = ["-b", "-p", "pid", "-m", "monitor", "-", "--stop-timeout", "0"];
     let web = service(&sandbox, &options, &["ignore", "15", "life", life.to_str().unwrap(), "wait"]);
     call(&sandbox, &web, &["start"]).exited(0);
@@ -211,19 +211,19 @@ fn a_restart_does_not_start_what_it_could_not_stop() {
     let text = fs::read_to_string(&web).unwrap().replace("--stop-timeout\n0\n", "--stop-timeout\n10ms\n");
     let hasty = sandbox.executable("hasty", text.as_bytes());
     call(&sandbox, &hasty, &["restart"]).failed(1, &["cannot stop monitor", "has not exited in time"]);
-    // Without an option of its own, --stop waits as the file says, too: otherwise it would wait for a minute here.
+    // Without its own --stop-timeout, --stop waits as long as the file says. Its default would be a minute.
     sandbox.vsrun(words!["--stop", &hasty]).finish().failed(125, &["cannot stop monitor", "has not exited in time"]);
     assert!(!harness::gone(server));
     assert_eq!(harness::lives(&life).len(), 1);
 }
 
-/// Also for what the manager waits for besides the server: processes that are left of it, and the logger.
+/// The restart also waits for what the manager awaits after the server's exit: remaining processes and the logger.
 #[test]
 fn a_restart_waits_as_long_as_the_manager_of_the_file() {
     let sandbox = Sandbox::new();
     let (life, signals) = (sandbox.out("life"), sandbox.out("signals"));
     let options = ["-q", "-b", "-p", "pid", "-m", "monitor", "-", "--stop-timeout", "50ms", "--linger", "2s"];
-    // The first server exits on SIGTERM, and leaves a process that ignores it.
+    // The first server exits on SIGTERM, and leaves a process that ignores SIGTERM.
     let first = ["ignore", "15", "crowd", "1", "signals", signals.to_str().unwrap(), "15", "exit", "0"];
     let mut script = vec!["life", life.to_str().unwrap()];
     for action in first.split_inclusive(|word| ["15", "1", "0"].contains(word)) {
@@ -239,7 +239,7 @@ fn a_restart_waits_as_long_as_the_manager_of_the_file() {
     call(&sandbox, &web, &["stop"]).exited(0);
 }
 
-/// The server's user owns the directory of the pidfile, and has put a service file there, or a link to one.
+/// The server's user owns the directory of the pidfile, and has put a service file, or a link to one, into it.
 #[test]
 fn a_service_file_that_another_user_has_put_there_is_not_believed() {
     needs!(harness::root());
@@ -251,7 +251,7 @@ fn a_service_file_that_another_user_has_put_there_is_not_believed() {
     let (file, link, way, hard) = (sandbox.out("file"), sandbox.out("link"), sandbox.out("way"), sandbox.out("hard"));
     std::os::unix::fs::symlink(sandbox.directory(), &way).unwrap();
     std::os::unix::fs::lchown(&way, Some(harness::PLAIN), None).unwrap();
-    // As the user can where fs.protected_hardlinks is 0.
+    // The user can make this link if fs.protected_hardlinks is 0.
     fs::hard_link(sandbox.path("victim"), &hard).unwrap();
     fs::write(&file, format!("#!x\n-p\n{}\n--\nsleep\n", sandbox.path("victim").display())).unwrap();
     std::os::unix::fs::chown(&file, Some(harness::PLAIN), None).unwrap();
@@ -312,7 +312,7 @@ fn the_option_needs_a_service_file_and_a_pidfile() {
     sandbox.vsrun(words!["--args", "plain"]).finish().exited(0);
     let web = service(&sandbox, &["-m", "-", "-"], &["exit", "0"]);
     call(&sandbox, &web, &["start"]).failed(2, &["option --rc needs a pidfile"]);
-    // Where the file has no `--` the word is not taken for an action.
+    // If the file contains no `--`, the argument is not taken for an action.
     fs::write(sandbox.path("open"), "--rc\n-p\npid\n").unwrap();
     sandbox.vsrun(words!["--args", "open", "start"]).finish().failed(2, &["unexpected argument 'start'"]);
     sandbox.vsrun(words!["--args", "open", "--", &probe]).finish().failed(2, &["'-- COMMAND' is missing"]);
@@ -326,7 +326,7 @@ fn an_option_before_the_file_goes_with_its_action() {
     sandbox.vsrun(words!["--check", "--args", &web]).finish().exited(0).silently();
     sandbox.vsrun(words!["--check", "--args", &web, "start"]).finish().exited(0).silently();
     sandbox.vsrun(words!["-e", "A=1", "--args", &web, "start"]).finish().exited(5);
-    // The server in the foreground has left its pidfile.
+    // A server in the foreground without a manager leaves its pidfile behind.
     sandbox.vsrun(words!["--status", &web]).finish().exited(1);
     sandbox.vsrun(words!["--stop", &web]).finish().exited(0);
 }
@@ -351,7 +351,7 @@ fn another_user_gets_no_wrong_answer() {
     call(&sandbox, &web, &["stop"]).exited(0);
 }
 
-/// The pidfile is not there yet when the first one looks, and is locked when it is to be locked.
+/// The first start finds no pidfile, but when it tries to lock one, another start already has the lock.
 #[test]
 fn a_start_that_another_start_overtakes_finds_the_server_running() {
     needs!(harness::tool("strace"));
@@ -374,7 +374,7 @@ fn a_start_that_another_start_overtakes_finds_the_server_running() {
         assert_eq!(harness::lives(&life).len(), 1, "nothing else was started");
         call(&sandbox, &web, &["stop"]).exited(0);
     }
-    // A pidfile that another service has is a failure: this service does not run.
+    // If another service holds the pidfile, the start fails, because this service does not run.
     let sandbox = Sandbox::new();
     let life = sandbox.out("life");
     let other = sandbox.vsrun(words!["-p", "pid", "--", sandbox.probe(), "life", &life, "wait"]).start();

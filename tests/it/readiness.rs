@@ -1,4 +1,4 @@
-//! When a server counts as started, and what vsrun says to a service manager above it.
+//! When a server counts as started, and what vsrun reports to its service manager.
 
 use crate::harness::{
     self, Ended, PLAIN, Sandbox, await_life, await_some, lives, needs, process, root, sys, tool, words,
@@ -9,7 +9,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::time::Duration;
 
-/// In the background, become or managed; each with a pidfile.
+/// The options of a server in the background with a pidfile: without a manager, and with one.
 fn both() -> [Vec<OsString>; 2] {
     [words!["-b", "-p", "pid"], words!["-b", "-p", "pid", "-m", "keeper", "-"]]
 }
@@ -18,7 +18,7 @@ fn shell(script: &str) -> Vec<OsString> {
     words!["--", "/bin/sh", "-c", script]
 }
 
-/// It ended with 125, and the last thing it said was why.
+/// Asserts that vsrun exited with 125, and that its last message contains `says`.
 #[track_caller]
 fn assert_unready(ended: &Ended, says: &str) {
     let last = ended.exited(125).complaints().pop().unwrap().clone();
@@ -35,14 +35,14 @@ fn assert_nothing_left(sandbox: &Sandbox) {
     );
 }
 
-/// Every number works, whatever vsrun itself has opened there.
+/// Every descriptor number works, even one that vsrun itself has used for something else.
 #[test]
 fn a_newline_on_any_descriptor() {
     for number in 3..20 {
         let sandbox = Sandbox::new();
         for (at, way) in both().into_iter().enumerate() {
             let script = format!("echo before >>out/{at}; echo >&{number}; exec sleep 1000");
-            // dash has no name for a descriptor above 9.
+            // dash cannot redirect to a descriptor number above 9.
             let script = if number > 9 { script.replace("echo >&", "echo >/proc/self/fd/") } else { script };
             let ready = format!("fd:{number}");
             sandbox.vsrun([way, words!["--ready", ready], shell(&script)].concat()).finish().exited(0);
@@ -52,7 +52,7 @@ fn a_newline_on_any_descriptor() {
     }
 }
 
-/// The server has that descriptor and no other of vsrun's, whatever vsrun itself needs besides.
+/// Besides 0 to 2 and the pidfile, the server inherits only the ready descriptor, whatever else vsrun has open.
 #[test]
 fn no_other_descriptor_comes_with_it() {
     let sandbox = Sandbox::new();
@@ -72,7 +72,7 @@ fn no_other_descriptor_comes_with_it() {
     }
 }
 
-/// A step that was recorded on the server's new descriptor would be the newline that it waits for.
+/// If vsrun wrote its record of a step to the server's ready descriptor, the newline would count as readiness.
 #[test]
 fn no_reported_step_means_ready() {
     for number in 3..=20 {
@@ -93,7 +93,7 @@ fn wrong_words_touch_nothing() {
         sandbox.vsrun(words!["-b", "-p", "pid", "--ready", how, "--", "true"]).finish().failed(2, &["--ready", how]);
     }
     for line in [
-        // No process would listen.
+        // Without -b or a manager, no vsrun process waits for readiness.
         words!["--ready", "fd:5"],
         words!["--ready", "notify"],
         words!["-b", "--ready", "notify", "-f"],
@@ -110,7 +110,7 @@ fn wrong_words_touch_nothing() {
     sandbox.vsrun(words!["--ready", "exec", "--", "true"]).finish().exited(0);
 }
 
-/// An abstract socket and a descriptor need no file.
+/// Readiness works in a jail, because neither an abstract socket nor a descriptor needs a file.
 #[test]
 fn in_a_jail_as_another_user() {
     needs!(root());
@@ -148,7 +148,7 @@ fn only_ready_1_means_ready() {
     }
 }
 
-/// A manager that was busy reads it all when the server has ended.
+/// A manager that was stopped meanwhile still reads all that the server sent before its exit.
 #[test]
 fn what_was_said_with_the_last_breath_was_said() {
     let status = words!["notify", "STATUS=1", "notify", "STATUS=2", "notify", "STATUS=3", "notify", "READY=1"];
@@ -172,7 +172,7 @@ fn what_was_said_with_the_last_breath_was_said() {
     }
 }
 
-/// The listener gets the server's exit all the same.
+/// vsrun notices the server's exit although a child of the server keeps the ready descriptor open.
 #[test]
 fn a_child_that_keeps_the_descriptor_open_delays_nothing() {
     let sandbox = Sandbox::new();
@@ -221,14 +221,14 @@ fn a_server_stopped_before_it_was_ready_was_never_ready() {
     let says = "vsrun: the start was stopped by SIGTERM: the server was killed by SIGTERM (15) before it was ready";
     assert_eq!(ended.exited(128 + 15).err.last().unwrap(), says);
     assert_nothing_left(&sandbox);
-    // In the foreground that is no failure: it was requested.
+    // In the foreground this is no failure, because the stop was requested.
     let manager = sandbox.vsrun([managed, server].concat()).start();
     await_life(&sandbox.out("life"), 2);
     manager.stop().exited(0);
     assert_nothing_left(&sandbox);
 }
 
-/// What fails before the server is the server has its own status and name, and nothing else is complained of.
+/// A failure before the server's exec is reported with its own status and name, and without a message about readiness.
 #[test]
 fn a_failed_start_is_not_mistaken_for_a_server_that_is_not_ready() {
     let sandbox = Sandbox::new();
@@ -281,7 +281,7 @@ fn a_server_that_never_says_so_is_a_failure() {
     }
 }
 
-/// One that is deaf to TERM is killed.
+/// A server that ignores SIGTERM is killed.
 #[test]
 fn a_server_that_is_not_ready_in_time_does_not_stay() {
     let sandbox = Sandbox::new();
@@ -319,7 +319,7 @@ fn the_real_systemd_notify() {
     }
 }
 
-/// The socket is no secret, but the kernel names the user of each sender.
+/// Every user can send to the notify socket, but the kernel reports the user of each sender.
 #[test]
 fn a_message_of_another_user_does_not_count() {
     needs!(root());
@@ -338,7 +338,8 @@ fn a_message_of_another_user_does_not_count() {
     }
 }
 
-/// `READY=1` comes from a child as often as from the server itself; and root may always speak.
+/// `READY=1` may come from a child of the server, as from a shell script that runs systemd-notify. Messages of root
+/// always count.
 #[test]
 fn a_message_of_a_child_or_of_root_counts() {
     let sandbox = Sandbox::new();
@@ -360,7 +361,7 @@ fn a_message_of_a_child_or_of_root_counts() {
     sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
 }
 
-/// A service manager of the test's own.
+/// The test in the role of the service manager: the socket that `$NOTIFY_SOCKET` names.
 struct Service(UnixDatagram);
 
 impl Service {
@@ -368,7 +369,7 @@ impl Service {
         Self::new(UnixDatagram::bind(path).unwrap())
     }
 
-    /// At an abstract name, for which `$NOTIFY_SOCKET` has an `@`.
+    /// Binds an abstract name, which `$NOTIFY_SOCKET` shows with a leading `@`.
     fn at_name(name: &str) -> Self {
         Self::new(UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap())
     }
@@ -390,7 +391,8 @@ impl Service {
         assert_eq!(self.next(), format!("READY=1\nMAINPID={manager}"));
     }
 
-    /// The next message is that of a restart. systemd takes one for stale that is older than its own HUP.
+    /// Expects RELOADING=1, with a monotonic time in microseconds that is not before `since`: systemd ignores a message
+    /// that is older than the HUP that it has sent.
     #[track_caller]
     fn hears_reloading(&self, since: u64) {
         let message = self.next();
@@ -445,7 +447,8 @@ fn where_vsrun_becomes_the_server_it_is_left_alone() {
     }
 }
 
-/// The manager's own pid is reported, not the caller's; and the service hears of it when the caller does.
+/// The message contains the pid of the manager, not of the process that the caller started, and comes only when the
+/// server is ready.
 #[test]
 fn from_the_background_to_an_abstract_name() {
     let sandbox = Sandbox::new();
@@ -465,7 +468,7 @@ fn from_the_background_to_an_abstract_name() {
     service.hears_nothing_more();
 }
 
-/// Between the two: the server speaks to vsrun, vsrun to its service manager.
+/// vsrun is between the two: the server reports to vsrun, and vsrun reports to its service manager.
 #[test]
 fn its_own_socket_is_another_than_the_servers() {
     let sandbox = Sandbox::new();
@@ -539,7 +542,7 @@ fn a_service_manager_that_is_not_there_disturbs_nothing() {
     }
 }
 
-/// In the background every failure has the status that it has in the foreground, and one line.
+/// In the background every failure has the same exit status as in the foreground, and one message.
 #[test]
 fn the_background_reports_the_same() {
     let sandbox = Sandbox::new();
@@ -569,7 +572,8 @@ fn the_background_reports_the_same() {
     }
 }
 
-/// The same for a socket that belongs to another user.
+/// In the background an unprivileged caller gets the same errors as in the foreground, for example about a locked
+/// pidfile, a port in use or a missing permission.
 #[test]
 fn nor_does_it_hide_what_others_hold() {
     needs!(root());
@@ -600,7 +604,7 @@ fn nor_does_it_hide_what_others_hold() {
     assert!(holder.lives());
 }
 
-/// The caller comes back when the server is ready, not before.
+/// `vsrun -b` returns when the server is ready, not before.
 #[test]
 fn the_caller_waits_for_it() {
     for (ready, says) in [("fd:3", words!["tell", "3", ""]), ("notify", words!["notify", "READY=1"])] {
@@ -618,8 +622,8 @@ fn the_caller_waits_for_it() {
     }
 }
 
-/// The first run is ready. Each later one, and the first one of the second manager, writes bytes and no newline until
-/// vsrun closes the pipe.
+/// The first run under the first manager reports readiness. Every other run writes bytes without a newline until vsrun
+/// closes the pipe.
 #[test]
 fn bytes_without_a_newline_are_not_read_for_ever() {
     needs!(harness::tool("sh"));

@@ -1,4 +1,4 @@
-//! `--ready alive:` and `--ready probe:`: when a server counts as started that does not report it.
+//! `--ready alive:` and `--ready probe:`: when a server that does not report its own readiness counts as started.
 
 use crate::harness::web::{Answer, OK, UNAVAILABLE};
 use crate::harness::{self, PLAIN, Sandbox, Web, await_life, needs, process, root, sys, words};
@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-/// A server that writes its lives and then waits.
+/// A server that records each run in `life` and then waits.
 fn server(sandbox: &Sandbox) -> Vec<OsString> {
     words!["--", sandbox.probe(), "life", sandbox.out("life"), "wait"]
 }
@@ -15,7 +15,7 @@ fn probed(web: &Web) -> OsString {
     format!("probe:{}", web.probe).into()
 }
 
-/// The running try of a manager: its child that is not the server.
+/// Waits for a process that probes the server, the manager's other child, and returns its pid.
 #[track_caller]
 fn try_of(manager: i32, server: i32) -> i32 {
     let other = || process::children(manager).into_iter().find(|pid| *pid != server && !process::gone(*pid));
@@ -48,7 +48,7 @@ fn every_answer_of_200_to_399_is_ready_however_it_comes() {
     for answer in [
         Answer::Text("HTTP/1.1 302 Found\r\nLocation: /login\r\n\r\n"),
         Answer::Bytes("HTTP/1.1 204 No Content\r\n\r\n"),
-        // More than the first try may take.
+        // Longer than the time limit of the first attempt, 1 s.
         Answer::Slow("HTTP/1.1 200 OK\r\n\r\n", Duration::from_millis(1300)),
     ] {
         let web = Web::new(answer);
@@ -68,7 +68,7 @@ fn a_server_that_is_not_ready_in_time_is_ended_and_the_last_failure_is_named() {
     ] {
         let sandbox = Sandbox::new();
         let web = Web::new(answer);
-        // The first try that hangs is given up after a second.
+        // The first attempt that hangs is aborted after 1 s.
         let options = words!["-p", "pid", "--ready", probed(&web), "--ready-timeout", "3500ms"];
         for way in [words!["-b"], words!["-b", "-m", "keeper", "-"]] {
             let ended = sandbox.vsrun([way, options.clone(), server(&sandbox)].concat()).finish();
@@ -170,7 +170,7 @@ fn a_program_says_by_its_status_whether_the_server_is_ready() {
     harness::await_true("a success", || harness::text(&log).contains("succeeds"));
     let output = harness::text(&sandbox.path("logs/logfile"));
     assert!(output.contains("complaint") && !output.contains("noise"), "{output}");
-    // What the program has left in its process group is gone.
+    // vsrun has killed the process that the probe program left in its process group.
     let server = await_life(&sandbox.out("life"), 1);
     harness::await_true("nothing but the server", || process::children(manager.pid()) == [server]);
     manager.stop().exited(0);
@@ -191,7 +191,7 @@ fn a_try_that_hangs_delays_neither_a_stop_nor_a_restart() {
             let since = Instant::now();
             manager.signal(libc::SIGHUP);
             await_life(&sandbox.out("life"), 2);
-            // The try ends with its server.
+            // An attempt is killed together with the server that it probes.
             harness::await_gone(tried);
             manager.signal(signal);
             let ended = manager.finish();
@@ -218,7 +218,7 @@ fn a_try_in_the_network_runs_as_the_servers_user_and_holds_nothing() {
     assert_eq!((process::status(tried, "CapPrm"), process::session(tried)), ("0000000000000000".into(), tried));
     let held: Vec<String> = process::descriptors(tried).into_iter().skip(3).map(|(_, target)| target).collect();
     assert!(held.iter().all(|target| target.starts_with("pipe:") || target.starts_with("socket:")), "{held:?}");
-    // It is given up and tried again, one at a time.
+    // The hanging attempt is aborted and repeated. Only one attempt runs at a time.
     harness::await_gone(tried);
     harness::await_true("another try", || web.requests() > 1);
     assert!(process::children(manager.pid()).len() <= 2);

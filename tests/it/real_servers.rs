@@ -8,14 +8,14 @@ use std::path::Path;
 
 const USER: u32 = 23456;
 
-/// The server's number, once the pidfile has another one than before.
+/// Waits until the pidfile contains another pid than `before`, and returns that pid.
 #[track_caller]
 fn await_server(pidfile: &Path, before: i32) -> i32 {
     let look = || harness::text(pidfile).trim().parse().ok().filter(|pid| *pid != before);
     harness::await_some("the server's pid in the pidfile", look)
 }
 
-/// One request on a new connection, and what comes back; `None` where no server answers (yet).
+/// Sends one request, and returns the answer once it contains `enough`. `None` if no server answers (yet).
 fn ask(stream: std::io::Result<impl Read + Write>, request: &str, enough: &str) -> Option<String> {
     let mut stream = stream.ok()?;
     stream.write_all(request.as_bytes()).ok()?;
@@ -58,7 +58,7 @@ fn redis_serves_crashes_and_serves_again() {
     harness::await_true("an answer", answered);
     assert_eq!(process::status(first, "Uid").split_whitespace().next(), Some("23456"));
     sys::kill(first, libc::SIGSEGV);
-    // Redis catches the signal, writes a long report of the bug and then dies of it.
+    // Redis catches SIGSEGV, writes a long crash report and then kills itself with the same signal.
     let second = await_server(&sandbox.path("pid"), first);
     harness::await_true("an answer of the next one", || harness::gone(first) && answered());
     let reported = sandbox.report(&sandbox.out("reported"));
@@ -77,7 +77,7 @@ fn a_web_server_in_a_jail_serves_crashes_and_serves_again() {
     let jail = sandbox.jail();
     harness::sandbox::install(&harness::find_tool("busybox").unwrap(), &jail.join("busybox"));
     std::fs::write(jail.join("index.html"), "the page in the jail\n").unwrap();
-    // An address of this test's own: every number in 127/8 is the loopback device.
+    // An address of this test's own: all of 127.0.0.0/8 belongs to the loopback device.
     let number = sys::pid().cast_unsigned().wrapping_add(harness::namespace());
     let address: SocketAddr =
         format!("127.{}.{}.{}:8080", 1 + (number >> 16) % 250, (number >> 8) & 255, number & 255 | 1).parse().unwrap();

@@ -1,7 +1,8 @@
-//! README's recipes: the blocks of each are taken as they are written, typed at a shell of root's, and do what is said.
+//! README's recipes: the code blocks of each are typed at a root shell exactly as they are written, and have the
+//! described effect.
 //!
-//! A test names its recipe by the title, and how many blocks it has: another block there fails the test, and a recipe
-//! that no test here names fails the last one.
+//! Each test names the title of its recipe and the number of its blocks, so an additional block fails the test. A
+//! recipe that no test names fails `every_recipe_is_run_by_a_test`.
 
 use crate::harness::qemu::{Emulated, assert_in_order, emulation};
 use crate::harness::{self, Bundle, Host, Machine, Running, Sandbox, hosts, needs, process, words};
@@ -15,7 +16,7 @@ fn top(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// The recipes: their titles, and their texts.
+/// The title and the text of each recipe.
 fn recipes() -> Vec<(String, String)> {
     let readme = harness::text(&top("README.md"));
     let (_, rest) = readme.split_once("\n## Recipes\n").unwrap();
@@ -58,18 +59,18 @@ fn commands(block: &str) -> Vec<String> {
 /// Waits until redis answers on the recipes' port.
 #[track_caller]
 fn await_redis(host: &Host<'_>) {
-    // A client that hangs up at once may get no answer.
+    // A client that closes its connection at once may get no answer.
     let ask = "{ printf 'PING\\r\\n'; sleep 0.1; } | nc 127.0.0.1 6380";
     harness::await_true("an answer of redis", || host.run(ask).out.concat().starts_with("+PONG"));
 }
 
-/// The pid in the pidfile, once it is another than before.
+/// Waits until the pidfile contains another pid than `before`, and returns that pid.
 #[track_caller]
 fn await_other(host: &Host<'_>, pidfile: &str, before: &str) -> String {
     harness::await_some("another server", || Some(host.pid(pidfile)).filter(|pid| pid != before))
 }
 
-/// Ends a server in the foreground, by its pid there.
+/// Kills the process with this pid in the host, waits for the call in the foreground, and checks that nothing is left.
 #[track_caller]
 fn end(host: &Host<'_>, foreground: Running, pid: &str) {
     host.run(&format!("kill {pid}")).exited(0);
@@ -77,7 +78,7 @@ fn end(host: &Host<'_>, foreground: Running, pid: &str) {
     host.assert_nothing_runs();
 }
 
-/// The pid of the only httpd.
+/// Waits until exactly one httpd runs, and returns its pid.
 #[track_caller]
 fn httpd(host: &Host<'_>) -> String {
     harness::await_some("one httpd", || {
@@ -132,7 +133,8 @@ fn a_server_in_the_background_with_syslog() {
     host.await_page(PAGE, "hello");
     let logged = || host.text("/var/log/messages").lines().any(|line| line.contains(" httpd") && line.contains(":200"));
     harness::await_true("the request in the syslog", logged);
-    // What cannot be executed is reported; what fails afterwards is not: its port is in use, and only the log has it.
+    // The caller gets an error if the command cannot be executed, but not if the server fails later: here its port is
+    // in use, and only the log says so.
     let failed = host.run(&start.replace("busybox httpd", "busybux httpd").replace("httpd.pid", "other.pid"));
     failed.failed(127, &["busybux"]);
     host.run(&start.replace("httpd.pid", "other.pid")).exited(0).silently();
@@ -201,7 +203,7 @@ fn all_of_it() {
     pid = await_other(&host, pidfile, &pid);
     host.await_page(PAGE, "hello");
     assert_eq!(harness::names(&host.path(logs)).len(), 4, "new log files");
-    // Five restarts after crashes within a minute, and then it gives up.
+    // The manager restarts the server after five crashes within a minute, and gives up at the sixth.
     for crash in 1..=5 {
         host.run(&format!("kill -SEGV {pid}")).exited(0);
         pid = await_other(&host, pidfile, &pid);
@@ -218,7 +220,8 @@ fn all_of_it() {
     host.assert_nothing_runs();
 }
 
-/// The program of the recipe's image. Nothing else is in there, except what this script needs.
+/// The server of the recipe's image. The image contains only this script and vsrun; the test adds what the script
+/// needs.
 const SERVER: &str = "#!/busybox sh
 [ $# = 0 ] || exit \"$1\"
 exec /busybox httpd -f -p 8080 -h /www
@@ -247,7 +250,7 @@ fn pid_1_of_a_container() {
         bundle
     };
 
-    // With the words of a `docker run`, which the server gets: the container exits with its status.
+    // The arguments of `docker run` are passed to the server, and the container exits with the server's status.
     let short = bundle();
     short.change(".process.args += [\"3\"]", words![]);
     short.run().finish().exited(3);
@@ -264,7 +267,7 @@ fn pid_1_of_a_container() {
     let ended = runc.finish();
     assert!(ended.exited(128 + libc::SIGTERM).err.is_empty(), "{ended:?}");
 
-    // What an entrypoint script does.
+    // The command that replaces an entrypoint script.
     let host_sandbox = Sandbox::new();
     let host = Host::new(&host_sandbox, &[]);
     host.write("/etc/app.env", "# as for Docker\nPORT=8081\nDB_PASSWORD_FILE=/run/secrets/db");
@@ -275,15 +278,16 @@ fn pid_1_of_a_container() {
     host.write("/etc/app.env", "DB_PASSWORD=other");
     assert_eq!(host.run(&variables).exited(0).out, ["other  migrate", "other  --port 8080"]);
 
-    // On a request to stop, the server stays up for some time, which a second request ends. (health.rs has the restart of
-    // one that has stopped answering.)
+    // After a request to stop, the server continues for the stop delay; a second request ends the delay. (health.rs
+    // tests the restart of a server that has stopped answering.)
     host.write("/srv/www/health", "ok");
     host.write(
         "/server",
         "#!/bin/sh\nwhile [ ! -e /tmp/go ]; do usleep 10000; done; exec busybox httpd -f -p 8080 -h /srv/www",
     );
     let shell = host.call(&restarted).start();
-    // The stop of a server that has never been ready is not delayed; that it is ready is a record after a failed try.
+    // The delay applies only to a server that is ready. Its readiness is recorded only after a failed attempt, so wait
+    // for one.
     shell.await_err("--ready probe:8080/health failed: ");
     host.write("/tmp/go", "");
     shell.await_err("--ready probe:8080/health succeeds");
@@ -294,7 +298,7 @@ fn pid_1_of_a_container() {
     shell.finish().exited(0);
     host.assert_nothing_runs_but(&["secrets"]);
 
-    // `make image` writes the file that is loaded; image.rs makes one, and others read it.
+    // `make image` must write the file that the recipe loads. image.rs tests the image itself.
     let (make, load) = image.split_once(" && docker load -i ").unwrap();
     let file = load.split(' ').next().unwrap();
     let shell = harness::find_tool("sh").unwrap();
@@ -333,7 +337,7 @@ fn an_rc_script_in_one_file() {
     host.assert_nothing_runs();
     host.run(&status).exited(3);
     call("nonsense").exited(2);
-    // A start that fails reports it.
+    // A failed start is reported.
     host.write("/usr/bin/redis-server", "#!/bin/sh\nexit 1");
     let failed = call("start");
     assert!(failed.code() != Some(0) && failed.err.iter().any(|line| line.contains("ready")), "{failed:?}");
@@ -352,13 +356,13 @@ fn an_empty_root() {
     harness::sandbox::copy(&harness::sandbox::built("probe"), &root.join("probe"));
     harness::sandbox::make_directory(&root.join("out"), 0o777);
     harness::qemu::make_serial_line(&root);
-    // It crashes once, reports what it has found, and exits with 0.
+    // In its first run the server crashes. In the second it writes a report to the serial line and exits with 0.
     let server = "#!/probe run\nlife\n/out/life\nat\n1\nsegv\nreport\n/out/report\ncopy\n/out/report\n/serial\n";
     harness::sandbox::write_executable(&root.join("server"), server.as_bytes());
     let said = Emulated::boot_as_typed(&sandbox, &boot).finish();
     assert_in_order(&said, &["killed by SIGSEGV", "uids 80 80 80", "reboot: Power down"]);
 
-    // In a pid namespace, a machine that is switched off is a PID 1 that SIGINT ends.
+    // In a pid namespace, reboot(2) with a power-off kills PID 1 with SIGINT instead.
     let root = sandbox.path("second");
     fs::create_dir_all(root.join("sbin")).unwrap();
     harness::sandbox::copy(&harness::sandbox::built("vsrun"), &root.join("sbin/vsrun"));
@@ -375,7 +379,7 @@ fn an_empty_root() {
     harness::sys::kill(first, libc::SIGTERM);
     let ended = outside.finish();
     assert_eq!(ended.signal(), Some(libc::SIGINT), "{ended:?}");
-    // The child ignores TERM.
+    // The server's child ignores SIGTERM.
     let killed = "sending SIGKILL to the process group";
     assert!(ended.err.iter().any(|line| line.contains(killed)), "{ended:?}");
 }
@@ -387,18 +391,18 @@ fn waiting_until_the_server_is_ready() {
     let sandbox = Sandbox::new();
     let host = Host::new(&sandbox, &["redis-server"]);
     host.run(&notify).exited(0).silently();
-    // At once: it is ready.
+    // No wait is needed, because the server is ready.
     assert_eq!(host.run("{ printf 'PING\\r\\n'; sleep 0.1; } | nc 127.0.0.1 6380").out.concat().trim(), "+PONG");
     host.run("vsrun --stop /run/redis-manager.pid").exited(0);
     host.assert_nothing_runs();
-    // A port that is in use is a failed start.
+    // The start fails if the port is in use.
     let holder = host.call("exec nc -l -p 6380").start();
     harness::await_true("the port in use", || host.run("netstat -ltn | grep -q :6380").code() == Some(0));
     host.run(&notify).exited(125);
     host.assert_nothing_runs();
     drop(holder);
 
-    // At once: it serves its page.
+    // No wait is needed, because the server already serves its page.
     host.run(&probe).exited(0).silently();
     assert_eq!(host.run(&format!("wget -q -O - http://127.0.0.1{PAGE}")).out, ["hello"]);
     host.run("vsrun --stop /run/web.pid").exited(0);
@@ -432,7 +436,7 @@ fn a_restart_that_refuses_no_connection() {
     host.save(&application);
     host.run(&start).exited(0).silently();
     host.await_page(":80/", "hello");
-    // Clients connect without a pause, until three have been served after the restart.
+    // One client after another connects, until three have been served after the restart.
     let clients = "signalled=0
         while [ $signalled -lt 3 ]; do
             wget -q -O - http://127.0.0.1:80/ || { echo refused; break; }
@@ -467,7 +471,7 @@ fn a_deployment_that_no_client_notices() {
     host.await_page("/", "version 2");
     let second = host.pid("/run/app.pid");
     assert_ne!(first, second);
-    // A version that does not work is taken back, and the server has not been touched.
+    // A version that does not work is rolled back, and the running server is not affected.
     host.write(&path, "import nothing_like_this");
     assert_session(&host, &session, 0);
     assert_eq!(host.pid("/run/app.pid"), second);
@@ -493,7 +497,7 @@ fn signals_that_do_something_else() {
     let refused = "wget -q -O - http://127.0.0.1:8080/index.html";
     harness::await_true("the new configuration", || host.run(refused).err.concat().contains("403"));
     assert_eq!(httpd(&host), server);
-    // USR1: the logs are renamed, and written again under their own names.
+    // USR1: after the log files were renamed, vsrun creates new ones with the old names.
     host.run("cd /var/log/web; mv logfile logfile-20260101; mv vsrun.log vsrun.log-20260101").exited(0);
     host.run("vsrun --signal USR1 /run/web.pid").exited(0);
     harness::await_true("both files", || {
@@ -528,14 +532,14 @@ fn port_80_and_no_other_privilege() {
     end(&host, shell, &pid);
 }
 
-/// A dynamic program whose loader is musl's: a header, the loader's name, and no code.
+/// A dynamically linked program that needs musl's loader: an ELF header, the loader's path, and no code.
 fn needs_musl() -> Vec<u8> {
     const LOADER: &[u8] = b"/lib/ld-musl-x86_64.so.1\0";
     let size = LOADER.len() as u64;
     let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0\0\0".to_vec();
     file.extend([0, 64, 0].iter().flat_map(|value: &u64| value.to_le_bytes()));
     file.extend(b"\0\0\0\0\x40\0\x38\0\x01\0\0\0\0\0\0\0");
-    // PT_INTERP
+    // The program header of type PT_INTERP, which contains the loader's path.
     file.extend(b"\x03\0\0\0\x04\0\0\0");
     file.extend([120, 0, 0, size, size, 1].iter().flat_map(|value: &u64| value.to_le_bytes()));
     file.extend(LOADER);
@@ -554,7 +558,7 @@ fn a_dry_run() {
     assert_session(&host, &session, 125);
 }
 
-/// What is after a prompt is typed, and prints the lines after it; the last command exits with this status.
+/// Runs the command after the prompt in `session`, and expects the lines after it as the output, and this exit status.
 #[track_caller]
 fn assert_session(host: &Host<'_>, session: &str, status: i32) {
     let (command, printed) = session.strip_prefix("# ").unwrap().split_once('\n').unwrap();
@@ -602,12 +606,12 @@ fn a_jail_without_root() {
     needs!(harness::available(works, "a kernel with Landlock of Linux 6.12"));
     let shell = host.call(&start).start();
     host.await_page(PAGE, "hello");
-    // A link leads out of what it may read.
+    // A link that leads out of the directory that the server may read.
     host.run("ln -s /etc/passwd /srv/www/passwd").exited(0);
     let leaked = host.run("wget -q -O - http://127.0.0.1:8080/passwd");
     assert!(leaked.code() != Some(0) && leaked.out.is_empty(), "{leaked:?}");
     end(&host, shell, &httpd(&host));
-    // Another port than the one that is allowed.
+    // A port other than the permitted one.
     let other = host.run(&start.replace("-p 8080", "-p 8081"));
     assert!(other.err.concat().contains("Permission denied"), "{other:?}");
 }
@@ -636,7 +640,7 @@ wait
     assert_in_order(&said, &parts);
 }
 
-/// microvm.rs boots such machines; here it is shown that the lines are what `make` takes, and that vsrun takes the file.
+/// microvm.rs boots such machines. This test shows only that `make` accepts the recipe's lines, and vsrun its file.
 #[test]
 fn a_container_image_as_a_machine() {
     let [makes, service] = blocks("A container image as a machine of its own");
@@ -649,7 +653,7 @@ fn a_container_image_as_a_machine() {
     }
     let file = sandbox.path("init");
     fs::write(&file, &service).unwrap();
-    // Every line is an option that exists; what is missing is the machine.
+    // Every line is a valid option: status 2 would be a usage error. The start fails, because the test is no machine.
     let ended = sandbox.vsrun(words!["--args", &file]).finish();
     assert_eq!(ended.code(), Some(125), "{ended:?}");
 }

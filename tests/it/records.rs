@@ -1,4 +1,4 @@
-//! Which records vsrun writes, and their words.
+//! Which records vsrun writes, and their wording.
 
 use crate::harness::{self, Sandbox, await_life, words};
 
@@ -14,7 +14,7 @@ fn an_init_is_silent_on_standard_error_as_long_as_all_is_well() {
     await_life(&life, 1);
     init.signal(libc::SIGUSR1);
     init.stop().exited(143).silently();
-    // An error is no record that can be left out.
+    // An init leaves out notices, but not errors.
     sandbox.vsrun(words!["--init", "--", "/nothing"]).finish().failed(127, &["/nothing"]);
 }
 
@@ -72,7 +72,7 @@ fn a_start_that_is_not_ready_in_time_names_the_option_and_the_time() {
     }
 }
 
-/// A file that may not grow costs records, and nothing else: neither SIGXFSZ nor the full file ends the manager.
+/// A limit of the file size costs records and nothing else: neither SIGXFSZ nor a failed write ends the manager.
 #[test]
 fn a_limit_of_file_size_ends_no_manager() {
     needs_bash(|| {

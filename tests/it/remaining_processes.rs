@@ -1,10 +1,10 @@
-//! Processes that outlive the server: the rest of its group with `--group`, all of them with `--linger`.
+//! Processes that outlive the server: `--group` ends those of its process group, `--linger` all of them.
 
 use crate::harness::{self, Call, Running, Sandbox, await_gone, gone, needs, process, sys, words};
 use std::ffi::OsString;
 use std::path::Path;
 
-/// vsrun as PID 1 of a pid namespace, with a /proc of that namespace or with the one of the machine.
+/// vsrun as PID 1 of a new pid namespace. If `proc` is true, /proc shows that namespace, otherwise the one of the host.
 fn first(sandbox: &Sandbox, proc: bool, line: Vec<OsString>) -> Call<'_> {
     let mut unshare = words!["--pid", "--fork", "--kill-child"];
     if proc {
@@ -18,13 +18,13 @@ fn able() -> bool {
     harness::root() && harness::tool("unshare") && harness::tool("setsid") && harness::tool("busybox")
 }
 
-/// The number in a file, once it is there.
+/// Waits for the first line of a file, and returns the number in it.
 #[track_caller]
 fn number(file: &Path) -> i32 {
     harness::await_lines(file, 1)[0].parse().unwrap()
 }
 
-/// A server by a shell's words. `$P` is the probe, `$O` the directory to write to.
+/// A server that is this shell script. `$P` is the probe, `$O` the directory for its files.
 fn shell(sandbox: &Sandbox, script: &str) -> Vec<OsString> {
     let set = format!("export P={} O={}; ", sandbox.probe().display(), sandbox.path("out").display());
     words!["--", "busybox", "sh", "-c", set + script]
@@ -35,7 +35,7 @@ fn the_rest_of_a_group_ends_before_the_next_life() {
     let sandbox = Sandbox::new();
     let (life, child) = (sandbox.out("life"), sandbox.out("child"));
     let handler = sandbox.script("handler", words!["append", sandbox.out("asked"), "x", "exit", "0"]);
-    // The pidfile is empty for that long, and has to be seen so.
+    // The pidfile is empty while the child ignores SIGTERM. The timeout is long enough for the test to see that.
     let options = words!["--group", "--stop-timeout", "1s", "-m", "-", &handler, "-p", "server"];
     let script = words!["life", &life, "until", "2", "child", &child, "until", "2", "exit", "7", "wait"];
     let called = sandbox.vsrun([options, words!["--", sandbox.probe()], script].concat()).start();
@@ -113,7 +113,8 @@ fn signals_reach_the_group() {
     called.stop().exited(143);
 }
 
-/// While the dead server keeps its group's number, it is the first child that the kernel names, again and again.
+/// The dead server is not reaped yet, so that its group id is not reused. waitid(2) reports it first each time, and the
+/// other children must be reaped nevertheless.
 #[test]
 fn others_are_reaped_while_the_rest_of_a_group_is_awaited() {
     needs!(able());
@@ -137,7 +138,8 @@ fn others_are_reaped_while_the_rest_of_a_group_is_awaited() {
 #[test]
 fn remaining_processes_are_ended() {
     needs!(able());
-    // A daemon of its own session, its child, which ignores TERM, and one below a process that lives on.
+    // Three sessions of their own: a daemon, a shell that waits for its child, and a daemon with a child that ignores
+    // SIGTERM.
     let script = "setsid $P life $O/daemon wait & setsid sh -c '$P life $O/deep wait & wait' & setsid $P child \
                   $O/stubborn wait & for f in daemon deep stubborn; do while [ ! -s $O/$f ]; do :; done; done; exit 6";
     for how in ["child", "first", "first with /proc"] {
@@ -182,7 +184,7 @@ fn a_failed_start_leaves_no_process_either() {
     sandbox.await_nothing_left();
 }
 
-/// A process that entered the container from outside is no child of PID 1, and ends with the rest.
+/// A process that entered the pid namespace from outside is not a child of PID 1. It is ended with the others.
 #[test]
 fn processes_from_outside_are_ended() {
     needs!(able(), harness::tool("nsenter"));
@@ -203,7 +205,7 @@ fn processes_from_outside_are_ended() {
     }
 }
 
-/// The logger is not asked to end, so that it gets the last words of those that are.
+/// The logger is not asked to exit, so it still gets the last output of the processes that are.
 #[test]
 fn last_words_arrive() {
     needs!(able());
@@ -229,7 +231,7 @@ fn last_words_arrive() {
     }
 }
 
-/// A second INT does not wait for the time to be up, and TERM changes nothing.
+/// While vsrun waits for remaining processes, SIGTERM changes nothing, and SIGINT kills them at once.
 #[test]
 fn impatience() {
     needs!(able());
@@ -255,7 +257,7 @@ fn a_hundred_are_ended_at_once() {
     assert_eq!(sandbox.living(), []);
 }
 
-/// A stopped process gets TERM when it goes on, and not before.
+/// A stopped process does not handle SIGTERM before it is continued, so vsrun sends SIGCONT too.
 #[test]
 fn stopped_processes_can_end_too() {
     needs!(able());

@@ -13,14 +13,14 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A server of one socket, with its number as the first line of each answer. It is ready on descriptor 4 after these
-/// actions.
+/// Writes the server program. It records its run, performs `actions`, reports readiness on descriptor 4, and then
+/// answers each connection to the socket on descriptor 3 with its pid.
 fn version(sandbox: &Sandbox, actions: Vec<OsString>) {
     let begin = words!["life", sandbox.out("life")];
     sandbox.script("server", [begin, actions, words!["tell", "4", "ready", "drain", "3"]].concat());
 }
 
-/// A managed server that can be replaced, and answers at `socket`. Its first version has started.
+/// Starts a managed server that can be replaced and that answers at `socket`. Returns when it is ready.
 fn start(sandbox: &Sandbox, options: Vec<OsString>) -> Running {
     version(sandbox, words![]);
     let line = words!["-p", "pid", "-m", "manager", "-", "--ready", "fd:4", "--listen", sandbox.path("socket")];
@@ -48,15 +48,16 @@ fn replace<'place>(sandbox: &'place Sandbox, pidfile: &str) -> Call<'place> {
     sandbox.vsrun(words!["--replace", pidfile])
 }
 
-/// Waits until the manager has read that the first server is ready: until then it refuses.
+/// Waits until the manager has read that the first server is ready. Before that, it refuses replacements.
 fn await_ready(sandbox: &Sandbox) {
-    // A request to a manager that may replace is refused for another reason while one is under way, so this asks for
-    // the state of the ready pipe instead: the manager closes it when it has read the newline.
+    // A request would start a replacement, so this looks at the ready pipe: the manager closes it when it has read the
+    // newline.
     let manager = harness::text(&sandbox.path("manager")).trim().parse().unwrap();
     await_true("the closed ready pipe", || !process::has_pipe(manager));
 }
 
-/// A replacement that has begun: it is refused until the manager has read that the first server is ready.
+/// Requests a replacement until one begins, and returns when the new server runs. The manager refuses requests until it
+/// has read that the first server is ready.
 fn replace_when_ready(sandbox: &Sandbox) -> Running {
     let life = sandbox.out("life");
     harness::await_some("a replacement that begins", || {
@@ -70,13 +71,13 @@ fn replace_when_ready(sandbox: &Sandbox) -> Running {
     })
 }
 
-/// The number in the server's pidfile.
+/// The pid in the server's pidfile, or 0 if there is none.
 fn named(sandbox: &Sandbox) -> i32 {
     harness::text(&sandbox.path("pid")).trim().parse().unwrap_or(0)
 }
 
-/// Clients that connect all the time while `during` runs. Returns how many connections failed and how many worked, and
-/// the longest time of one.
+/// Four clients connect all the time while `during` runs. Returns the results of the failed connections, the number of
+/// successful ones, and the longest duration of a connection.
 fn under_load(port: u16, during: impl FnOnce()) -> (Vec<String>, usize, Duration) {
     let (over, worked) = (AtomicBool::new(false), AtomicUsize::new(0));
     let client = || {
@@ -99,7 +100,7 @@ fn under_load(port: u16, during: impl FnOnce()) -> (Vec<String>, usize, Duration
     };
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
-        // Ends the clients also when an assertion fails.
+        // Stops the clients even if an assertion in `during` fails.
         struct Over<'a>(&'a AtomicBool);
         impl Drop for Over<'_> {
             fn drop(&mut self) {
@@ -119,7 +120,7 @@ fn under_load(port: u16, during: impl FnOnce()) -> (Vec<String>, usize, Duration
     })
 }
 
-/// A port that is free, outside of those that the kernel gives away, and of those of other tests.
+/// A free port, outside the range that the kernel assigns ports from, and outside the ranges of other tests.
 fn free_port(part: u16) -> u16 {
     let base = 26_000 + part * 10 + u16::try_from(sys::pid() % 100).unwrap() * 20;
     (base..base + 10).find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).unwrap()
@@ -192,7 +193,8 @@ fn sixty_broken_versions_under_load_fail_no_request() {
     assert!(ended.err.iter().any(|line| line.contains("cannot execute")), "why it could not be started: {ended:?}");
 }
 
-/// While the new server starts, the old one answers, is named and gets signals; from then on it is the new one.
+/// While the new server starts, the old one answers, is named in the pidfile and gets forwarded signals. When the new
+/// server is ready, it takes over all three.
 #[test]
 fn no_request_waits_for_the_start_of_the_new_server() {
     let sandbox = Sandbox::new();
@@ -218,7 +220,7 @@ fn no_request_waits_for_the_start_of_the_new_server() {
     sandbox.await_nothing_left();
 }
 
-/// The manager remembers some answers only.
+/// The manager keeps only a few answers, so the refusals displace its answer to the accepted request.
 #[test]
 fn many_refused_requests_do_not_disturb_the_one_under_way() {
     let sandbox = Sandbox::new();
@@ -229,7 +231,7 @@ fn many_refused_requests_do_not_disturb_the_one_under_way() {
     for _ in 0..20 {
         replace(&sandbox, "manager").finish().failed(125, &["a replacement is under way"]);
     }
-    // The caller repeats its request when it finds the answer gone.
+    // The caller repeats its request when the answer is gone. The manager must not refuse that as another request.
     let under_way = |manager: &Running| manager.err().iter().filter(|line| line.contains("under way")).count();
     assert_eq!(under_way(&manager), 20);
     fs::write(sandbox.path("gate"), "").unwrap();
@@ -289,7 +291,7 @@ fn a_stop_ends_both_and_a_restart_ends_both_and_starts_one() {
             replacing.finish().failed(125, &[why]);
             manager.stop().exited(0);
         } else {
-            // The manager may have exited before its answer was read.
+            // The manager may exit before the caller has read its answer, so the reason is not checked.
             let ended = replacing.finish();
             ended.exited(125);
             manager.finish().exited(0);
@@ -299,7 +301,7 @@ fn a_stop_ends_both_and_a_restart_ends_both_and_starts_one() {
     }
 }
 
-/// Whatever the end of the old server is, the candidate takes its place, without a handler.
+/// However the old server ends, the candidate takes its place, and no crash handler runs.
 #[test]
 fn a_candidate_takes_the_place_of_a_server_that_crashes() {
     let sandbox = Sandbox::new();
@@ -313,7 +315,8 @@ fn a_candidate_takes_the_place_of_a_server_that_crashes() {
     fs::write(sandbox.path("gate"), "").unwrap();
     replacing.finish().exited(0);
     assert_eq!(answer(&sandbox), Some(candidate));
-    // The next one fails, and nothing is left that could go on: an unexpected end, and a restart.
+    // The next candidate fails after it has taken the place of the killed server. No server is left: an unexpected
+    // exit, so the manager restarts it.
     version(&sandbox, words!["at", "3", "await", sandbox.path("other"), "at", "3", "exit", "0"]);
     let replacing = replace(&sandbox, "pid").start();
     let third = await_life(&sandbox.out("life"), 3);
@@ -337,14 +340,14 @@ fn an_old_server_that_ignores_its_stop_signal_is_killed() {
     manager.await_err("started: pid");
     let old = await_life(&sandbox.out("life"), 1);
     await_true("it is ready and ignores TERM", || process::status(old, "SigIgn").ends_with("4000"));
-    // It may be refused until the manager has read the newline.
+    // Repeated, because the manager may refuse it until it has read that the server is ready.
     await_true("a replacement", || replace(&sandbox, "pid").finish().code() == Some(0));
     assert!(gone(old));
     manager.await_err(&format!("sending SIGKILL to pid {old}"));
     manager.stop().exited(0);
 }
 
-/// Each of the two has its own notify socket: a message of the old server does not speak for the new one.
+/// The old and the new server have separate notify sockets: a message of the old one does not count for the new one.
 #[test]
 fn messages_count_for_the_server_that_they_come_from() {
     let sandbox = Sandbox::new();
@@ -364,7 +367,7 @@ fn messages_count_for_the_server_that_they_come_from() {
     fs::write(sandbox.path("gate"), "").unwrap();
     replacing.finish().exited(0);
     assert!(named(&sandbox) == new && gone(old));
-    // The restarted server has the socket of the run before.
+    // After a restart, the server has the notify socket of the run before.
     manager.signal(libc::SIGHUP);
     await_life(&sandbox.out("life"), 3);
     manager.stop().exited(0);
@@ -426,7 +429,7 @@ fn a_new_server_has_the_new_environment_files() {
     manager.stop().exited(0);
 }
 
-/// What the old server has left is ended with it, and nothing of the new one.
+/// A command of `--before` runs before each candidate. If it fails, the replacement is rolled back.
 #[test]
 fn a_candidate_is_prepared_by_the_commands_before_it() {
     let sandbox = Sandbox::new();
@@ -441,7 +444,7 @@ fn a_candidate_is_prepared_by_the_commands_before_it() {
     let second = named(&sandbox);
     assert!(second != first && gone(first), "{first} and {second}");
     assert_eq!(count(), 2);
-    // One that fails is a rollback: the server has not been touched.
+    // The command fails: the replacement is rolled back, and the running server is not affected.
     sandbox.script("prepare", words!["append", &ran, "x", "exit", "7"]);
     replace(&sandbox, "pid").finish().failed(125, &["could not be started"]);
     assert_eq!((named(&sandbox), answer(&sandbox), count()), (second, Some(second), 3));
@@ -459,7 +462,7 @@ fn the_pidfile_never_names_a_command_before_a_candidate() {
     sandbox.script("prepare", words!["append", &ran, "x", "await", &gate]);
     let replacing = replace(&sandbox, "pid").start();
     await_true("the command", || harness::text(&ran).matches('x').count() == 2);
-    // The candidate takes the place of a server that crashes meanwhile, and serves when its command is done.
+    // The server crashes while the command runs. The candidate takes its place, and serves when the command has ended.
     sys::kill(old, libc::SIGKILL);
     await_gone(old);
     await_true("no name", || harness::text(&sandbox.path("pid")).is_empty());
@@ -482,12 +485,12 @@ fn a_stop_ends_a_command_before_a_candidate_by_term() {
     let manager = sandbox.vsrun([line, server].concat()).start();
     await_life(&life, 1);
     await_ready(&sandbox);
-    // The stop signal is about the server: the command ignores it.
+    // `--stop-signal INT` applies only to the server. The command ignores SIGINT, and is ended by SIGTERM.
     sandbox.script("prepare", words!["ignore", "2", "append", &ran, "x", "wait"]);
     let replacing = replace(&sandbox, "pid").start();
     await_true("the command", || harness::text(&ran).matches('x').count() == 2);
     let ended = manager.stop();
-    // It says that a stop was requested or, if it looks too late for that, that the manager has exited.
+    // The error is that a stop was requested or, if the caller reads the answer too late, that the manager has exited.
     replacing.finish().failed(125, &["cannot replace pid"]);
     let said = ended.exited(0).err.concat();
     assert!(said.contains("sending SIGINT") && said.contains("sending SIGTERM"), "{said}");
@@ -497,7 +500,7 @@ fn a_stop_ends_a_command_before_a_candidate_by_term() {
 
 #[test]
 fn what_is_left_of_the_old_server_ends_and_the_new_tree_stays() {
-    // The children ignore TERM.
+    // The servers' children ignore SIGTERM.
     for options in [words!["--linger", "1"], words!["--group", "--stop-timeout", "1"]] {
         let grouped = options[0] == "--group";
         let sandbox = Sandbox::new();
@@ -524,7 +527,8 @@ fn what_is_left_of_the_old_server_ends_and_the_new_tree_stays() {
     }
 }
 
-/// The user of the server can neither ask for a replacement nor read or forge an answer.
+/// The server's user cannot request a replacement: neither with --replace, because only the owner can read the pidfile
+/// with the answer, nor by sending the manager a SIGCHLD (17), as --replace does.
 #[test]
 fn the_servers_user_can_not_request_a_replacement() {
     needs!(root());

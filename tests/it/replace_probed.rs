@@ -1,4 +1,4 @@
-//! Replacement of a server that does not report itself that it is ready: `--ready alive:` and `--ready probe:exec:`.
+//! Replacement of a server that does not report its own readiness: `--ready alive:` and `--ready probe:exec:`.
 
 use crate::harness::{
     self, Running, Sandbox, Web, await_gone, await_life, await_lines, await_true, gone, lives, sys, web, words,
@@ -7,7 +7,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// A manager in the background, whose first server is ready. Each server writes its life and then does `actions`.
+/// Starts a manager in the background, and returns its pid when its first server is ready. Each server records its run
+/// in `life` and then performs `actions`.
 fn start(sandbox: &Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> i32 {
     let line = words!["-b", "-d", "logs", "1", "-p", "pid", "-m", "manager", "-"];
     let server = words!["--", sandbox.probe(), "life", sandbox.out("life")];
@@ -16,8 +17,9 @@ fn start(sandbox: &Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> i
     harness::text(&sandbox.path("manager")).trim().parse().unwrap()
 }
 
-/// `--ready` with a program that notes which server it tests and its own pid. It succeeds for every server if `all`
-/// exists, for one server if there is a file with its pid; it hangs, with a child, if `hang` exists.
+/// The option `--ready` with a program that records the pid of the server that it tests, and its own. It succeeds for
+/// every server if the file `all` exists, and for a single server if a file has that server's pid as its name. It
+/// hangs, with a child, if `hang` exists.
 fn probed(sandbox: &Sandbox) -> Vec<OsString> {
     let script = format!(
         "#!/bin/sh\necho $VSRUN_SERVER_PID $$ >>{0}/tried\n[ -e {0}/hang ] && {{ trap '' TERM; sleep 1000 & wait; }}\n\
@@ -29,7 +31,7 @@ fn probed(sandbox: &Sandbox) -> Vec<OsString> {
     words!["--ready", format!("probe:exec:{}", program.display())]
 }
 
-/// From now on only a server with a file of its own succeeds.
+/// From now on the program succeeds only for a server whose pid is the name of a file.
 fn be_strict(sandbox: &Sandbox) {
     fs::remove_file(sandbox.out("all")).unwrap();
 }
@@ -50,21 +52,21 @@ fn log(sandbox: &Sandbox) -> String {
     harness::text(&sandbox.path("logs/vsrun.log"))
 }
 
-/// The servers that were tested, and the processes that did it.
+/// The pid of the tested server and of the program that tested it, for each attempt.
 fn tries(sandbox: &Sandbox) -> Vec<(i32, i32)> {
     let try_of =
         |line: &String| line.split_once(' ').map(|(one, other)| (one.parse().unwrap(), other.parse().unwrap()));
     harness::lines(&sandbox.out("tried")).iter().filter_map(try_of).collect()
 }
 
-/// The process of a try for this server.
+/// Waits for an attempt to test this server, and returns the pid of the program.
 #[track_caller]
 fn await_try(sandbox: &Sandbox, server: i32) -> i32 {
     let of_server = || tries(sandbox).into_iter().rev().find(|(tested, _)| *tested == server);
     harness::await_some("a try for this server", of_server).1
 }
 
-/// Waits until no other processes are left.
+/// Waits until exactly these processes of the test are left.
 #[track_caller]
 fn await_only(sandbox: &Sandbox, mut wanted: Vec<i32>) {
     wanted.sort_unstable();
@@ -91,7 +93,7 @@ fn a_candidate_is_ready_when_it_has_lived_that_long() {
     assert!(since.elapsed() >= Duration::from_millis(1500), "{:?}", since.elapsed());
     let new = named(&sandbox);
     assert!(gone(old) && new == await_life(&sandbox.out("life"), 2));
-    // The next one exits before.
+    // The next candidate exits before the time of `alive:` is over.
     replace(&sandbox).finish().failed(125, &["the new server exited with status 3"]);
     assert!(named(&sandbox) == new && !gone(new));
     await_only(&sandbox, vec![manager, new]);
@@ -106,7 +108,7 @@ fn a_program_tests_the_new_server_and_the_old_one_serves_until_then() {
     start(&sandbox, probed(&sandbox), words![]);
     let old = named(&sandbox);
     be_strict(&sandbox);
-    // A success of the old server would not count.
+    // A success for the old server must not count for the new one.
     is_ready(&sandbox, old);
     let replacing = replace(&sandbox);
     let new = await_life(&sandbox.out("life"), 2);
@@ -120,7 +122,7 @@ fn a_program_tests_the_new_server_and_the_old_one_serves_until_then() {
     stop(&sandbox);
 }
 
-/// A replacement that fails because the program fails or hangs, and one that works.
+/// A replacement is rolled back because the program fails or hangs. After that, another one succeeds.
 fn roll_back(options: Vec<OsString>, hangs: bool) {
     let sandbox = Sandbox::new();
     let manager = start(&sandbox, [probed(&sandbox), options, words!["--ready-timeout", "6"]].concat(), words![]);
@@ -149,7 +151,7 @@ fn a_program_that_fails_is_a_rollback() {
     roll_back(words![], false);
 }
 
-/// Whatever the remaining processes of a server are ended by, nothing of a try is left.
+/// Whichever option ends the remaining processes of a server, no process of an attempt is left.
 #[test]
 fn a_program_that_hangs_is_killed_and_a_rollback() {
     for options in [words![], words!["--group", "--stop-timeout", "20"], words!["--linger", "20"]] {
@@ -216,7 +218,8 @@ fn a_candidate_that_takes_the_place_of_a_crashed_server_is_tested_further() {
     is_ready(&sandbox, new);
     replacing.finish().exited(0);
     assert_eq!((named(&sandbox), gone(new)), (new, false));
-    // The next one does not become ready: an unexpected end of the server.
+    // The next candidate takes the place of the killed server and does not become ready. That is an unexpected exit, so
+    // the manager restarts the server.
     let replacing = replace(&sandbox);
     let third = await_life(&sandbox.out("life"), 3);
     await_try(&sandbox, third);
@@ -231,7 +234,8 @@ fn a_candidate_that_takes_the_place_of_a_crashed_server_is_tested_further() {
     stop(&sandbox);
 }
 
-/// Each try of the health probe notes which server it tests, and fails while `sick` exists.
+/// The options for a health probe that records the pid of the server that it tests, and fails while the file `sick`
+/// exists.
 fn health(sandbox: &Sandbox, interval: &str) -> Vec<OsString> {
     let script =
         format!("#!/bin/sh\necho $VSRUN_SERVER_PID >>{0}/health\n! [ -e {0}/sick ]\n", sandbox.path("out").display());
@@ -263,7 +267,7 @@ fn the_old_server_is_probed_for_health_until_the_new_one_is_ready() {
     let tested = tested();
     let first = tested.iter().position(|pid| *pid == new.to_string()).unwrap();
     assert!(tested[first..].iter().all(|pid| *pid == new.to_string()), "{tested:?}");
-    // After a rollback the old server's probes go on.
+    // After a rollback, the running server's health probes continue.
     fs::write(sandbox.out("hang"), "").unwrap();
     let replacing = replace(&sandbox);
     let third = await_life(&sandbox.out("life"), 3);

@@ -1,4 +1,4 @@
-//! Sockets that survive what their servers do to them.
+//! Listening sockets that a server has shut down, connected or removed, and that its next run can use again.
 
 use crate::harness::{self, PLAIN, Running, Sandbox, await_life, free_port, process, sys, words};
 use std::ffi::OsString;
@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
-/// A managed server that writes its lives and does these actions.
+/// Starts a managed server that records each run and performs `actions`. Returns when its second run has begun.
 fn start(sandbox: &Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> Running {
     let life = sandbox.out("life");
     let server = words!["--", sandbox.probe(), "life", &life];
@@ -19,7 +19,8 @@ fn start(sandbox: &Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> R
     manager
 }
 
-/// Also where it has that number already, and would be closed at exec.
+/// Makes a copy of `number` at descriptor 3. The detour over 60 is for a `number` that is 3 already: dup2(2) onto
+/// itself would leave it close-on-exec.
 fn as_descriptor_3(number: i32) -> std::io::Result<()> {
     sys::duplicate(number, 60)?;
     sys::duplicate(60, 3)
@@ -31,7 +32,7 @@ fn pid_of(mut from: impl Read) -> i32 {
     text.trim().parse().unwrap()
 }
 
-/// The run after the one that has shut it down, and that after the next.
+/// The server's second run answers at the socket that its first run has shut down.
 #[test]
 fn a_listening_socket_that_was_shut_down_listens_again() {
     let sandbox = Sandbox::new();
@@ -48,7 +49,7 @@ fn a_listening_socket_that_was_shut_down_listens_again() {
     }
 }
 
-/// One that vsrun was given by its own parent.
+/// A listening socket that vsrun inherited from its own parent.
 #[test]
 fn so_does_an_inherited_one() {
     let sandbox = Sandbox::new();
@@ -69,7 +70,7 @@ fn so_does_an_inherited_one() {
     manager.stop().exited(0);
 }
 
-/// With its peer it would hear nothing of others.
+/// A connected UDP socket receives only from its peer.
 #[test]
 fn a_udp_socket_that_was_connected_hears_everyone_again() {
     let sandbox = Sandbox::new();
@@ -94,7 +95,8 @@ fn a_udp_socket_that_was_connected_hears_everyone_again() {
     }
 }
 
-/// The kernel cannot undo it. In a directory of root's and in one of the user's; the new file is like the first one.
+/// The kernel cannot undo the shutdown of a Unix socket, so vsrun makes a new socket, whose file has the same owner and
+/// mode. Tested in a directory of vsrun's user and in one that the server's user can write to.
 #[test]
 fn a_unix_socket_that_was_shut_down_is_made_again_at_its_path() {
     let sandbox = Sandbox::new();
@@ -114,7 +116,7 @@ fn a_unix_socket_that_was_shut_down_is_made_again_at_its_path() {
         harness::await_true("an answer", || UnixStream::connect(&path).is_ok_and(|stream| pid_of(stream) == server));
         let after = fs::symlink_metadata(&path).unwrap();
         assert_eq!((after.uid(), after.gid(), after.mode()), (before.uid(), before.gid(), before.mode()));
-        // It stays when nothing was shut down.
+        // The socket file stays the same if the server has not shut the socket down.
         manager.signal(libc::SIGHUP);
         await_life(&life, 7);
         assert_eq!(fs::symlink_metadata(&path).unwrap().ino(), after.ino());
@@ -128,7 +130,7 @@ fn a_unix_socket_that_was_shut_down_is_made_again_at_its_path() {
     }
 }
 
-/// The server has removed the file, as some servers do at their end.
+/// The socket file is removed while the server runs, as some servers do before they exit.
 #[test]
 fn a_unix_socket_whose_file_was_removed_is_made_again() {
     let sandbox = Sandbox::new();
@@ -145,7 +147,7 @@ fn a_unix_socket_whose_file_was_removed_is_made_again() {
     assert!(fs::symlink_metadata(&path).is_err(), "removed at the end");
 }
 
-/// The server has shut the listening socket down and connected it to another place, where the connection still is.
+/// The server has shut its listening socket down and connected it to another port, and that connection is still open.
 #[test]
 fn a_listening_socket_that_was_connected_listens_again() {
     let sandbox = Sandbox::new();
@@ -170,7 +172,7 @@ fn a_listening_socket_that_was_connected_listens_again() {
     }
 }
 
-/// The server's user owns the directory, and has put something else there.
+/// The server's user has put another file at the path of the socket. vsrun must not remove it.
 #[test]
 fn a_file_that_took_the_place_of_a_dead_socket_stays() {
     let sandbox = Sandbox::new();
@@ -185,7 +187,7 @@ fn a_file_that_took_the_place_of_a_dead_socket_stays() {
     manager.await_err("cannot restore the server's listening socket (descriptor 3): Address in use");
     await_life(&life, 2);
     assert_eq!(harness::text(&path), "mine");
-    // Once it is gone, the next run has a socket again.
+    // When that file has been removed, the next run gets a new socket.
     fs::remove_file(&path).unwrap();
     manager.signal(libc::SIGHUP);
     await_life(&life, 3);
@@ -194,8 +196,9 @@ fn a_file_that_took_the_place_of_a_dead_socket_stays() {
     assert!(fs::symlink_metadata(&path).is_err());
 }
 
-/// The old server of a replacement shuts it down at its end. The new one has the same socket and cannot be given another:
-/// clients are refused, and do not wait in a queue that no process reads. The next run has a new socket.
+/// In a replacement, the old server shuts the shared socket down when it exits. The new server already runs, so it
+/// cannot get another socket: clients are refused, instead of waiting in a queue that no process reads. The next run
+/// has a new socket.
 #[test]
 fn a_unix_socket_that_a_running_server_has_is_not_replaced() {
     let sandbox = Sandbox::new();
@@ -220,7 +223,7 @@ fn a_unix_socket_that_a_running_server_has_is_not_replaced() {
     manager.stop().exited(0);
 }
 
-/// A Unix socket of vsrun's parent, whose path vsrun does not know: then at least a record says so.
+/// vsrun does not know the path of a Unix socket that it inherited, so it cannot make it again. A record reports that.
 #[test]
 fn what_cannot_be_undone_is_recorded() {
     let sandbox = Sandbox::new();
@@ -237,8 +240,8 @@ fn what_cannot_be_undone_is_recorded() {
     manager.stop().exited(0);
 }
 
-/// Connections that vsrun was given are no listening sockets, and are left alone: of a stream, and a pair of datagram
-/// sockets, which has no names by which it could be connected again.
+/// Inherited connections are no listening sockets and are left alone: a stream, and a pair of datagram sockets, which
+/// have no address by which they could be connected again.
 #[test]
 fn a_connection_stays_one() {
     let (near, far) = UnixStream::pair().unwrap();
@@ -273,7 +276,7 @@ fn a_socket_of_another_kind_is_left_alone() {
     assert!(!ended.err.iter().any(|line| line.contains("cannot listen")), "{ended:?}");
 }
 
-/// A managed server whose manager was given this socket as descriptor 3.
+/// Starts a managed server whose manager inherits this socket as descriptor 3.
 fn start_with_socket(sandbox: &Sandbox, number: i32, actions: Vec<OsString>) -> Running {
     let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
     let vsrun = words!["-c", script, "sh", sandbox.path("vsrun"), "-m", "-", "-", "--restart-delay", "0", "--"];

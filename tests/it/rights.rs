@@ -1,4 +1,4 @@
-//! What the kernel refuses for want of a right is answered with the capability that would do.
+//! If the kernel refuses a step because of a missing privilege, the error names the capability or the limit.
 
 use crate::harness::{self, Sandbox, words};
 

@@ -1,4 +1,4 @@
-//! The writer of `--log-size`: where it rotates, that it loses no byte whatever happens to it, and which user it has.
+//! The log writer of `--log-size`: where it rotates, that it loses no byte in any case, and which user it runs as.
 
 use crate::harness::{self, Mount, Mounts, Running, Sandbox, await_life, await_true, needs, process, sys, words};
 use std::ffi::OsString;
@@ -7,15 +7,15 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
-/// The longest line of `flood` and its number.
+/// An upper bound of the length of a line of `flood` in bytes: a number, a space, at most 96 letters and a newline.
 const LINE: u64 = 110;
 
-/// What the probe's `flood` prints.
+/// The lines with these numbers, as the probe's action `flood` prints them.
 fn flood(from: u64, to: u64) -> Vec<u8> {
     (from..=to).flat_map(|n| format!("{n} {}\n", "x".repeat(n as usize % 97)).into_bytes()).collect()
 }
 
-/// The server's files, the oldest first.
+/// The server's log files, the oldest first.
 fn files(logs: &Path) -> Vec<PathBuf> {
     let number = |name: &String| name.strip_prefix("logfile.")?.parse::<u64>().ok();
     let mut numbers: Vec<u64> = harness::names(logs).iter().filter_map(number).collect();
@@ -24,12 +24,12 @@ fn files(logs: &Path) -> Vec<PathBuf> {
     renamed.chain([logs.join("logfile")]).filter(|path| path.exists()).collect()
 }
 
-/// All that the server has written, as far as it is still there.
+/// The server's output in all its log files, without that in deleted ones.
 fn all(logs: &Path) -> Vec<u8> {
     files(logs).iter().flat_map(|path| fs::read(path).unwrap_or_default()).collect()
 }
 
-/// Whether these are the bytes that were wanted; what differs is printed in few words.
+/// Asserts that both are equal. On a failure, reports only the lengths and the position of the first difference.
 #[track_caller]
 fn assert_same(found: &[u8], wanted: &[u8], what: &str) {
     let at = found.iter().zip(wanted).position(|(found, wanted)| found != wanted);
@@ -43,7 +43,7 @@ fn await_all(logs: &Path, wanted: &[u8], what: &str) {
     assert_same(&all(logs), wanted, what);
 }
 
-/// The options of a manager whose server notes its lives.
+/// The command line of a manager with `--log-size`, whose server records each run in `life`.
 fn managed(sandbox: &Sandbox, size: &str) -> Vec<OsString> {
     words!["-m", "-", "-", "-d", "logs", "1", "--log-size", size, "--", sandbox.probe(), "life", sandbox.out("life")]
 }
@@ -53,7 +53,7 @@ fn start(sandbox: &Sandbox, line: Vec<OsString>, actions: Vec<OsString>) -> Runn
     sandbox.vsrun([line, actions].concat()).start()
 }
 
-/// The writer: the manager's child that is not the server.
+/// Waits for the log writer, the manager's child that is not the server, and returns its pid.
 #[track_caller]
 fn writer_of(manager: i32, server: i32) -> i32 {
     harness::await_some("the writer", || process::children(manager).into_iter().find(|pid| *pid != server))
@@ -75,7 +75,7 @@ fn it_rotates_at_the_ends_of_lines_and_every_byte_arrives() {
             let bytes = fs::read(file).unwrap();
             assert_eq!(bytes.last(), Some(&b'\n'), "{}", file.display());
             let length = bytes.len() as u64;
-            // A line that came in two pieces is kept together, in the first one's file.
+            // A line that arrived in two pieces is kept together in one file, which may become longer by that line.
             assert!(length <= 40 * 1024 + LINE, "{}: {length}", file.display());
             assert!(length > 40 * 1024 - LINE || at + 1 == files.len(), "{}: {length}", file.display());
         }
@@ -123,7 +123,7 @@ fn no_more_files_are_kept_than_were_asked_for() {
     await_life(&sandbox.out("life"), 1);
     manager.signal(libc::SIGHUP);
     await_life(&sandbox.out("life"), 2);
-    // They are looked for when the new server is started, so that no restart waits for it.
+    // Surplus files are deleted while the new server already starts, so that no restart waits for it.
     await_true(&format!("no renamed file in {:?}", harness::names(&logs)), || {
         files(&logs).iter().all(|file| file.ends_with("logfile"))
     });
@@ -195,7 +195,7 @@ fn hangups_and_crashes_in_the_middle_of_a_flood_lose_nothing() {
         manager.signal(libc::SIGHUP);
     }
     manager.finish().exited(0);
-    // The manager has waited for the writer: there is nothing to wait for.
+    // The manager exits after the log writer, so all output is in the files now.
     assert_same(&all(&logs), &flood(1, 60_000), "six lives");
 }
 
@@ -210,7 +210,7 @@ fn a_writer_that_is_killed_again_and_again_loses_nothing() {
         let before = all(&logs).len();
         await_true("some more", || all(&logs).len() != before || process::state(server) == "S");
         sys::kill(writer, libc::SIGKILL);
-        // Until then it is the manager's child, and would be taken for the next one.
+        // Until it is reaped, the killed log writer is a child of the manager, and would be mistaken for the next one.
         await_true("the end of the writer", || process::reaped(writer));
     }
     let wanted = flood(1, 300_000);
@@ -259,7 +259,7 @@ fn a_full_disk_holds_the_server_up_and_loses_nothing() {
             let server = sandbox.living().into_iter().find(|pid| process::link(*pid, "exe").ends_with("probe"));
             server.is_none_or(|pid| process::state(pid) == "S")
         });
-        // A clean-up removes the oldest files.
+        // Free space by removing the oldest files.
         let (wanted, mut found) = (flood(1, 60_000), Vec::new());
         await_true("all of it", || {
             let files = files(&logs);
@@ -316,7 +316,8 @@ fn the_handler_reads_from_the_beginning_of_the_life_or_of_the_newest_file() {
     await_life(&sandbox.out("life"), 3);
     assert_eq!(harness::text(&heard), "first\nsecond\n", "each life's own");
     fs::write(&gate, "").unwrap();
-    // The handler is not kept waiting for the writer of so much for longer than half a second.
+    // vsrun waits for the log writer at most half a second before it starts the handler, so the output must be complete
+    // now.
     let wanted = [&b"first\nsecond\n"[..], &flood(1, 1000)].concat();
     await_all(&sandbox.path("logs"), &wanted, "three lives");
     fs::write(&second, "").unwrap();
@@ -327,7 +328,7 @@ fn the_handler_reads_from_the_beginning_of_the_life_or_of_the_newest_file() {
     manager.stop().exited(0);
 }
 
-/// The writer's user, and what it has.
+/// The log writer's user, groups, capabilities and descriptors.
 #[test]
 fn it_is_the_directorys_owner_and_has_nothing_of_vsruns() {
     needs!(harness::root());
@@ -363,7 +364,7 @@ fn it_is_the_directorys_owner_and_has_nothing_of_vsruns() {
             let found = fs::metadata(&file).unwrap();
             assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (12345, 23456, 0o640), "{}", file.display());
         }
-        // Nothing but the end of the pipe ends it.
+        // The log writer exits at the end of its input, not because of signals.
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGUSR1, libc::SIGALRM] {
             sys::kill(writer, signal);
         }

@@ -1,17 +1,17 @@
-//! Real containers: runc, a root directory with two static programs, read-only, a user without any right.
+//! Real containers of runc: a read-only root directory with two static programs, and a user without privileges.
 
 use crate::harness::{self, Bundle, Sandbox, needs, process, words};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 
-/// The server's pid, as we see it: the only child of PID 1.
+/// The server's pid outside the container: it is the only child of the container's PID 1.
 #[track_caller]
 fn server(bundle: &Bundle<'_>) -> i32 {
     harness::await_some("one server", || <[i32; 1]>::try_from(process::children(bundle.first())).ok())[0]
 }
 
-/// A container without any right, as the kernel sees this process of it.
+/// Asserts that this process of a container has no privileges, and a read-only root directory.
 #[track_caller]
 fn assert_poor(pid: i32) {
     assert_eq!(process::status(pid, "Uid"), "1000\t1000\t1000\t1000");
@@ -50,7 +50,7 @@ fn it_restarts_the_server_and_not_the_container() {
     let runc = bundle.start();
     let seen = sandbox.out("seen");
 
-    // It has crashed once.
+    // The server has crashed once, and now is in its second run.
     harness::await_lines(&seen, 1);
     let first = bundle.first();
     let second_life = server(&bundle);
@@ -60,7 +60,7 @@ fn it_restarts_the_server_and_not_the_container() {
     let running = bundle.exec(words!["/vsrun", "--status", "/run/server.pid"]).finish();
     assert!(running.exited(0).out[0].contains("running"), "{running:?}");
 
-    // HUP: the server takes its time, and the container is the same.
+    // HUP: the server takes its time to exit, and the container stays the same.
     bundle.kill("HUP");
     assert_eq!(harness::await_lines(&seen, 2)[1], "15");
     std::fs::write(sandbox.out("go"), "").unwrap();
@@ -71,11 +71,11 @@ fn it_restarts_the_server_and_not_the_container() {
     assert_eq!((bundle.first(), process::gone(first)), (first, false));
     assert!(process::reaped(second_life));
 
-    // Another signal goes through.
+    // USR1 is forwarded.
     bundle.kill("USR1");
     assert_eq!(harness::await_lines(&seen, 4)[3], "10");
 
-    // TERM: the server's own time again, and then all of it.
+    // TERM: the server takes its time to exit again, and then the container ends.
     bundle.kill("TERM");
     assert_eq!(harness::await_lines(&seen, 5)[4], "15");
     assert!(runc.lives() && !process::gone(first), "the server is not yet ready to end");
@@ -94,11 +94,12 @@ fn a_containers_pids_mean_no_process_outside() {
         let runc = bundle.start();
         harness::await_lines(&sandbox.out("seen"), 1);
         bundle.exec(words!["/vsrun", "--status", "/out/pid"]).finish().exited(0);
-        // Out here the same number is another process, or none.
+        // Outside the container, the same pid is another process, or none.
         for ask in [words!["--status"], words!["--signal", "USR1"], words!["--stop"]] {
             sandbox.vsrun([ask, words![sandbox.out("pid")]].concat()).finish().exited(4);
         }
-        // The end of the container's first process kills the one that has asked for it, too, if that is still exiting.
+        // When the container's PID 1 exits, the kernel also kills the process that sent the signal, if it has not
+        // exited yet.
         let asked = bundle.exec(words!["/vsrun", "--signal", "15", "/out/pid"]).finish();
         assert!(matches!(asked.code(), Some(0 | 137)), "{asked:?}");
         runc.finish().exited(0);
@@ -141,7 +142,7 @@ fn a_terminal_is_the_servers() {
     harness::await_lines(&sandbox.out("seen"), 1);
     let server = server(&bundle);
     assert_eq!(process::foreground(server), process::group(server), "Ctrl-C goes to it");
-    // Control-C: for the server, and not for vsrun, which would stop it.
+    // Ctrl-C interrupts only the server. SIGINT to vsrun would stop the server.
     terminal.person.write_all(b"\x03").unwrap();
     assert_eq!(harness::await_lines(&sandbox.out("seen"), 2)[1], "2");
     runc.finish().exited(4);
@@ -162,10 +163,10 @@ fn a_user_is_changed_where_the_container_may() {
     let ways = harness::lines(&sandbox.out("regained"));
     assert!(ways.iter().all(|way| way.ends_with(" refused")), "{ways:?}");
 
-    // And where it may not, it says so.
+    // Without the necessary capabilities, an error names the step that was refused.
     bundle.change(root, words!["CAP_KILL"]);
     bundle.run().finish().failed(125, &["groups", "Operation not permitted"]);
-    // The user of the container is no change, and needs nothing.
+    // If the container already runs as this user, no capability is needed.
     bundle.change(".process.user = {uid: 5, gid: 6} | .process.capabilities = {}", words![]);
     bundle.run().finish().exited(0);
 }
@@ -178,7 +179,7 @@ fn an_init_ends_as_its_server_does() {
     let bundle = Bundle::new(&sandbox, init(words!["signals", "/out/seen", "15", "exit", "6"]));
     let runc = bundle.start();
     harness::await_lines(&sandbox.out("seen"), 1);
-    // HUP and INT go through, too; TERM does not end a process that handles it.
+    // An init forwards HUP and INT too. The server catches TERM, so it exits with its own status.
     for (count, (name, number)) in [("HUP", "1"), ("INT", "2"), ("WINCH", "28"), ("TERM", "15")].iter().enumerate() {
         bundle.kill(name);
         assert_eq!(harness::await_lines(&sandbox.out("seen"), count + 2)[count + 1], *number);
@@ -191,7 +192,8 @@ fn an_init_ends_as_its_server_does() {
 fn no_process_is_left_running_and_none_is_killed_by_the_kernel() {
     needs!(harness::containers());
     let sandbox = Sandbox::new();
-    // A daemon in a session of its own, whose parent is outside: no child, not of the server's group.
+    // The daemon has its own session and a parent outside the container: it is neither PID 1's child nor in the
+    // server's group.
     let init = words!["/vsrun", "--init", "--linger", "20s", "--", "/probe"];
     let bundle = Bundle::new(&sandbox, [init, words!["signals", "/out/seen", "15", "exit", "2"]].concat());
     let runc = bundle.start();
@@ -209,7 +211,8 @@ fn no_process_is_left_running_and_none_is_killed_by_the_kernel() {
 fn a_machine_that_is_a_container_ends_at_poweroff() {
     needs!(harness::containers());
     let sandbox = Sandbox::new();
-    // The kernel ends the pid namespace of a process that may do it, as by these signals; nothing happens to the machine.
+    // In a pid namespace, reboot(2) does not affect the machine: it kills the namespace's PID 1 with SIGINT (power-off,
+    // halt) or SIGHUP (restart).
     let right = ".process.user = {uid: 0, gid: 0} | .process.capabilities = ($ARGS.positional as $caps
         | {bounding: $caps, effective: $caps, permitted: $caps})";
     let end = |how: &str, line: Vec<OsString>| {
@@ -221,7 +224,8 @@ fn a_machine_that_is_a_container_ends_at_poweroff() {
     end("poweroff", words!["--", "/probe", "exit", "5"]).exited(poweroff);
     end("halt", words!["--", "/probe", "segv"]).exited(poweroff);
     end("reboot", words!["--", "/probe"]).exited(128 + libc::SIGHUP);
-    // Whatever the reason: a real machine's kernel would panic.
+    // A start that fails for any reason also ends in a power-off: on a real machine, the exit of PID 1 would be a
+    // kernel panic.
     end("poweroff", words!["--", "/nothing"]).failed(poweroff, &["/nothing"]);
     end("poweroff", words!["-p", "/nowhere/pid", "--", "/probe"]).failed(poweroff, &["/nowhere"]);
     end("poweroff", words!["--nonsense"]).failed(poweroff, &["--nonsense"]);

@@ -1,5 +1,5 @@
-//! The known holes of this class of program, each tried on vsrun. SECURITY.md is the list of them, and names the
-//! tests; the last test here holds it to that.
+//! The known security holes of similar programs, each tried on vsrun. SECURITY.md lists them with their tests; the last
+//! two tests here check that list.
 
 use crate::harness::call::identity;
 use crate::harness::{self, Mount, Mounts, Sandbox, needs, sys, words};
@@ -9,8 +9,9 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-/// CVE-2024-21626: a working directory that is reached through a descriptor of the launcher's lies outside of the
-/// root, and so does all that the server can find from there. A user with the right to write in the jail can plant such a link.
+/// CVE-2024-21626: a working directory that is reached through a descriptor of the launcher is outside the new root,
+/// and from there the server can reach all files. A user with write access in the jail can plant a link to such a
+/// directory.
 #[test]
 fn a_working_directory_through_a_descriptor_of_ours_is_refused() {
     needs!(harness::root());
@@ -44,17 +45,18 @@ fn a_working_directory_through_a_descriptor_of_ours_is_refused() {
             }
         }
     }
-    // Of 0 to 2 none is a directory, nor is the pipe of the report; all others have been closed before.
+    // Descriptors 0 to 2 and at most three others, such as the pipe for the start's report, are open but no
+    // directories. All other numbers must be closed.
     assert!(closed >= 4 * 2 * (24 - 3 - 3), "{closed} links lead to nothing");
-    // A link that stays in the jail is one like any other.
+    // A link that stays in the jail is followed.
     symlink("/out", jail.join("inside")).unwrap();
     let line = words!["-u", "12345", "-r", &jail, "-w", "/inside", "--", "/probe", "report", "/out/report"];
     sandbox.vsrun(line).within(&mounts).finish().exited(0);
     assert_eq!(sandbox.report(&report).one("here"), identity(&jail.join("out")));
 }
 
-/// CVE-2021-4034: a program that is started without even its own name read on behind the end of its arguments, in the
-/// environment, which the caller chooses.
+/// CVE-2021-4034: a program that was started with an empty argument list read past its end into the environment, which
+/// the caller controls.
 #[test]
 fn without_arguments_nothing_else_is_taken_for_one() {
     let sandbox = Sandbox::new();
@@ -63,15 +65,15 @@ fn without_arguments_nothing_else_is_taken_for_one() {
     for strange in [c"--version", c"--help", c"--", c"--args=/etc/passwd"] {
         let (program, mark) = (program.clone(), mark.clone());
         let call = sandbox.vsrun(words![]).before(move || sys::execute_bare(&program, &[strange, &mark]));
-        // The usage lines on standard error: neither --version nor --help, and no file was read.
+        // The usage on standard error shows that no variable was read as --version, --help or --args.
         let ended = call.finish();
         ended.exited(2);
         assert!(ended.out.is_empty() && ended.err[0].starts_with("Usage: vsrun "), "{ended:?}");
     }
 }
 
-/// CVE-2006-2607: setuid(2) failed for a user with too many processes, the result was not checked, and the job ran as root. Today's
-/// kernels refuse the execve(2) in its place.
+/// CVE-2006-2607: setuid(2) failed for a user with too many processes, the result was not checked, and the job ran as
+/// root. Today's kernels refuse the execve(2) instead.
 #[test]
 fn a_user_with_too_many_processes_gets_no_server_of_roots() {
     needs!(harness::root());
@@ -90,7 +92,8 @@ fn a_user_with_too_many_processes_gets_no_server_of_roots() {
     assert!(busy.lives());
 }
 
-/// CVE-2022-0358: the caller's supplementary groups, and a group of root's on what the server makes.
+/// CVE-2022-0358: a server that kept the caller's supplementary groups could make set-group-ID programs of root's
+/// group.
 #[test]
 fn no_group_of_the_callers_is_left_to_server_or_handler() {
     needs!(harness::root());
@@ -111,7 +114,8 @@ fn no_group_of_the_callers_is_left_to_server_or_handler() {
     let found = sandbox.report(&sandbox.out("handler"));
     assert_eq!((found.groups(), found.one("gids")), (vec![777], "777 777 777".into()));
 
-    // In a directory whose group is handed on, a file that is not for that group loses the set-group-id bit.
+    // In a set-group-ID directory, new files get the directory's group. The kernel clears their set-group-ID bit if the
+    // process is not in that group.
     let shared = sandbox.path("shared");
     fs::create_dir(&shared).unwrap();
     std::os::unix::fs::chown(&shared, Some(0), Some(4)).unwrap();
@@ -124,8 +128,8 @@ fn no_group_of_the_callers_is_left_to_server_or_handler() {
     assert_eq!((made.uid(), made.mode() & 0o7777), (12345, 0o755), "a program of the group {}", made.gid());
 }
 
-/// A process that shares memory with root and runs as another user is a way to root for every process that can trace it: so the
-/// memory is lent only to a process that keeps its user.
+/// If a process of another user shared memory with root, every process that can trace it could take over root. So a
+/// child shares memory (CLONE_VM) only if it keeps its user, capabilities and root directory.
 #[test]
 fn a_child_that_changes_user_shares_no_memory_with_us() {
     needs!(harness::root(), harness::tool("strace"));
@@ -145,7 +149,8 @@ fn a_child_that_changes_user_shares_no_memory_with_us() {
             (words!["-m", "-", &handler], if options[0] == "-r" { "/probe".into() } else { inside.clone() });
         let traced = words!["-qq", "-e", "trace=clone,clone3,fork,vfork,waitid", "-o", &trace, sandbox.path("vsrun")];
         let line = [traced, stay, options.clone(), words!["--", server, "exit", "1"]].concat();
-        // A child that has lent our memory for a second is ended by its timer, and another one goes the way.
+        // A child that shares our memory for more than a second is killed by its timer, and the start is repeated
+        // without sharing. Such a start is not counted here.
         harness::await_true("a start that takes less than a second", || {
             sandbox.program(&harness::find_tool("strace").unwrap(), line.clone()).finish().exited(1);
             !harness::text(&trace).contains("SIGALRM")
@@ -154,7 +159,7 @@ fn a_child_that_changes_user_shares_no_memory_with_us() {
         let (server, of_handler) = (births[0].contains("CLONE_VM"), births[1].contains("CLONE_VM"));
         assert_eq!(births.len(), 2, "{births:#?}");
         assert_eq!(server, lent, "{options:?}: {births:#?}");
-        // The handler is not in the jail, and without capabilities only as another user.
+        // -r does not apply to the handler, and --caps only with -u. So its start shares memory except with -u.
         assert_eq!(of_handler, options[0] != "-u", "{options:?}: {births:#?}");
     }
 }
@@ -177,7 +182,7 @@ fn is_a_test(name: &str) -> bool {
     let files = [format!("tests/it/{path}.rs"), format!("src/{path}.rs"), format!("src/{path}/tests.rs")];
     files.iter().filter_map(|file| fs::read_to_string(Path::new(TOP).join(file)).ok()).any(|text| {
         let found = text.find(&format!("\nfn {name}()")).or_else(|| text.find(&format!("\n    fn {name}()")));
-        // Nothing but other attributes and a comment between `#[test]` and the function.
+        // Only other attributes and comments may be between `#[test]` and the function.
         found.is_some_and(|at| text[..at].rsplit("\n\n").next().unwrap_or_default().contains("#[test]"))
     })
 }
@@ -206,7 +211,7 @@ fn every_hole_and_every_promise_of_security_md_has_a_test() {
     }
     let holes: BTreeSet<&str> = rows.iter().filter_map(|row| row.strip_prefix("| CVE-")?.split(' ').next()).collect();
     assert!(holes.len() >= 12, "{holes:?}");
-    // What the sources and tests mention is in the list.
+    // Every CVE that the sources and tests mention must be in the list.
     let mut entries = vec![Path::new(TOP).join("tests"), Path::new(TOP).join("src")];
     while let Some(path) = entries.pop() {
         if path.is_dir() {

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-/// A managed server that writes each signal it gets, until it gets QUIT.
+/// Starts a managed server that records each signal it gets in `signals`, until it gets SIGQUIT.
 fn manage(sandbox: &Sandbox, options: Vec<OsString>) -> Running {
     let server = words!["--", sandbox.probe(), "life", sandbox.out("life"), "signals", sandbox.out("signals"), "3"];
     let manager = sandbox.vsrun([words!["-m", "keeper", "-"], options, server].concat()).start();
@@ -26,7 +26,7 @@ fn each_action() {
         manager.signal(sent);
         assert_eq!(await_lines(&sandbox.out("signals"), before + 1)[before], seen);
     }
-    // An ignored signal leaves no trace; what is sent after it arrives all the same.
+    // The server does not get an ignored signal; the next signal still arrives.
     manager.signal(libc::SIGWINCH);
     manager.signal(libc::SIGUSR1);
     let seen = await_lines(&sandbox.out("signals"), 6);
@@ -67,12 +67,12 @@ fn records_go_on_in_a_new_file_after_a_renaming() {
     manager.signal(libc::SIGWINCH);
     await_true("records in it", || harness::text(&log).contains("SIGWINCH"));
     assert!(!harness::text(&sandbox.path("logs/rotated")).contains("SIGWINCH"));
-    // The file that is there is gone on with.
+    // If the log file has not been renamed, vsrun appends to it.
     manager.signal(libc::SIGUSR1);
     await_true("the second opening", || harness::text(&log).matches("reopened").count() == 2);
 }
 
-/// logrotate without `create`: the new file is vsrun's as the first one was.
+/// logrotate without `create`: vsrun itself makes the new file, with the owner and mode of the first one.
 #[test]
 fn the_new_file_is_made_like_the_first() {
     needs!(harness::root());
@@ -98,7 +98,7 @@ fn the_new_file_is_made_like_the_first() {
     assert!(harness::text(&log).contains("shutdown"));
 }
 
-/// What the user of the directory may have put where vsrun.log was: nothing of it is written to, or waited for.
+/// What the owner of the directory may have planted in place of vsrun.log: vsrun neither writes to it nor blocks on it.
 #[test]
 fn what_is_planted_is_not_followed() {
     let link: fn(&Path, &Path) = |victim, log| symlink(victim, log).unwrap();
@@ -136,7 +136,7 @@ fn without_files_there_is_nothing_to_reopen() {
     }
 }
 
-/// Every signal that can be trapped, its default or not.
+/// Every signal that can be caught, whatever its default action is.
 #[test]
 fn each_signal_can_be_given_away() {
     for action in ["forward:USR2", "ignore"] {
@@ -159,7 +159,7 @@ fn each_signal_can_be_given_away() {
     }
 }
 
-/// What a second INT does by default, no other action does.
+/// SIGINT during a stop kills the server if its action is `stop`, the default. With any other action it does not.
 #[test]
 fn an_interrupt_that_means_something_else_kills_no_process() {
     for (action, kills) in [("INT=stop", true), ("INT=forward", false), ("INT=restart", false), ("INT=ignore", false)] {
@@ -180,7 +180,7 @@ fn an_interrupt_that_means_something_else_kills_no_process() {
     }
 }
 
-/// The manager sent it, so that exit is no accident.
+/// The manager forwarded the signal that killed the server, so the exit was requested, and no restart follows.
 #[test]
 fn a_death_by_a_forwarded_signal_was_asked_for() {
     for (signal, status) in [("KILL", 137), ("HUP", 129), ("INT", 130), ("QUIT", 131), ("TERM", 143)] {
@@ -195,7 +195,8 @@ fn a_death_by_a_forwarded_signal_was_asked_for() {
     }
 }
 
-/// A server that a forwarded USR2 ends did not handle it: that is a crash, with a handler and a restart.
+/// A server that is killed by a forwarded SIGUSR2 did not handle it. That signal does not ask for an exit, so this is a
+/// crash, with a handler and a restart.
 #[test]
 fn a_death_by_a_forwarded_signal_that_asks_for_no_end_is_unexpected() {
     for signal in ["USR2", "SEGV", "64"] {
@@ -226,7 +227,7 @@ fn a_server_can_be_stopped_and_continued() {
     manager.stop().exited(0);
 }
 
-/// Between two lives there is a pause that would never end.
+/// The pause before the next run is an hour here, and signals must not wait for its end.
 #[test]
 fn stop_and_restart_have_other_names_during_a_pause_too() {
     let sandbox = Sandbox::new();

@@ -1,4 +1,4 @@
-//! What a command finds: descriptors, signals, directory, environment, session and terminal.
+//! The state that a command inherits: descriptors, signals, directory, environment, session and terminal.
 
 use super::{INITS, Sandbox, able, command, each, link, needs, process, reported, sys, words};
 use crate::harness::{self, Call, Report};
@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-/// Blocks USR1 and ALRM; ignores USR2, PIPE and a real-time signal. Other actions are the default.
+/// Blocks SIGUSR1 and SIGALRM; ignores SIGUSR2, SIGPIPE and the real-time signal 40.
 fn set_signals() -> io::Result<()> {
     for signal in [libc::SIGUSR2, libc::SIGPIPE, 40] {
         sys::ignore_signal(signal)?;
@@ -15,7 +15,7 @@ fn set_signals() -> io::Result<()> {
     sys::block_signals(&[libc::SIGUSR1, libc::SIGALRM])
 }
 
-/// A call that hands down more than a command usually gets.
+/// A call that hands down more state than usual: descriptors 7 and 300, variables, a directory and signal settings.
 fn laden<'place>(sandbox: &'place Sandbox, program: &Path, words: Vec<std::ffi::OsString>) -> Call<'place> {
     let file = File::create(sandbox.out("handed")).unwrap();
     let call = sandbox.program(program, words).directory(Path::new("/usr"));
@@ -27,14 +27,14 @@ fn laden<'place>(sandbox: &'place Sandbox, program: &Path, words: Vec<std::ffi::
     call.before(set_signals)
 }
 
-/// What must be the same under the tool and under the link.
+/// The parts of the report that must be equal, whether the tool itself or vsrun under its name ran the command.
 fn comparable(report: &Report) -> Vec<String> {
     let mut found = Vec::new();
     for descriptor in report.descriptors() {
         found.push(format!("{} {} {}", descriptor.number, descriptor.access, descriptor.kind));
     }
     for name in ["umask", "cwd", "here", "root", "uids", "gids", "groups", "argument", "no-new-privs"] {
-        // Paths of the sandbox differ.
+        // Leave out paths in the sandbox, which differ from call to call.
         let is_same = |value: &String| !value.contains("/out/") && !value.ends_with("/probe");
         found.extend(report.all(name).into_iter().filter(is_same));
     }
@@ -65,12 +65,13 @@ fn the_command_finds_what_the_caller_has_left() {
         each(name, |sandbox, program| {
             let script = words![sandbox.probe(), "report", sandbox.out("report")];
             let report = reported(sandbox, laden(sandbox, program, [options.clone(), script].concat()));
-            // The test itself may have been started with more than 0 to 2, and with ignored signals.
+            // The test process may have more descriptors than 0 to 2, and ignored signals: compare with a direct start.
             let direct = reported(sandbox, laden(sandbox, &sandbox.probe(), words!["report", sandbox.out("report")]));
             assert_eq!(direct.one("blocked"), "10 14");
             let ignored = direct.one("ignored");
             assert!(["12", "13", "40"].iter().all(|number| ignored.split(' ').any(|other| other == *number)));
-            // dumb-init and gosu themselves clear them, and catatonit blocks more.
+            // The real dumb-init and gosu clear blocked and ignored signals, and the real catatonit blocks more: check
+            // only vsrun under these names.
             if !["dumb-init", "gosu", "catatonit"].contains(&name) || seen.is_empty() {
                 assert_eq!(report.one("blocked"), "10 14", "{program:?}");
                 assert_eq!(report.one("ignored"), ignored, "{program:?}");
@@ -86,7 +87,7 @@ fn the_command_finds_what_the_caller_has_left() {
     }
 }
 
-/// tini itself exits with 1 then, because it finds no terminal to ask about.
+/// Only vsrun is tested: the real tini exits with 1 here, because it finds no terminal to query.
 #[test]
 fn closed_standard_descriptors_stay_closed() {
     needs!(able());
@@ -112,14 +113,15 @@ fn a_script_without_a_first_line_is_run_by_the_shell() {
     }
 }
 
-/// catatonit 0.2 corrects it, and the others do not.
+/// Under the name of catatonit, vsrun sets LISTEN_PID to the command's pid, as catatonit 0.2 does. Under the names of
+/// tini and dumb-init it leaves the variable unchanged, as they do.
 #[test]
 fn catatonit_passes_sockets_on() {
     needs!(able(), harness::tool("sh"));
     for (name, corrects) in [("catatonit", true), ("tini", false), ("dumb-init", false)] {
         let sandbox = Sandbox::new();
         let report = sandbox.out("report");
-        // The shell becomes the init, so its number is that of the init.
+        // exec replaces the shell with the init, so `$$` is the init's pid.
         let line = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" -- \"$@\" 3</dev/null";
         let call = words!["-c", line, link(&sandbox, name), sandbox.probe(), "report", &report];
         sandbox.program(&harness::find_tool("sh").unwrap(), call).finish().exited(0);
@@ -148,7 +150,8 @@ fn the_terminal_is_the_commands() {
             let own_session = name == "dumb-init" && options.is_empty();
             assert_eq!(process::session(server) == server, own_session, "{program:?}");
             assert_eq!(process::group(server) == server, own_session || name != "dumb-init", "{program:?}");
-            // The interrupt key reaches it; beside dumb-init -c, it comes once more by forwarding.
+            // The interrupt key sends SIGINT to the command. With dumb-init -c, the init forwards its own SIGINT as
+            // well.
             io::Write::write_all(&mut &terminal.person, b"\x03").unwrap();
             assert_eq!(harness::await_lines(&seen, 2)[1], "2", "{program:?}");
             sys::kill(server, 64);

@@ -1,4 +1,4 @@
-//! gosu and su-exec.
+//! vsrun under the names gosu and su-exec: the command's ids and groups, and the exit statuses.
 
 use super::{Sandbox, able, each, link, needs, reported, sys, words};
 use crate::harness::{self, PLAIN};
@@ -10,7 +10,7 @@ fn a_user_has_the_ids_and_groups_of_the_tool() {
     needs!(able(), harness::root());
     for name in TOOLS {
         let su_exec = name == "su-exec";
-        // The word, the ids, the supplementary groups of gosu and of su-exec, and HOME.
+        // The user argument, uid, gid, the supplementary groups with gosu and with su-exec, and HOME.
         for (word, uid, gid, gosu, su, home) in [
             ("12345", 12345, 77, "", "77", "/"),
             ("12345:5", 12345, 5, "", "5", "/"),
