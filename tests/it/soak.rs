@@ -1,7 +1,8 @@
-//! The long run: many managers, restarts, signals, starts and stops, a clock that is set and a disk that is full. Nothing
-//! is lost, and nothing grows.
+//! Long runs: many managers with many restarts, signals, starts and stops, a wall clock that jumps, and a full disk. No
+//! output is lost, and no manager leaks memory or descriptors.
 //!
-//! `cargo test` runs it short; `make soak` runs it long (`SOAK=long`). What is drawn is drawn by `$SOAK_SEED`.
+//! `cargo test` runs a short version; `make soak` runs the long one (`SOAK=long`). `$SOAK_SEED` is the seed of all
+//! random numbers.
 
 use crate::harness::rng::Rng;
 use crate::harness::tracer::{self, Watched};
@@ -10,22 +11,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Much is waited for here, on a machine that has much to do.
+/// The time limit of a wait, long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// So many where it is short, and where it is long.
+/// Returns `long` if `SOAK=long` is set, otherwise `short`.
 fn times(short: usize, long: usize) -> usize {
     if std::env::var("SOAK").is_ok_and(|value| value == "long") { long } else { short }
 }
 
-/// Numbers of this test's own, which are the same for the same seed.
+/// Returns a generator of random numbers for the test of this number. `$SOAK_SEED` decides the numbers.
 fn rng(test: u64) -> Rng {
     let seed = std::env::var("SOAK_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     eprintln!("SOAK_SEED={seed}");
     Rng::new(seed * 100 + test)
 }
 
-/// What must not grow: the open descriptors, and the memory that is shared with no other process, in kB.
+/// The resources of a process that must not grow: its open descriptors, and its anonymous memory in kB.
 #[derive(Debug)]
 struct Size {
     descriptors: Vec<String>,
@@ -34,7 +35,8 @@ struct Size {
 
 impl Size {
     fn of(pid: i32) -> Self {
-        // The numbers change with each rotation, and so do the numbers of pipes.
+        // Only kinds and paths are compared: descriptor numbers change with each rotation, and so do the inodes of
+        // pipes.
         let kind = |(_, target): (i32, String)| target.split([':', ' ']).next().unwrap().to_owned();
         let mut descriptors: Vec<String> = process::descriptors(pid).into_iter().map(kind).collect();
         descriptors.sort();
@@ -43,7 +45,7 @@ impl Size {
         Self { descriptors, memory: line.split_whitespace().next().unwrap().parse().unwrap() }
     }
 
-    /// That of a manager which is in the middle of nothing.
+    /// Waits until a manager is idle: it sleeps, and its open descriptors stay the same for 50 ms. Returns its size.
     #[track_caller]
     fn at_rest(pid: i32) -> Self {
         harness::await_some("a manager at rest", || {
@@ -54,8 +56,9 @@ impl Size {
         })
     }
 
-    /// Waits until it is no more again: but for two pages, of the stack and of the data, that a rare event has touched
-    /// for the first time. What grows with each event has more by now.
+    /// Waits until the process has the same descriptors as before, and at most two more pages of memory (8 kB): a rare
+    /// event may touch one page of the stack and one of the data for the first time. A leak in each event would be
+    /// larger by now.
     #[track_caller]
     fn await_same(&self, pid: i32) {
         let mut found = Self::of(pid);
@@ -74,7 +77,7 @@ fn await_count(what: &str, file: &Path, count: usize) {
     harness::await_within(PATIENCE * 10, what, || (length() >= count as u64).then_some(()));
 }
 
-/// The start of that server is recorded: its manager has nothing more to do for it.
+/// Waits until the start of this server is in the log: after that the manager has nothing more to do for it.
 #[track_caller]
 fn await_started(logs: &Path, server: i32) {
     let record = format!("started: pid {server}\n");
@@ -84,7 +87,7 @@ fn await_started(logs: &Path, server: i32) {
     });
 }
 
-/// The lines of a server in all files of a logdir, the oldest first.
+/// Returns the lines of the server's output from all files of a logdir, the oldest first.
 fn logged(logs: &Path) -> Vec<String> {
     let number = |name: &str| name.strip_prefix("logfile.").map_or(Some(usize::MAX), |number| number.parse().ok());
     let mut files: Vec<(usize, PathBuf)> = harness::names(logs)
@@ -96,13 +99,11 @@ fn logged(logs: &Path) -> Vec<String> {
     files.iter().flat_map(|(_, path)| harness::lines(path)).collect()
 }
 
-// ------------------------------------------------------------------------------------------------------------------
-
 #[test]
 fn one_server_is_restarted_again_and_again() {
     let sandbox = Sandbox::new();
     let (count, life) = (times(2000, 10_000), sandbox.out("life"));
-    // The server of these two lives waits at its gate while its manager is looked at.
+    // In these two lives the server waits for its gate file while the size of its manager is measured.
     let gates = [count / 10, count].map(|number| (number, sandbox.out(&format!("gate {number}"))));
     let handler = sandbox.script("handler", words!["exit", "0"]);
     let options =
@@ -135,7 +136,7 @@ fn one_server_is_restarted_again_and_again() {
     assert!(!sandbox.path("pid").exists() && !sandbox.path("monitor").exists());
 }
 
-/// Signals of one number merge, but those from 34 on are counted by the kernel.
+/// The kernel merges pending standard signals of one number, but queues each real-time signal (34 to 64).
 #[test]
 fn every_one_of_many_signals_arrives() {
     let mut rng = rng(2);
@@ -148,7 +149,7 @@ fn every_one_of_many_signals_arrives() {
     let mut sent = [0_usize; 65];
     let mut length = "ready\n".len();
     for at in 1..=count {
-        // 35 to 64: two digits each.
+        // Signals 35 to 64: each is a line of two digits and a newline.
         let signal = 35 + rng.below(30);
         sent[signal] += 1;
         length += 3;
@@ -186,7 +187,7 @@ fn many_starts_and_stops_in_the_background_leave_nothing() {
     }
 }
 
-/// A manager among many, and where its server's words go.
+/// One of many managers, with its sandbox and its size after the first restarts.
 struct One {
     sandbox: Sandbox,
     manager: Option<Running>,
@@ -194,7 +195,7 @@ struct One {
 }
 
 impl One {
-    /// Every life writes 40 lines, says so, and then waits for its end.
+    /// Starts a manager. In each life its server prints 40 lines, appends `x` to `done` and waits for a signal.
     fn start(number: usize) -> Self {
         let sandbox = Sandbox::new();
         let (life, done) = (sandbox.out("life"), sandbox.out("done"));
@@ -203,7 +204,7 @@ impl One {
         let options = words!["-p", "pid", "-m", "monitor", "-", "--restart-delay", "0"];
         let actions = words!["--", sandbox.probe(), "life", &life, "lines", "1", "40", "append", &done, "x", "wait"];
         let manager = sandbox.vsrun([options, logs, rotated, actions].concat()).start();
-        // Each way of a restart has been gone once.
+        // Each kind of restart (after a crash, on request) happens once before the size is measured.
         for lives in 1..=3 {
             harness::await_within(PATIENCE, "the first lives", || (harness::lines(&done).len() >= lives).then_some(()));
             match lives {
@@ -220,10 +221,10 @@ impl One {
         self.manager.as_ref().unwrap().pid()
     }
 
-    /// Something happens to it.
+    /// Requests a restart, or kills the server with SIGSEGV or SIGKILL, at random.
     fn disturb(&self, rng: &mut Rng) {
         let Some((server, _)) = harness::lives(&self.sandbox.out("life")).last().copied() else { return };
-        // Only what is named in the file and is a child of its manager is sure to be no stranger.
+        // The pid may belong to another process by now, unless it is a child of the manager.
         let server = (!process::gone(server) && process::parent(server) == self.pid()).then_some(server);
         match (rng.below(4), server) {
             (0, _) => sys::kill(self.pid(), libc::SIGHUP),
@@ -233,7 +234,7 @@ impl One {
         }
     }
 
-    /// Ends it, and looks at what it has left.
+    /// Checks the size of the manager, stops it, and checks its pidfiles and the output of its servers.
     fn finish(&mut self) {
         self.begun.await_same(self.pid());
         self.manager.take().unwrap().stop().exited(0);
@@ -263,7 +264,7 @@ fn many_managers_of_servers_that_crash_lose_nothing_and_do_not_grow() {
     all.iter_mut().for_each(One::finish);
 }
 
-/// All processes share the machine's clock, so only the time that vsrun reads is changed.
+/// All processes share the machine's clock, so a tracer changes only the time that vsrun reads.
 #[test]
 fn a_clock_that_is_set_back_and_forward_changes_nothing() {
     needs!(harness::root(), tracer::can_trace());
@@ -284,7 +285,7 @@ fn a_clock_that_is_set_back_and_forward_changes_nothing() {
                 await_started(&logs, server);
                 begun = Some(Size::at_rest(manager));
             }
-            // Between a century ago and one ahead; in between it is right again.
+            // The clock is wrong by up to 100 years, except in every third round.
             let years = i64::try_from(rng.below(200)).unwrap() - 100;
             watched.set_clock(if round % 3 == 0 { 0 } else { years * 365 * 86_400 });
             if rng.below(8) == 0 {
@@ -331,7 +332,7 @@ fn a_disk_that_is_full_now_and_then_loses_nothing() {
     await_started(&logs, harness::await_some("the server's pid", server));
     let begun = Size::at_rest(manager.pid());
     for round in 0..rounds {
-        // All of the room, or all but some pages.
+        // Fills the disk, and then frees up to two pages.
         let mut file = fs::File::create(&filler).unwrap();
         while std::io::Write::write(&mut file, &[b'x'; 4096]).is_ok_and(|count| count == 4096) {}
         let length = file.metadata().unwrap().len();

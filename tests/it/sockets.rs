@@ -1,4 +1,5 @@
-//! Sockets: what the server finds, which users may connect, what is refused, and that no client is while there is no server.
+//! Sockets that vsrun opens: what the server gets, which users may connect, which addresses are refused, and that no
+//! client is refused while there is no server.
 
 use crate::harness::ports::has_no_listener;
 use crate::harness::{self, Call, PLAIN, Report, Running, Sandbox, free_port, needs, process, sys, words};
@@ -12,7 +13,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What a server of the probe answers: its pid.
+/// Reads the answer of the probe from a connection: its pid.
 #[track_caller]
 fn answer(mut from: impl Read) -> i32 {
     let mut text = String::new();
@@ -24,7 +25,7 @@ fn call(port: u16) -> std::io::Result<TcpStream> {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port))
 }
 
-/// A manager whose server answers on descriptor 3.
+/// Starts a manager whose server, the probe, answers the connections to the socket on descriptor 3.
 #[track_caller]
 fn serve(sandbox: &Sandbox, options: Vec<OsString>) -> Running {
     let life = sandbox.out("life");
@@ -34,7 +35,7 @@ fn serve(sandbox: &Sandbox, options: Vec<OsString>) -> Running {
     manager
 }
 
-/// What a server started with these options finds; it has ended.
+/// Runs the probe with these options of vsrun until it has exited, and returns its report.
 #[track_caller]
 fn report(sandbox: &Sandbox, options: Vec<OsString>) -> Report {
     let file = sandbox.out("report");
@@ -43,7 +44,8 @@ fn report(sandbox: &Sandbox, options: Vec<OsString>) -> Report {
     sandbox.report(&file)
 }
 
-/// The sockets from descriptor 3 on, by what the environment says of them; there is nothing else above 2.
+/// Checks that the descriptors from 3 on are the sockets that the environment announces, with these names. Returns
+/// their targets in /proc/self/fd.
 #[track_caller]
 fn sockets(found: &Report, names: &str) -> Vec<String> {
     let count = names.split(':').count();
@@ -68,7 +70,7 @@ fn the_server_finds_its_sockets_from_3_on() {
         let found = report(&sandbox, [way.clone(), options, more].concat());
         assert_eq!(sockets(&found, "web:vsrun:vsrun:dns").len(), 4);
         let rest: Vec<i32> = found.descriptor_numbers().into_iter().filter(|number| *number > 6).collect();
-        // A vsrun that becomes the server leaves it the lock, above the sockets.
+        // A vsrun that becomes the server leaves the locked pidfile open too, on a descriptor after the sockets.
         let becomes = !way.contains(&"-m".into());
         assert_eq!(rest.len(), usize::from(becomes), "{way:?}: {found:?}");
         sandbox.await_nothing_left();
@@ -117,7 +119,7 @@ fn where_there_is_no_ipv6_it_is_ipv4() {
     answer(client);
     assert!(TcpStream::connect((Ipv6Addr::LOCALHOST, port)).is_err());
     server.signal(libc::SIGKILL);
-    // A server that asked for an IPv6 address gets no other.
+    // If an IPv6 address was requested, it is not replaced by an IPv4 address.
     let line = words![sandbox.path("vsrun"), "--listen", format!("[::1]:{}", free_port()), "--", "true"];
     sandbox.program(&strace, [faults, line].concat()).finish().failed(125, &["cannot listen on '[::1]:"]);
 }
@@ -134,7 +136,7 @@ fn packets_too() {
     client.set_nonblocking(true).unwrap();
     client.send(b"x").unwrap();
     assert_eq!(client.recv(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock, "a process is there");
-    // Two servers on one port would each get some of the packets.
+    // A second server on the port is refused, because it would take some of the packets.
     let line = words!["--port", format!("{port}/udp"), "--", "true"];
     sandbox.vsrun(line).finish().failed(125, &["Address in use", &format!("pid {}", manager.pid())]);
     manager.stop().exited(0);
@@ -205,7 +207,7 @@ fn a_failed_start_leaves_no_socket() {
     }
 }
 
-/// A socket at that path whose owner is gone.
+/// Leaves a socket at this path on which no process listens.
 fn leave_dead_socket(path: &Path) {
     drop(UnixListener::bind(path).unwrap());
 }
@@ -276,7 +278,7 @@ fn the_holder_of_a_port_is_named() {
         let said = sandbox.vsrun([line, words!["--", "append", "ran", "x"]].concat()).finish();
         said.failed(125, &["cannot listen on", "Address in use", &me]);
     };
-    // The second one has the number of a slash in its higher byte: it is no path for that.
+    // The high byte of the second port is 0x2f, the code of `/`: the port must not be taken for a path.
     for port in [free_port(), (0x2f00..0x3000).find(|port| has_no_listener(*port)).unwrap()] {
         let text = port.to_string();
         let _v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
@@ -292,7 +294,7 @@ fn the_holder_of_a_port_is_named() {
     let _udp = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
     refused(words!["--port", format!("{port}/udp")]);
     if sys::user() == 0 {
-        // Whose descriptors cannot be looked at, its user is named.
+        // Without the right to read the descriptors of the process that has the port, vsrun reports only its user.
         let port = free_port();
         let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
         let plain = Sandbox::plain();
@@ -311,7 +313,7 @@ fn no_connection_is_refused_while_servers_die() {
         let (mut calls, mut answered) = (0, 0);
         while calls < 2000 || !done.load(Ordering::Relaxed) {
             let mut connection = call(port).unwrap_or_else(|error| panic!("call {calls}: {error}"));
-            // A server may die while it answers: then the line breaks, and that is another thing.
+            // A server may be killed while it answers. Then the answer is lost, but the connection was not refused.
             answered += u32::from(connection.read_to_string(&mut String::new()).is_ok_and(|count| count > 0));
             calls += 1;
         }
@@ -348,13 +350,14 @@ fn a_call_while_the_server_is_down_is_answered_later() {
     manager.stop().exited(0);
 }
 
-/// A call of vsrun by a parent that hands in these sockets, as systemd does: LISTEN_PID is vsrun's own.
+/// Calls vsrun with these sockets from descriptor 3 on, as systemd does. A shell sets `variables` and then becomes
+/// vsrun, so `$$` in them is the pid of vsrun.
 fn handed_in<'a>(sandbox: &'a Sandbox, sockets: &[i32], variables: &str, line: Vec<OsString>) -> Call<'a> {
     let script = format!("{variables} exec \"$0\" \"$@\"");
     let sockets = sockets.to_vec();
     sandbox.program(Path::new("/bin/sh"), [words!["-c", script, sandbox.path("vsrun")], line].concat()).before(
         move || {
-            // First out of the way, then each to its place.
+            // The first copies go to high numbers, so that no later copy overwrites a descriptor that is still needed.
             sockets.iter().zip(50..).try_for_each(|(from, to)| sys::duplicate(*from, to))?;
             sockets.iter().zip(3..).zip(50..).try_for_each(|((_, to), from)| sys::duplicate(from, to))
         },
@@ -405,7 +408,7 @@ fn what_is_meant_for_another_process_is_not() {
             assert_eq!(found.variable(name), None, "{way:?}");
         }
         assert_eq!(found.descriptor_numbers(), [0, 1, 2], "{way:?}");
-        // A parent that promises more than it gives.
+        // LISTEN_FDS announces two sockets, but only descriptor 3 is one.
         let line = [way, words!["-p", "pid", "--", "true"]].concat();
         let said = handed_in(&sandbox, &[listener.as_raw_fd()], "LISTEN_PID=$$ LISTEN_FDS=2", line).finish();
         said.failed(125, &["descriptor 4", "Bad file descriptor"]);
@@ -413,7 +416,7 @@ fn what_is_meant_for_another_process_is_not() {
     }
 }
 
-/// systemd's own library reads what vsrun says, and Python's web server, which knows nothing of vsrun, serves.
+/// systemd's own library accepts the variables that vsrun sets, and Python's web server serves on a socket from vsrun.
 #[test]
 fn real_servers_understand_it() {
     needs!(harness::tool("python3"));

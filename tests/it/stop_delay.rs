@@ -1,11 +1,12 @@
-//! `--stop-delay`: between the request to stop and the stop signal the server goes on.
+//! `--stop-delay`: the server keeps running for some time between the request to stop and the stop signal.
 
 use crate::harness::{self, Running, Sandbox, await_life, gone, process, words};
 use std::ffi::OsString;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-/// vsrun with these options, and a server that writes its lives and then waits, once it runs.
+/// Starts vsrun with these options and a server that records its lives in `life` and waits. Returns vsrun and the pid
+/// of the server after vsrun has recorded the start.
 #[track_caller]
 fn started(sandbox: &Sandbox, options: Vec<OsString>) -> (Running, i32) {
     let line = [options, words!["--no-quiet", "--", sandbox.probe(), "life", sandbox.out("life"), "wait"]].concat();
@@ -77,7 +78,7 @@ fn an_init_forwards_the_delayed_signal_and_ends_as_the_server_does() {
         let (vsrun, server) = started(&sandbox, words!["--init", "--stop-delay", "1h"]);
         vsrun.signal(first);
         vsrun.await_err("stopping the server in 1 h");
-        // Any other signal is forwarded at once.
+        // A signal other than TERM and INT is forwarded at once.
         vsrun.signal(libc::SIGCONT);
         vsrun.await_err("sending SIGCONT");
         assert!(!gone(server));
@@ -126,12 +127,13 @@ fn a_restart_by_request_is_not_delayed() {
     vsrun.signal(libc::SIGHUP);
     await_life(&sandbox.out("life"), 2);
     harness::await_true("both starts", || vsrun.err().iter().filter(|line| line.contains("started")).count() == 2);
-    // Nor is a stop between two runs, or of a server that has not been ready.
+    // A stop is delayed, and the second SIGTERM ends the delay.
     vsrun.signal(libc::SIGTERM);
     vsrun.await_err("stopping the server in 1 h");
     vsrun.signal(libc::SIGTERM);
     vsrun.finish().exited(0);
     std::fs::remove_file(sandbox.out("life")).unwrap();
+    // The stop of a server that has not been ready is not delayed.
     let (vsrun, _) = started(&sandbox, words!["-m", "-", "-", "--stop-delay", "1h", "--ready", "fd:5"]);
     vsrun.signal(libc::SIGTERM);
     vsrun.finish().exited(0);
@@ -155,7 +157,7 @@ fn stop_waits_for_the_given_time() {
     };
     let short = words!["--stop-timeout", "100ms"];
     start();
-    // It does not know the delay, and gives up.
+    // With a pidfile alone, `--stop` does not know the delay of 3 s, and gives up too early.
     sandbox
         .vsrun([short.clone(), words!["--stop", &keeper]].concat())
         .finish()

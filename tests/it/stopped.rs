@@ -1,11 +1,12 @@
-//! A process between the server and its logs is stopped while it runs, or has very much to look through: signals and
-//! the stop still come through.
+//! Restarts and stops still work if the logger or the rotator is stopped by SIGSTOP, or if the logdir contains very
+//! many files.
 
 use crate::harness::{self, Sandbox, await_life, process, sys, words};
 use std::fs;
 use std::path::Path;
 
-/// The server's user may stop both: the one has the server's output in a pipe, the other the files.
+/// The server's user may send SIGSTOP to both: the logger reads the server's output from a pipe, and the rotator writes
+/// it to files.
 #[test]
 fn a_stopped_logger_or_log_writer_keeps_no_restart_and_no_stop_waiting() {
     for is_logger in [true, false] {
@@ -42,7 +43,7 @@ fn a_stopped_logger_or_log_writer_keeps_no_restart_and_no_stop_waiting() {
     }
 }
 
-/// The request to stop comes while the manager looks through them for the next number.
+/// The request to stop comes while vsrun looks for the next free number among the names in the logdir.
 #[test]
 fn a_stop_among_three_hundred_thousand_planted_names_comes_through() {
     let sandbox = Sandbox::new();

@@ -1,4 +1,4 @@
-//! A terminal whose output is stopped keeps no manager from its work.
+//! The manager keeps working while the output of its terminal is stopped (Ctrl-S).
 
 use crate::harness::{self, Sandbox, await_life, process, words};
 use std::io::Write;
@@ -12,7 +12,7 @@ fn a_manager_goes_on_while_the_output_is_stopped() {
         let (call, mut terminal) = sandbox.vsrun(line).on_terminal();
         let manager = call.start();
         await_life(&life, 1);
-        // The terminal's stop key, which a server can press as well: tcflow(3).
+        // Ctrl-S stops the output of the terminal. A server can do the same with tcflow(3).
         terminal.person.write_all(b"\x13").unwrap();
         for run in 2..30 {
             manager.signal(libc::SIGHUP);
@@ -23,7 +23,8 @@ fn a_manager_goes_on_while_the_output_is_stopped() {
     }
 }
 
-/// The open file that others share stays as it is: O_NONBLOCK would change their writes.
+/// vsrun opens the terminal once more to set O_NONBLOCK: on the open file that it shares with the server and the
+/// caller, the flag would change their writes too.
 #[test]
 fn records_go_through_an_open_file_of_its_own() {
     let sandbox = Sandbox::new();

@@ -1,19 +1,19 @@
-//! The manager: which ends of the server lead to a restart, when it starts again, and what each signal does in each
-//! state.
+//! The manager: after which exits it restarts the server, how long it waits before that, and what each signal does in
+//! each state.
 
 use crate::harness::{self, Running, Sandbox, await_gone, await_life, await_lines, lives, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-/// A managed server that does these actions; in each life it writes a line to `life`.
+/// Starts a manager whose server appends a line to `life` in each life and then does these actions.
 #[track_caller]
 fn manage(sandbox: &Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> Running {
     let command = words!["--", sandbox.probe(), "life", sandbox.out("life")];
     sandbox.vsrun([options, command, actions].concat()).start()
 }
 
-/// A handler that writes a line to `handled` and exits with this status.
+/// Makes a handler that appends a line to `handled` and exits with this status.
 fn handler(sandbox: &Sandbox, status: &str) -> OsString {
     sandbox.script("handler", words!["life", sandbox.out("handled"), "exit", status]).into()
 }
@@ -32,7 +32,7 @@ fn a_voluntary_end_is_the_end() {
 
 #[test]
 fn each_policy_knows_which_ends_lead_to_a_restart() {
-    // Policy, what the first life does, the status at the end, lives, runs of the handler.
+    // Policy, action of the server's first life, exit status of vsrun, number of lives, number of handler runs.
     let table = [
         ("", words!["exit", "1"], 0, 2, 1),
         ("", words!["raise", "9"], 0, 2, 1),
@@ -51,7 +51,7 @@ fn each_policy_knows_which_ends_lead_to_a_restart() {
     ];
     for (policy, first, status, server_lives, handled) in table {
         let sandbox = Sandbox::new();
-        // Where every end is followed by a restart, only the handler can make an end of it.
+        // With `always`, only the handler can end the restarts: its second run refuses.
         let agree_once = words!["life", sandbox.out("handled"), "at", "2", "exit", "1"];
         let agree = words!["life", sandbox.out("handled")];
         let handler = sandbox.script("handler", if policy == "always" { agree_once } else { agree });
@@ -85,7 +85,7 @@ fn further_ends_can_count_as_voluntary() {
         manage(&sandbox, options, end).finish().exited(status);
         assert_eq!(runs(&sandbox), (1, 0), "{list}");
     }
-    // An exit code is no signal's number, nor the other way round.
+    // An exit status does not stand for the signal of that number, and a signal not for an exit status.
     for (list, end) in [("15", words!["raise", "15"]), ("TERM", words!["exit", "15"]), ("143", words!["raise", "15"])] {
         let sandbox = Sandbox::new();
         let options = words!["-m", "-", handler(&sandbox, "0"), "--success-exit", list];
@@ -150,7 +150,7 @@ fn the_limit_ends_it_after_the_handler_has_run() {
 #[test]
 fn restarts_that_lie_long_enough_apart_have_no_limit() {
     let sandbox = Sandbox::new();
-    // Each pause is longer than the span in which the restarts are counted.
+    // Each pause (40 ms) is longer than the period in which restarts are counted (30 ms).
     let options = words!["--restart", "on-failure", "--restart-delay", "40ms:40ms", "--restart-limit", "2/30ms"];
     manage(&sandbox, options, words!["until", "8", "exit", "6"]).finish().exited(0);
     assert_eq!(runs(&sandbox).0, 9);
@@ -264,7 +264,7 @@ fn the_stop_signal_is_the_one_asked_for_and_cont_follows_it() {
         await_lines(&seen, 1);
         manager.signal(libc::SIGTERM);
         let mut both = await_lines(&seen, 3)[1..].to_vec();
-        // Of two that wait, the kernel hands out the lower number first.
+        // If both signals are pending, the kernel delivers the lower number first.
         both.sort_by_key(|found| *found == "18");
         assert_eq!(both, [number.to_string(), "18".to_owned()], "{name}");
         manager.signal(libc::SIGINT);
@@ -372,7 +372,7 @@ fn term_during_a_restart_by_hangup_wins() {
     manager.signal(libc::SIGHUP);
     await_lines(&seen, 3);
     manager.signal(libc::SIGTERM);
-    // The server ends only now, by the hand of a stranger, when both wishes are known.
+    // The server is killed only after both the restart and the stop have been requested.
     sys::kill(await_life(&sandbox.out("life"), 1), libc::SIGKILL);
     manager.finish().exited(0);
     assert_eq!(runs(&sandbox), (1, 0));
@@ -402,7 +402,8 @@ fn every_other_signal_is_passed_on() {
     let seen = sandbox.out("seen");
     let manager = manage(&sandbox, words!["-m", "-", "-"], words!["signals", &seen, "64"]);
     let mut count = await_lines(&seen, 1).len();
-    // Not KILL, STOP and CHLD, and not the manager's own HUP, INT and TERM. One by one: CONT would cancel TSTP.
+    // All signals except KILL and STOP, which cannot be caught, CHLD, and HUP, INT and TERM, which have their own
+    // meaning for the manager. They are sent one by one, because CONT discards a pending TSTP.
     let others: Vec<i32> = (1..=64).filter(|signal| ![1, 2, 9, 15, 17, 19].contains(signal)).collect();
     for signal in &others {
         manager.signal(*signal);
@@ -430,7 +431,7 @@ fn a_signal_without_a_server_is_dropped() {
     manager.stop().exited(0);
 }
 
-/// The pids of that many orphans, which must have become children of the manager.
+/// Returns the pids of `count` orphans, and checks that they have become children of the manager.
 #[track_caller]
 fn orphans_of(manager: &Running, file: &Path, count: usize) -> Vec<i32> {
     let lines = await_lines(file, count);
@@ -488,7 +489,7 @@ fn many_ends_at_the_same_time_are_all_seen() {
     harness::await_true("the end of all", || sandbox.living().is_empty());
 }
 
-/// A file system may let an exec wait, a dead file server for hours: the manager hears all the same.
+/// execve(2) may block for a long time, for hours if a file server is dead. The manager still reacts to signals.
 #[test]
 fn a_slow_exec_delays_no_signal() {
     let sandbox = Sandbox::new();
@@ -499,7 +500,7 @@ fn a_slow_exec_delays_no_signal() {
         let mut held = first.then(|| sys::hold_up(&server));
         let manager = sandbox.vsrun(words!["--restart-delay", "1s", "--restart", "on-failure", "--", &server]).start();
         if !first {
-            // The second life is the one that waits, and then no process has the file open.
+            // The second life waits and has not opened the script, so that the lease on it can be taken.
             await_life(&life, 2);
             held = Some(sys::hold_up(&server));
             sys::kill(manager.pid(), libc::SIGHUP);
@@ -512,7 +513,8 @@ fn a_slow_exec_delays_no_signal() {
     }
 }
 
-/// One that is held up on its way is given up, and another one goes the way, for which the manager need not wait.
+/// While a child of vfork(2) waits in execve(2), the manager is blocked. After one second it kills that child and
+/// starts another one with fork(2), which does not block the manager.
 #[test]
 fn a_child_with_a_slow_exec_is_the_server_after_all() {
     let sandbox = Sandbox::new();
@@ -521,8 +523,8 @@ fn a_child_with_a_slow_exec_is_the_server_after_all() {
     let held = sys::hold_up(&server);
     let manager = sandbox.vsrun(words!["--restart", "no", "--", &server]).start();
     let child = || process::children(manager.pid()).first().copied();
-    // A process that has lent its memory sleeps as if it waited for a disk. That lasts for a second: a test kept from its
-    // processor for longer sees the other child only.
+    // In vfork(2) the manager sleeps in state D, at most for one second. If this test gets no processor time for
+    // longer, it sees only the second child.
     let lent = || child().filter(|_| process::state(manager.pid()) == "D");
     let mut first = None;
     harness::await_true("a manager that has been deaf for a second", || {

@@ -1,4 +1,4 @@
-//! vsrun's own records at a real syslog daemon, beside their usual place or instead of it.
+//! vsrun's own records at a real syslog daemon, in addition to their usual destination or instead of it.
 
 use crate::harness::{self, Mount, Mounts, Sandbox, await_life, needs, sys, words};
 use std::ffi::OsString;
@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 
-/// What syslog has got, once there is the record of the end.
+/// Waits for the record of vsrun's exit, and returns all lines that the syslog daemon has written.
 fn at_syslog(sandbox: &Sandbox) -> Vec<String> {
     harness::await_true("the last record", || harness::text(&sandbox.out("syslog")).contains("shutdown"));
     harness::lines(&sandbox.out("syslog"))
@@ -16,7 +16,7 @@ fn has(lines: &[String], part: &str) -> bool {
     lines.iter().any(|line| line.contains(part))
 }
 
-/// A managed server that speaks and ends with 3.
+/// The arguments for a manager whose server prints a line and exits with 3.
 fn server(sandbox: &Sandbox) -> Vec<OsString> {
     words!["--restart", "no", "--debug", "--", sandbox.probe(), "print", "the server speaks", "exit", "3"]
 }
@@ -67,7 +67,8 @@ fn beside_files_and_beside_another_logger() {
     assert!(collected.contains("the server speaks") && !collected.contains("exited with status"), "{collected}");
 }
 
-/// `logger -t TAG` has them already: once is enough. And steps, which no syslog is to see, stay out of its pipe.
+/// `logger -t TAG` sends the records to syslog already, so vsrun does not send them again. Debug records, which must
+/// not reach syslog, are not written to the logger's pipe.
 #[test]
 fn what_goes_through_logger_is_not_said_twice() {
     needs!(harness::root(), harness::tool("busybox"), harness::tool("logger"));
@@ -93,7 +94,8 @@ fn what_goes_through_logger_is_not_said_twice() {
     }
 }
 
-/// A `/dev` with the null device alone, and the path of the log in it.
+/// Mounts a `/dev` that contains only the null device. Returns the mounts, and the path at which the syslog socket is
+/// missing.
 fn without_syslog(sandbox: &Sandbox) -> (Mounts, PathBuf) {
     let mounts = Mounts::new(sandbox, &[Mount::Memory("/dev".into(), "size=64k,mode=755")]);
     sys::make_null(&mounts.path("/dev/null".as_ref())).unwrap();
@@ -101,7 +103,7 @@ fn without_syslog(sandbox: &Sandbox) -> (Mounts, PathBuf) {
     (mounts, log)
 }
 
-/// Also the records of a process that is about to become the server, or about to leave it alone.
+/// This includes a vsrun that is about to become the server, and one that has gone to the background.
 #[test]
 fn a_failed_start_is_at_syslog_and_one_line_to_the_caller() {
     needs!(harness::root(), harness::tool("busybox"));
@@ -140,7 +142,7 @@ fn a_vsrun_that_becomes_the_server_records_its_start() {
     harness::await_true(&record, || harness::text(&sandbox.out("syslog")).contains(&record));
 }
 
-/// Each where it belongs: steps in the usual place only.
+/// Debug records go only to the usual destination, which is the log files or the logger.
 #[test]
 fn steps_stay_in_the_usual_place() {
     needs!(harness::root(), harness::tool("busybox"));
@@ -198,7 +200,7 @@ fn each_record_has_its_priority() {
     }
 }
 
-/// One record is one line, whatever the command is called.
+/// A record is always one line, even if an argument or the tag contains a newline.
 #[test]
 fn no_record_is_forged() {
     needs!(harness::root(), harness::tool("busybox"));
@@ -213,7 +215,7 @@ fn no_record_is_forged() {
     assert!(lines.iter().filter(|line| !line.contains("syslogd")).all(|line| line.contains("daemon.")), "{lines:#?}");
 }
 
-/// No socket is there, or something else, or a socket to which no process listens.
+/// At the path is nothing, a file, a FIFO, a stream socket, or a datagram socket that no process reads.
 #[test]
 fn a_syslog_that_is_none_disturbs_nothing() {
     needs!(harness::root());
@@ -227,7 +229,7 @@ fn a_syslog_that_is_none_disturbs_nothing() {
             let sandbox = Sandbox::new();
             let (mounts, log) = without_syslog(&sandbox);
             make(&log);
-            // Far more records than a socket takes that no process reads.
+            // The server is restarted 300 times: a socket that no process reads cannot take so many records.
             let options = words!["--syslog-usage", usage, "--restart", "on-failure", "--restart-delay", "0", "--"];
             let server = words![sandbox.probe(), "life", sandbox.out("life"), "until", "300", "exit", "1", "exit", "0"];
             let ended = sandbox.vsrun([options, server].concat()).within(&mounts).finish();
@@ -238,7 +240,7 @@ fn a_syslog_that_is_none_disturbs_nothing() {
     }
 }
 
-/// No process listens, then one does, then another one.
+/// At first no daemon listens, then one does, and after its end another one.
 #[test]
 fn a_daemon_may_come_and_go() {
     needs!(harness::root(), harness::tool("busybox"));

@@ -1,10 +1,10 @@
-//! A real systemd as PID 1 runs the units of `examples/systemd`, each as it is in its file and in the manual.
+//! A real systemd as PID 1 runs the units of `examples/systemd` unchanged. The manual contains the same units.
 
 use crate::harness::{self, Machine, Sandbox, needs, process, sys, words};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// systemd-nspawn boots a machine in which these programs of the host can be run as well.
+/// True if systemd-nspawn can boot a machine here, and the host has these programs, which the machine uses too.
 fn can_run(programs: &[&str]) -> bool {
     harness::machines() && programs.iter().all(|program| harness::tool(program))
 }
@@ -17,7 +17,7 @@ fn example(name: &str) -> String {
     fs::read_to_string(directory().join(name)).unwrap()
 }
 
-/// Puts the examples of these names into the machine as they are, with what they serve.
+/// Installs these units of `examples/systemd` in the machine unchanged, and the page for their web server.
 #[track_caller]
 fn install(machine: &Machine<'_>, units: &[&str]) {
     for unit in units {
@@ -27,7 +27,8 @@ fn install(machine: &Machine<'_>, units: &[&str]) {
     machine.systemctl(&["daemon-reload"]).exited(0);
 }
 
-/// Another server in place of the unit's own, under the same options of vsrun: they are those before the `--`.
+/// Makes the unit run the probe with this script instead of its own server. The options of vsrun, which are the part of
+/// ExecStart= before the `--`, stay the same. `lines` are added to the unit.
 #[track_caller]
 fn change_server(machine: &Machine<'_>, unit: &str, lines: &str, script: &str) {
     let text = example(unit).replace("\\\n", "");
@@ -43,7 +44,7 @@ fn page(machine: &Machine<'_>) -> bool {
     machine.run(get).out == ["the page"]
 }
 
-/// The only child of a unit's vsrun, as we see it.
+/// Returns the pid of the server of a unit: the only child of its vsrun, as a process outside the machine sees it.
 #[track_caller]
 fn server(machine: &Machine<'_>, unit: &str) -> i32 {
     let manager = machine.main(unit);
@@ -58,7 +59,7 @@ fn await_other_server(machine: &Machine<'_>, unit: &str, before: i32) -> i32 {
     })
 }
 
-/// The unit has been stopped as it should be: within the time, and with success.
+/// Checks that the unit was stopped in time and successfully.
 #[track_caller]
 fn assert_stopped(machine: &Machine<'_>, unit: &str) {
     let state = ["ActiveState", "Result", "ExecMainStatus"].map(|name| machine.property(unit, name));
@@ -81,22 +82,22 @@ fn a_simple_service_starts_reloads_survives_crashes_and_stops() {
     let first = server(&machine, unit);
     assert_eq!(process::status(first, "Uid"), "800\t800\t800\t800");
 
-    // `systemctl status` shows both processes. (It leaves out a record that journald has read before it knew the unit's
-    // invocation, so the records are looked for in the journal.)
+    // `systemctl status` shows both processes. The records are looked up in the journal, because `systemctl status`
+    // omits a record that journald read before it knew the unit's invocation.
     machine.await_journal(unit, "vsrun: starting: /bin/busybox httpd");
     for part in ["active (running)", "(vsrun)", "busybox httpd -f -p 8080"] {
-        // The journal may be a moment behind.
+        // The output of `systemctl status` may be out of date for a moment.
         let shown = || machine.systemctl(&["status", unit]).exited(0).out.join("\n");
         harness::await_true(&format!("{part:?} in {}", shown()), || shown().contains(part));
     }
 
-    // A crash is vsrun's affair: systemd sees none.
+    // vsrun handles the crash: systemd does not notice it.
     sys::kill(first, libc::SIGKILL);
     let second = await_other_server(&machine, unit, first);
     harness::await_true("the page after a crash", || page(&machine));
     machine.await_journal(unit, "restarting");
 
-    // A reload is another server, and the same vsrun.
+    // A reload starts another server under the same vsrun.
     machine.systemctl(&["reload", unit]).exited(0);
     await_other_server(&machine, unit, second);
     harness::await_true("the page after a reload", || page(&machine));
@@ -142,7 +143,8 @@ fn wrong_usage_is_not_tried_again() {
     machine.power_off();
 }
 
-/// systemd's default, `KillMode=control-group`, sends SIGTERM to each process, and then vsrun sends it to the server.
+/// With `KillMode=control-group`, systemd's default, the server would get SIGTERM from systemd and then from vsrun. The
+/// unit sets `KillMode=mixed`.
 #[test]
 fn the_server_of_a_unit_gets_the_stop_signal_once() {
     needs!(can_run(&[]));
@@ -156,13 +158,13 @@ fn the_server_of_a_unit_gets_the_stop_signal_once() {
     harness::await_lines(&seen, 1);
     machine.systemctl(&["stop", "--no-block", unit]).exited(0);
     harness::await_lines(&seen, 3);
-    // One that is sent later is seen later: signal 12 ends the reading, after all that came before.
+    // Signal 12 ends the list of signals that the probe writes.
     let manager = machine.main(unit);
     let server = process::children(manager)[0];
     sys::kill(server, 12);
     harness::await_true("signal 12", || harness::lines(&seen).iter().any(|line| line == "12"));
-    // vsrun sends a CONT after the TERM, and passes on the one that systemd sends after its own TERM (systemd.kill(5)).
-    // The kernel merges the two if the second comes while the first is pending.
+    // vsrun sends SIGCONT after SIGTERM, and forwards the SIGCONT that systemd sends after its own SIGTERM
+    // (systemd.kill(5)). The kernel merges them if one is sent while the other is pending.
     let mut signals = harness::lines(&seen);
     assert!(signals.len() <= 5, "{signals:?}");
     signals.dedup_by(|next, last| *next == "18" && *last == "18");
@@ -173,7 +175,7 @@ fn the_server_of_a_unit_gets_the_stop_signal_once() {
     machine.power_off();
 }
 
-/// `--stop-timeout` is shorter than `TimeoutStopSec=`, so that it is vsrun that ends a server which does not listen.
+/// `--stop-timeout` is shorter than `TimeoutStopSec=`, so vsrun, not systemd, kills a server that ignores SIGTERM.
 #[test]
 fn vsrun_itself_kills_a_server_that_ignores_the_stop() {
     needs!(can_run(&[]));
@@ -245,7 +247,7 @@ fn a_start_that_is_not_ready_fails_the_unit() {
     machine.power_off();
 }
 
-/// The state of the unit follows the server's: a reload is over when the new server is ready.
+/// The unit is in state `activating` or `reloading` until the server is ready.
 #[test]
 fn a_reload_lasts_until_the_new_server_is_ready() {
     needs!(can_run(&[]));
@@ -269,7 +271,7 @@ fn a_reload_lasts_until_the_new_server_is_ready() {
     machine.power_off();
 }
 
-/// vsrun itself sends the keep-alive messages that `WatchdogSec=` wants, for a server that sends none.
+/// vsrun itself sends the keep-alive messages that `WatchdogSec=` requires, even if the server sends none.
 #[test]
 fn a_watchdog_of_systemd_is_fed_by_vsrun() {
     needs!(can_run(&[]));
@@ -281,7 +283,7 @@ fn a_watchdog_of_systemd_is_fed_by_vsrun() {
     change_server(&machine, unit, "WatchdogSec=2s", script);
     machine.systemctl(&["start", unit]).exited(0);
     let manager = machine.main(unit);
-    // Each message sets this time again.
+    // Each keep-alive message changes this time stamp.
     let mut times = Vec::new();
     harness::await_true("six keep-alive messages", || {
         let time = machine.property(unit, "WatchdogTimestampMonotonic");
@@ -295,7 +297,7 @@ fn a_watchdog_of_systemd_is_fed_by_vsrun() {
     assert_eq!((found.variable("WATCHDOG_USEC"), found.variable("WATCHDOG_PID")), (None, None));
     assert_eq!(harness::lives(&sandbox.out("life")).len(), 1);
 
-    // A vsrun that does nothing any more is ended, with its server, and started again.
+    // systemd kills a vsrun that hangs, together with its server, and starts the unit again.
     sys::kill(manager, libc::SIGSTOP);
     machine.await_property(unit, "NRestarts", "1");
     harness::await_life(&sandbox.out("life"), 2);
@@ -303,7 +305,7 @@ fn a_watchdog_of_systemd_is_fed_by_vsrun() {
     machine.power_off();
 }
 
-/// A start may take longer than `TimeoutStartSec=`, as long as the server says so.
+/// A start may take longer than `TimeoutStartSec=` if the server requests it with EXTEND_TIMEOUT_USEC=.
 #[test]
 fn a_server_may_ask_for_more_time_to_start() {
     needs!(can_run(&[]));
@@ -341,7 +343,7 @@ fn a_forking_service_is_followed_by_the_managers_pidfile() {
     harness::await_true("the page after crash and reload", || page(&machine));
     assert_eq!((machine.property(unit, "MainPID"), machine.property(unit, "NRestarts").as_str()), (manager, "0"));
 
-    // systemd finds the dead manager too, and the number that it left in the file does no harm.
+    // systemd notices the death of the manager and starts the unit again, although the pidfile still has the old pid.
     sys::kill(machine.main(unit), libc::SIGKILL);
     machine.await_property(unit, "NRestarts", "1");
     machine.await_property(unit, "ActiveState", "active");
@@ -379,7 +381,7 @@ fn a_notify_service_in_the_background_needs_notify_access_of_all() {
     machine.power_off();
 }
 
-/// A server that takes the socket of systemd on descriptor 3, one connection after the other.
+/// A server that accepts connections on the socket from systemd (descriptor 3), one after the other.
 const API: &str = "#!/usr/bin/python3
 import os, socket
 assert os.environ['LISTEN_FDS'] == '1' and int(os.environ['LISTEN_PID']) == os.getpid()
@@ -392,7 +394,7 @@ while True:
     client.close()
 ";
 
-/// Calls until it may stop, and prints each call that was not answered.
+/// Requests the page until the file `stop` exists, and prints `refused` for each request without an answer.
 const CLIENT: &str = "calls=0
 while test ! -e /out/stop; do
     test \"$(busybox wget -q -O - http://127.0.0.1:8080/)\" = 'the page' || echo refused
@@ -440,20 +442,20 @@ fn a_socket_of_systemds_outlives_server_and_manager() {
     fs::write(sandbox.out("stop"), "").unwrap();
     let client = client.finish();
     let refused = client.out.len();
-    // A connection that a server had already accepted is lost with it: three kills, three reloads and a restart, and
-    // this server finishes none of its calls.
+    // A server that is killed or stopped loses the connection that it has accepted. That happens seven times: three
+    // kills, three reloads and one restart.
     assert!(refused <= 10, "{refused} calls of {} were not answered: {client:?}", calls());
     machine.systemctl(&["stop", "activated.socket", unit]).exited(0);
     assert_stopped(&machine, unit);
     machine.power_off();
 }
 
-/// Every file there is read by systemd without a complaint, and is in the manual as it is.
+/// The manual contains each file of `examples/systemd` unchanged.
 #[test]
 fn the_manual_shows_the_units_of_the_examples() {
     let page = fs::read_to_string(Path::new(env!("OUT_DIR")).join("vsrun.8")).unwrap();
     let chapter = page.split_once(".SH UNDER SYSTEMD\n").unwrap().1.split("\n.SH ").next().unwrap();
-    // What roff shows for what the page says.
+    // The chapter without the escapes of roff.
     let shown = chapter.replace("\\-", "-").replace("\\(dq", "\"").replace("\\(aq", "'").replace("\\e", "\\");
     let units = harness::names(&directory());
     assert!(units.len() >= 5, "{units:?}");

@@ -1,4 +1,4 @@
-//! A server at a terminal, with `--stdin`: an interactive shell with its jobs, and what is left to the caller.
+//! A server on a terminal, with `--stdin`: job control of an interactive shell, and the caller's terminal afterwards.
 
 use crate::harness::terminal::Terminal;
 use crate::harness::{self, Sandbox, needs, process, sys, words};
@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 
-/// A person at the terminal: types, and reads what is on the screen.
+/// The user of a terminal: types, and records what appears on the screen.
 struct Person {
     keys: File,
     screen: Arc<Mutex<String>>,
@@ -19,7 +19,7 @@ impl Person {
         let seen = Arc::clone(&screen);
         std::thread::spawn(move || {
             let mut block = [0; 4096];
-            // An error: no process has the other side any more.
+            // read(2) fails after all processes have closed the other side of the terminal.
             while let Ok(count @ 1..) = side.read(&mut block) {
                 seen.lock().unwrap().push_str(&String::from_utf8_lossy(&block[..count]));
             }
@@ -52,7 +52,7 @@ fn a_shell_has_its_jobs() {
         let called = call.start();
         let mut person = Person::at(&terminal);
 
-        // What a key sends reaches the job that runs, and neither the shell nor vsrun.
+        // Ctrl-C sends SIGINT to the foreground job, and neither to the shell nor to vsrun.
         person.types("$P signals $O/int 2; $P append $O/log int\n");
         harness::await_lines(&sandbox.out("int"), 1);
         person.types("\x03");
@@ -90,7 +90,7 @@ fn a_shell_has_its_jobs() {
     }
 }
 
-/// A caller without job control finds the terminal as it was, once the server is gone.
+/// After the server has exited, a caller without job control can read from the terminal again.
 #[test]
 fn the_foreground_is_given_back() {
     needs!(harness::tool("busybox"));
@@ -122,7 +122,8 @@ fn each_life_has_the_foreground() {
     assert_eq!(harness::lines(&sandbox.out("line")), ["hello"]);
 }
 
-/// What asks before it stops a process in the background: writing to a terminal that wants that (`stty tostop`).
+/// With `stty tostop`, a write to the terminal stops a background process (SIGTTOU). vsrun must not be stopped when it
+/// writes a record.
 #[test]
 fn records_from_the_background_stop_no_process() {
     needs!(harness::tool("busybox"));
@@ -140,7 +141,8 @@ fn records_from_the_background_stop_no_process() {
     called.finish().exited(0);
 }
 
-/// The caller of vsrun waits for it, and PID 1 has no caller: a server that the key has stopped would be stopped for ever.
+/// vsrun resumes a server that Ctrl-Z has stopped. The caller only waits for vsrun, and a PID 1 has no caller, so no
+/// shell would do it.
 #[test]
 fn the_suspend_key_stops_no_server() {
     let sandbox = Sandbox::new();
@@ -150,7 +152,7 @@ fn the_suspend_key_stops_no_server() {
     let called = call.start();
     let mut person = Person::at(&terminal);
     let server = harness::await_life(&sandbox.out("life"), 1);
-    // By any other way it stays stopped.
+    // A server that was stopped by SIGSTOP is not resumed.
     sys::kill(server, libc::SIGSTOP);
     harness::await_true("the stop", || process::state(server) == "T");
     sys::kill(server, libc::SIGCONT);

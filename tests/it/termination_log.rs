@@ -1,4 +1,4 @@
-//! `--termination-log`: why vsrun has exited, in a file, a terminal or a FIFO.
+//! `--termination-log`: vsrun writes the reason of its exit to a file, a terminal or a FIFO.
 
 use crate::harness::{self, Mount, Mounts, PLAIN, Sandbox, needs, sys, words};
 use std::ffi::OsString;
@@ -167,15 +167,15 @@ fn another_users_file_is_not_written_through_a_path_of_a_users() {
     let ended = run(&home.join("log"));
     assert!(ended.exited(5).err[0].contains("cannot use termination log"), "{ended:?}");
     assert_eq!(harness::text(&secret), "root's\n");
-    // Nor is a file of root's made there.
+    // vsrun, as root, creates no file in a directory of another user.
     assert!(run(&home.join("new")).exited(5).err[0].contains("cannot use termination log"));
     assert_eq!(harness::names(&home), ["log"]);
-    // A file of the directory's owner is.
+    // A file that belongs to the owner of the directory is written.
     fs::write(home.join("own"), "").unwrap();
     chown(home.join("own"), Some(PLAIN), Some(PLAIN)).unwrap();
     run(&home.join("own")).exited(5).silently();
     assert!(harness::text(&home.join("own")).contains("exited with status 5"));
-    // A second name in a directory that all may write to may be any user's file.
+    // In a directory that all users may write to, a hard link may lead to any user's file.
     let shared = sandbox.path("shared");
     harness::sandbox::make_directory(&shared, 0o1777);
     fs::write(sandbox.path("victim"), "theirs\n").unwrap();
@@ -215,7 +215,7 @@ fn a_fifo_with_a_reader_gets_the_message_and_a_full_one_ends_nothing() {
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
     assert!(text.starts_with("vsrun: the server exited with status 6"), "{text}");
-    // Nothing reads the pipe, and it is full: vsrun gives up.
+    // The FIFO is full and no process reads it: vsrun does not wait for it.
     let mut writer = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&fifo).unwrap();
     while std::io::Write::write(&mut writer, &[b'x'; 4096]).is_ok() {}
     call();

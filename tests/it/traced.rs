@@ -1,10 +1,10 @@
-//! Servers and handlers that die while another process traces them: the kernel reports their end only when the tracer
-//! lets go of them.
+//! Servers and handlers that die while another process traces them. Until the tracer detaches from the dead process,
+//! the kernel does not report its exit to vsrun.
 
 use crate::harness::{self, Sandbox, await_life, needs, process, sys, words};
 
 fn able() -> bool {
-    // A tracer of another machine's program is the emulator's affair.
+    // If an emulator runs the programs of another architecture, the traced process is the emulator.
     harness::root() && !harness::sandbox::emulated()
 }
 
@@ -13,7 +13,7 @@ fn a_server_that_died_under_a_tracer_is_restarted_and_can_be_stopped() {
     needs!(able());
     let sandbox = Sandbox::new();
     let (life, pidfile) = (sandbox.out("life"), sandbox.path("server"));
-    // The second restart would come an hour later, however long this test takes to request the stop.
+    // A second restart would come after one hour, so none happens before this test requests the stop.
     let options = words!["-m", "-", "-", "-p", &pidfile, "--restart-delay", "1h"];
     let manager = sandbox.vsrun([options, words!["--", sandbox.probe(), "life", &life, "wait"]].concat()).start();
     let server = await_life(&life, 1);
@@ -25,12 +25,12 @@ fn a_server_that_died_under_a_tracer_is_restarted_and_can_be_stopped() {
     assert_eq!(process::state(server), "Z", "the tracer keeps it");
     harness::await_true("the pidfile to name the new server", || harness::text(&pidfile) == format!("{second}\n"));
 
-    // When the tracer lets go, the manager reaps what it could not reap before.
+    // After the tracer has detached, the manager reaps the old server.
     drop(tracer);
     harness::await_true("the old server to be reaped", || process::reaped(server));
     assert!(manager.lives() && !harness::gone(second));
 
-    // And a stop does not wait for a tracer either.
+    // A stop does not wait for the tracer.
     let tracer = sys::trace_without_waiting(second);
     sys::kill(second, libc::SIGKILL);
     manager.stop().exited(0);
@@ -49,7 +49,7 @@ fn an_init_ends_although_its_server_died_under_a_tracer() {
         let server = await_life(&life, 1);
         let tracer = sys::trace_without_waiting(server);
         sys::kill(server, libc::SIGKILL);
-        // Root sees in /proc how it ended.
+        // As root, vsrun reads the wait status of the zombie in /proc.
         init.finish().exited(137);
         drop(tracer);
     }
@@ -74,7 +74,7 @@ fn a_handler_that_died_under_a_tracer_has_refused() {
     drop(tracer);
 }
 
-/// A tracer that behaves (strace, gdb) lets go within milliseconds: that is an end as any other.
+/// strace and gdb detach within milliseconds. Then vsrun handles the exit like any other.
 #[test]
 fn a_tracer_that_lets_go_in_time_changes_nothing() {
     needs!(able() && harness::tool("strace"));

@@ -1,4 +1,4 @@
-//! How a server ends that is not ready in time, also where vsrun only waits for it in the background.
+//! How vsrun ends a server that is not ready in time, also without a manager, when `--background` waits for the server.
 
 use crate::harness::{self, Sandbox, words};
 
@@ -7,7 +7,7 @@ fn in_the_background_it_gets_the_stop_signal_and_is_killed_in_time() {
     for ready in ["fd:5", "notify"] {
         let sandbox = Sandbox::new();
         let options = words!["-b", "--ready", ready, "--ready-timeout", "2s", "--stop-signal", "USR1"];
-        // It hears USR1 as soon as it has begun, and is deaf to it: KILL ends it.
+        // The probe catches USR1 and keeps running, so KILL has to end it.
         let server = words!["--", sandbox.probe(), "signals", sandbox.out("seen"), "12", "wait"];
         let ended = sandbox.vsrun([options, words!["--stop-timeout", "200ms"], server].concat()).finish();
         ended.failed(125, &["not ready in time"]);

@@ -1,11 +1,11 @@
-//! What a vsrun that stays says to the service manager above it, message by message.
+//! The messages (sd_notify(3)) that a manager sends to the service manager that started it, such as systemd.
 
 use crate::harness::{self, Call, Running, Sandbox, await_life, needs, sys, tool, words};
 use std::ffi::OsString;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-/// The service manager: the messages in their order.
+/// A fake service manager, which receives the messages in their order.
 struct Above {
     sandbox: Sandbox,
     socket: UnixDatagram,
@@ -19,7 +19,7 @@ impl Above {
         Self { sandbox, socket }
     }
 
-    /// vsrun with these options, and a server that writes its lives and does these actions.
+    /// Calls vsrun with these options and a server that records its lives in `life` and does these actions.
     fn vsrun(&self, options: Vec<OsString>, actions: Vec<OsString>) -> Call<'_> {
         let server = words!["--", self.sandbox.probe(), "life", self.sandbox.out("life")];
         self.sandbox.vsrun([options, server, actions].concat()).env("NOTIFY_SOCKET", self.sandbox.path("notify"))
@@ -32,7 +32,8 @@ impl Above {
         String::from_utf8_lossy(&buffer[..count]).into_owned()
     }
 
-    /// The next messages are these. A time of the monotonic clock is written as T, the pid of vsrun as %.
+    /// Checks that the next messages are these. In `messages`, T is any recent time of the monotonic clock, and % is
+    /// the pid of vsrun.
     #[track_caller]
     fn hears(&self, manager: &Running, messages: &[&str]) {
         for message in messages {
@@ -108,7 +109,7 @@ fn a_request_in_a_pause_or_beside_the_handler_is_answered_at_once() {
     let manager = above.vsrun(words!["--restart", "on-failure", "--restart-delay", "1h"], actions).start();
     above.hears(&manager, &[READY]);
     std::fs::write(above.sandbox.path("die"), "").unwrap();
-    // The second end is followed by the pause.
+    // The first restart is immediate. The pause comes after the second exit.
     await_life(&above.sandbox.out("life"), 2);
     harness::await_true("the pause", || harness::process::children(manager.pid()).is_empty());
     manager.signal(libc::SIGHUP);
@@ -164,14 +165,15 @@ fn what_the_server_says_is_passed_on_and_a_crash_is_not() {
     let first = ["STATUS=half\\x09way\\x5c", "EXTEND_TIMEOUT_USEC=30000000", "STATUS=up", READY, &cut];
     above.hears(&manager, &first);
     above.hears(&manager, &["RELOADING=1\nMONOTONIC_USEC=77", READY]);
-    // The next run says the same, and is no news but for that.
+    // The second life sends the same messages. The crash and the restart themselves are not reported.
     above.hears(&manager, &[first[0], first[1], first[2], first[4], "RELOADING=1\nMONOTONIC_USEC=77", READY]);
     above.hears_nothing_more();
     manager.stop().exited(0);
     assert_eq!(above.next(), "STOPPING=1");
 }
 
-/// A watchdog above is for vsrun: at half of its time vsrun reports that it works, whatever the server does.
+/// The watchdog of the service manager watches vsrun: vsrun sends WATCHDOG=1 whenever half of the time has passed,
+/// whatever the server does.
 #[test]
 fn the_watchdog_above_is_fed_and_not_inherited() {
     let above = Above::new();
@@ -181,7 +183,7 @@ fn the_watchdog_above_is_fed_and_not_inherited() {
         let options = words!["-m", "-", "-", "--stop-timeout", "1h"];
         let mut call = above.vsrun(options, actions).env("WATCHDOG_USEC", "200000");
         if pid.is_some() {
-            // Its own pid, which only a shell in between can know.
+            // WATCHDOG_PID has to be the pid of vsrun, so a shell sets it and then becomes vsrun.
             let line = words!["-c", "WATCHDOG_PID=$$ exec \"$@\"", "sh", above.sandbox.path("vsrun")];
             let server = words!["--", above.sandbox.probe(), "ignore", "15", "report", &report, "wait"];
             let options = words!["-m", "-", "-", "--stop-timeout", "1h"];
@@ -202,11 +204,11 @@ fn the_watchdog_above_is_fed_and_not_inherited() {
             }
         }
         assert!(begin.elapsed() >= Duration::from_millis(900), "ten in {:?}", begin.elapsed());
-        // Also while the server takes its time to end.
+        // vsrun also sends WATCHDOG=1 while it waits for the server to exit.
         manager.signal(libc::SIGTERM);
         while above.next() != "STOPPING=1" {}
         (0..5).for_each(|_| assert_eq!(above.next(), "WATCHDOG=1"));
-        // It would take an hour: a second request kills it.
+        // The server ignores SIGTERM for an hour: the second request kills it.
         manager.signal(libc::SIGINT);
         manager.finish().exited(0);
         above.socket.set_nonblocking(true).unwrap();
@@ -243,7 +245,7 @@ fn where_vsrun_becomes_the_server_all_is_left_to_it() {
     assert!(found.variable("NOTIFY_SOCKET").is_some());
 }
 
-/// The queue of a service manager that is busy is full for the moment.
+/// A busy service manager does not read its socket, whose queue is full for a while.
 #[test]
 fn ready_is_sent_again_where_there_was_no_room() {
     let above = Above::new();
@@ -263,7 +265,7 @@ fn ready_is_sent_again_where_there_was_no_room() {
     above.hears_nothing_more();
 }
 
-/// systemd's own tool, from a shell wrapper, through vsrun to the service manager.
+/// `systemd-notify`, called by a shell wrapper as the server, sends its messages through vsrun.
 #[test]
 fn systemd_notify_reaches_the_service_manager() {
     needs!(tool("systemd-notify"));

@@ -6,7 +6,8 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// A managed server that does these actions. Its handler notes why it was asked, in each life.
+/// Calls a manager whose server does these actions. The handler saves its environment, which contains the reason of its
+/// call, in its first two runs.
 fn managed<'place>(sandbox: &'place Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> Call<'place> {
     let reported = |life: &str| words!["at", life, "report", sandbox.out(&format!("reported-{life}"))];
     let handler =
@@ -27,7 +28,7 @@ fn watched(span: &str) -> Vec<OsString> {
 #[test]
 fn a_silent_server_is_aborted_and_started_again() {
     let sandbox = Sandbox::new();
-    // The second life is never ready, and so is not watched until it has said so.
+    // The second life sends READY=1 only after 300 ms. Before that the watchdog does not run.
     let actions = words![
         "until",
         "1",
@@ -71,7 +72,7 @@ fn a_silent_server_is_aborted_and_started_again() {
 #[test]
 fn a_server_that_says_so_in_time_lives() {
     let sandbox = Sandbox::new();
-    // All beats together take longer than the watchdog waits, and a busy machine has time for each.
+    // All heartbeats together take longer (6 s) than the watchdog waits (5 s), but a single one takes much less.
     let beat = words!["nap", "250", "notify", "STATUS=well\nWATCHDOG=1"];
     let beats: Vec<OsString> = (0..24).flat_map(|_| beat.clone()).collect();
     let actions = [words!["notify", "READY=1"], beats, words!["exit", "0"]].concat();
@@ -79,7 +80,7 @@ fn a_server_that_says_so_in_time_lives() {
     assert!(!sandbox.out("handled").exists());
 }
 
-/// A shell wrapper's child beats as well as the server itself.
+/// A shell wrapper becomes the server, and its child sends the heartbeats.
 #[test]
 fn a_child_of_the_server_speaks_for_it() {
     let sandbox = Sandbox::new();
@@ -94,7 +95,7 @@ fn a_child_of_the_server_speaks_for_it() {
     let manager = sandbox.vsrun(line).start();
     harness::await_lines(&sandbox.out("done"), 1);
     assert_eq!(lives(&sandbox.out("life")).len(), 1, "it lives as long as its child beats");
-    // From then on all are silent.
+    // After 60 heartbeats the child sends no more, and the watchdog ends the server.
     manager.finish().exited(0);
     assert_eq!(lives(&sandbox.out("life")).len(), 2);
 }
@@ -132,7 +133,7 @@ fn it_learns_how_often_to_report() {
 fn a_server_that_ignores_the_abort_is_killed_and_one_that_exits_with_0_counts_as_dead_too() {
     for (deaf, name, span) in [
         (words!["ignore", "6", "notify", "READY=1", "wait"], Some("SIGKILL"), "50ms"),
-        // Time enough to catch the signal, which would end it otherwise.
+        // 3 s are enough time to set up the handling of SIGABRT, which would otherwise kill the probe.
         (words!["notify", "READY=1", "signals", "/dev/null", "6", "exit", "0"], None, "3s"),
     ] {
         let sandbox = Sandbox::new();
@@ -173,7 +174,7 @@ fn a_count_that_has_risen_is_the_reason() {
     fs::create_dir(root.join("memory")).unwrap();
     let write = |count: u32| {
         for (name, before) in [("memory.events", "max 1\noom 9\n"), ("memory/memory.oom_control", "under_oom 0\n")] {
-            // In place, as the kernel's own: vsrun has it open.
+            // The file is written in place, like the kernel's own one, because vsrun keeps it open.
             let mut file = fs::File::options().create(true).truncate(false).write(true).open(root.join(name)).unwrap();
             file.write_all(format!("{before}oom_kill {count}\n").as_bytes()).unwrap();
         }
@@ -191,7 +192,7 @@ fn a_count_that_has_risen_is_the_reason() {
     manager.stop().exited(0);
 }
 
-/// A control group with little memory, below our own.
+/// A control group below the test's own one, with a memory limit of 48 MiB.
 struct Group(PathBuf);
 
 impl Group {
@@ -209,7 +210,7 @@ impl Group {
         fs::create_dir(&group).ok()?;
         let group = Self(group);
         fs::write(group.0.join(limit), "48M").ok()?;
-        // Where there is swap, that too.
+        // The limit includes swap, if the kernel has it.
         let _ = fs::write(group.0.join("memory.memsw.limit_in_bytes"), "48M");
         let _ = fs::write(group.0.join("memory.swap.max"), "0");
         Some(group)

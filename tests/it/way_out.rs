@@ -1,5 +1,5 @@
-//! A jail whose content belongs to a hostile user, with /proc in it: no path that execve(2) follows leads out through a
-//! descriptor, because by then there is none.
+//! A jail whose content belongs to a hostile user, with /proc in it. No path that execve(2) follows leads out of the
+//! jail through a descriptor, because vsrun has closed its descriptors by then.
 
 use crate::harness::{self, Mount, Mounts, Sandbox, needs, sys, words};
 use std::ffi::OsString;
@@ -8,17 +8,18 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// More than vsrun has open.
+/// The numbers of more descriptors than vsrun has open.
 const NUMBERS: std::ops::Range<i32> = 0..24;
 
 struct Jail {
     root: PathBuf,
     mounts: Mounts,
-    /// The way from a descriptor of any directory to a program outside.
+    /// For each of NUMBERS: the path from that descriptor in /proc/self/fd to a directory outside with the program
+    /// `server`.
     outside: Vec<PathBuf>,
 }
 
-/// /proc is in the jail twice: in its place, and behind a link.
+/// Makes a jail with /proc mounted in it, and a directory outside with the program `server`.
 fn jail(sandbox: &Sandbox) -> Jail {
     let root = sandbox.jail();
     harness::sandbox::make_directory(&root.join("proc"), 0o755);
@@ -36,7 +37,7 @@ fn jail(sandbox: &Sandbox) -> Jail {
     Jail { root, mounts, outside }
 }
 
-/// All that vsrun can have open at a start.
+/// The options with which vsrun opens many files: a logdir, a socket and a pidfile.
 fn options(sandbox: &Sandbox, jail: &Jail) -> Vec<OsString> {
     let logs = words!["-d", sandbox.path("logs"), "1", "--listen", sandbox.path("socket"), "-p", "pid"];
     [logs, words!["-u", "12345", "-r", &jail.root]].concat()
@@ -104,14 +105,14 @@ fn no_interpreter_leads_out_through_a_descriptor() {
             }
         }
     }
-    // In its place, each of them would have run.
+    // With an interpreter inside the jail the script is executed. The probe rejects its only argument with status 99.
     fs::remove_file(&link).unwrap();
     symlink("/probe", &link).unwrap();
     let line = words!["-u", "12345", "-r", &jail.root, "--", "/script"];
     sandbox.vsrun(line).within(&jail.mounts).finish().exited(99);
 }
 
-/// With a logger, a ready descriptor and the standard input of the caller.
+/// vsrun also has the pipes of a logger and of `--ready fd:7` open, and the caller's standard input.
 #[test]
 fn no_pipe_or_input_leads_out() {
     needs!(harness::root());
@@ -130,7 +131,7 @@ fn no_pipe_or_input_leads_out() {
     }
 }
 
-/// What the server is to have may be a way out too.
+/// A standard descriptor that the server inherits may lead out of the jail too.
 #[test]
 fn a_directory_among_the_servers_descriptors_is_refused() {
     needs!(harness::root());
@@ -147,13 +148,13 @@ fn a_directory_among_the_servers_descriptors_is_refused() {
             assert!(!ran.exists(), "{way:?} {number}");
         }
     }
-    // Without a root of its own it is nothing special.
+    // Without a changed root, a directory as standard input is allowed.
     let host = File::open("/").unwrap();
     let line = words!["--stdin", "--", sandbox.probe(), "append", &ran, "x"];
     sandbox.vsrun(line).stdin(host).finish().exited(0);
 }
 
-/// A jail with /proc is a jail like any other, and the server has what it was promised.
+/// With /proc in the jail, the server still gets its directory and its descriptors.
 #[test]
 fn a_jail_with_proc_works() {
     needs!(harness::root());
@@ -166,16 +167,16 @@ fn a_jail_with_proc_works() {
         sandbox.vsrun(line).within(&jail.mounts).finish().exited(0);
         let found = sandbox.report(&report);
         assert_eq!(found.one("cwd"), "/out");
-        // A server alone keeps the pidfile's lock.
+        // Without a manager, the server itself keeps the locked pidfile open.
         let expected: &[i32] = if way.contains(&"-m".into()) { &[0, 1, 2, 3] } else { &[0, 1, 2, 3, 4] };
         assert_eq!(found.descriptor_numbers().len(), expected.len(), "{way:?}: {:?}", found.descriptor_numbers());
         fs::remove_file(&report).unwrap();
-        // In the background it may still be on its way out.
+        // With `-b`, vsrun has exited, but the server may still be running.
         harness::await_true("the end of the server", || sandbox.living().len() == 1);
     }
 }
 
-/// What fails after the descriptors were closed is undone and reported all the same.
+/// A start that fails after vsrun has closed its descriptors is also undone and reported.
 #[test]
 fn a_start_that_fails_late_is_undone_and_reported_to_the_caller() {
     let sandbox = Sandbox::new();

@@ -1,11 +1,11 @@
-//! Wrong command lines: each one says in one line what is wrong and what is allowed, and exits with 2.
+//! Wrong command lines: vsrun reports in one line what is wrong and what is allowed, and exits with 2.
 
 use crate::harness::{Sandbox, words};
 use std::ffi::OsString;
 use std::fs;
 use vsrun::logic::cli::flags::{EXAMPLES, FLAGS};
 
-/// Runs vsrun with the words of a line, which are separated by `|`.
+/// Runs vsrun with the arguments in `line`, which are separated by `|`. Its message must contain `says`.
 #[track_caller]
 fn assert_says(sandbox: &Sandbox, line: &str, says: &str) {
     let line: Vec<&str> = line.split('|').filter(|word| !word.is_empty()).collect();
@@ -20,7 +20,7 @@ fn assert_words_say(sandbox: &Sandbox, line: &[&str], says: &str) {
     assert!(said.contains(says), "{line:?}: {said:?} does not say {says:?}");
 }
 
-/// An option that does not exist, and the one that is suggested.
+/// An unknown option, and a part of the message, which suggests the right one.
 const MISSPELT: &[(&str, &str)] = &[
     ("--pidfil", "--pidfile?"),
     ("--pidfle", "--pidfile?"),
@@ -101,8 +101,8 @@ const MISSPELT: &[(&str, &str)] = &[
     ("-Z", "unknown option -Z"),
 ];
 
-/// Options that are wrong beside others, and what is said of them. Values that are wrong alone are in the table of
-/// options.
+/// Options that are wrong in combination, and a part of the message. Values that are wrong by themselves are in the
+/// table of options.
 const COMBINED: &[(&str, &str)] = &[
     // Values that depend on another option.
     (
@@ -124,7 +124,7 @@ const COMBINED: &[(&str, &str)] = &[
     ("-d|logs", "takes two values, DIR and KEEP: KEEP is missing"),
     ("-d", "takes two values, DIR and KEEP: DIR is missing"),
     ("--debug=yes", "--debug"),
-    // Contradictions.
+    // Options that contradict or need each other.
     ("-u|a|-u|b", "--user is given twice"),
     ("-p|a|-p|b", "--pidfile is given twice"),
     ("-s|t|-d|logs|1", "--syslog cannot be used with --logdir"),
@@ -139,12 +139,12 @@ const COMBINED: &[(&str, &str)] = &[
     ("-m|-|-|--handler-timeout|5", "--handler-timeout needs a handler"),
     ("-m|-|-|--watchdog|5", "--watchdog"),
     ("-p|a|-m|a|-", "name the same file"),
-    // Words before '--'.
+    // Arguments before `--` that are not options.
     ("true", "unexpected argument 'true': COMMAND goes after '--'"),
     ("-u|web|true", "unexpected argument 'true'"),
 ];
 
-/// Without the words of a command.
+/// Command lines to which the test does not append `-- true`, and a part of the message.
 const ALONE: &[(&str, &str)] = &[
     ("-b", "'-- COMMAND' is missing"),
     ("--", "no COMMAND after '--'"),
@@ -165,7 +165,7 @@ const ALONE: &[(&str, &str)] = &[
     ("--probe-timeout|1s", "--probe-timeout needs --probe"),
 ];
 
-/// Lines of a file of --args before `--`, the number of the one that is wrong, and what is said of it.
+/// The lines of an `--args` file before `--`, the number of the wrong line, and a part of the message.
 const LINES: &[(&str, usize, &str)] = &[
     ("--user root", 1, "'--user root' is one argument: write --user=root"),
     ("-b\n--stop-timeout 5", 2, "write --stop-timeout=5"),
@@ -263,7 +263,7 @@ fn these_are_two_hundred_and_more() {
     assert!(MISSPELT.len() + values + COMBINED.len() + ALONE.len() + LINES.len() >= 200);
 }
 
-/// A unit that is right is no mistake, and the address is numeric.
+/// The message suggests no unit for a value that has one, and does not ask for a numeric address if it is numeric.
 #[test]
 fn no_mistake_is_named_that_was_not_made() {
     let sandbox = Sandbox::new();

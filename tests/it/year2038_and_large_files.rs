@@ -1,5 +1,5 @@
-//! Numbers that do not fit into 32 bits: times after January 2038, files of more than 2 GiB. On machines of 32 bits
-//! the C library and the older system calls know neither.
+//! Numbers that do not fit into 32 bits: times after January 2038, and files of more than 2 GiB. On 32-bit machines the
+//! older system calls support neither.
 
 use crate::harness::{self, Mount, Mounts, Sandbox, needs, sys, words};
 use std::fs::{self, File};
@@ -9,17 +9,17 @@ use std::path::Path;
 /// 2040-01-01 in UTC.
 const YEAR_2040: i64 = 2_208_988_800;
 const DAY: i64 = 86400;
-/// More than 31 bits and more than 32 bits can say.
+/// File sizes in bytes that need more than 31 bits and more than 32 bits.
 const LARGE: [u64; 2] = [3 << 30, 5 << 30];
 
-/// The time of the running file system, if it can hold such a one.
+/// Sets the modification time of a file. False if the file system cannot store this time.
 fn set_time(path: &Path, seconds: i64) -> bool {
     sys::set_modified(path, seconds);
     let is = fs::metadata(path).unwrap().mtime() == seconds;
     harness::available(is, "a file system that knows times after 2038")
 }
 
-/// Makes a file longer, without taking space for it.
+/// Extends a file without allocating disk space.
 fn stretch(path: &Path, length: u64) {
     File::options().write(true).open(path).unwrap().set_len(length).unwrap();
 }
@@ -50,7 +50,7 @@ fn a_file_of_the_future_is_not_taken_for_one_of_the_past() {
     assert_eq!(harness::names(&logs), wanted);
 }
 
-/// The clock is set for the process alone: strace writes another time over what the kernel has answered.
+/// Only this process sees the changed clock: strace overwrites the time that clock_gettime(2) returns.
 #[test]
 fn after_2038_old_files_are_deleted_and_new_ones_are_kept() {
     needs!(harness::tool("strace"));
@@ -97,7 +97,7 @@ fn a_log_goes_on_beyond_2_and_4_gib() {
             stretch(&logs.join(name), length);
         }
         fs::write(&gate, "").unwrap();
-        // The handler of the second life reads from where that life began, and no gigabytes of nothing.
+        // After the second life the handler gets only the output of that life, and not the gigabytes before it.
         harness::await_life(&life, 3);
         let log = logs.join("logfile");
         harness::await_true("all lines", || bytes_from(&log, length) == "x\nx\n");
@@ -110,7 +110,8 @@ fn a_log_goes_on_beyond_2_and_4_gib() {
     }
 }
 
-/// Device and inode numbers of 64 bits: where a file system has such, one cut to 32 bits would be another file.
+/// vsrun identifies a pidfile by its device and inode numbers, which may have 64 bits. Truncated to 32 bits, they could
+/// be those of another file.
 #[test]
 fn a_pidfile_is_identified_by_its_full_inode_number() {
     needs!(harness::root());

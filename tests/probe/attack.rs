@@ -1,5 +1,5 @@
-//! What a hostile server tries on its neighbours, its terminal and root's keys. Each attempt is a line: its name, and
-//! `DONE` or `refused`.
+//! Attacks of a hostile server on other processes, its terminal and root's keys. Each attempt is reported in a line:
+//! its name, and `DONE` or `refused`.
 
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
@@ -14,7 +14,7 @@ fn error() -> i32 {
     io::Error::last_os_error().raw_os_error().unwrap_or(0)
 }
 
-/// All ways into another process of the same user.
+/// Tries each way into another process, and returns a line for each.
 pub fn reach(pid: i32) -> String {
     let path = |name: &str| format!("/proc/{pid}/{name}");
     let attached = unsafe { libc::ptrace(libc::PTRACE_ATTACH, pid, 0, 0) } == 0;
@@ -33,7 +33,7 @@ pub fn reach(pid: i32) -> String {
     let mut byte = 0_u8;
     let here = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
     let there = libc::iovec { iov_base: 16 as *mut _, iov_len: 1 };
-    // At an address where nothing is, a process that may read gets EFAULT.
+    // No process has memory at address 16: the error is EFAULT if reading is permitted, otherwise EPERM.
     let read = unsafe { libc::process_vm_readv(pid, &raw const here, 1, &raw const there, 1, 0) } >= 0
         || error() == libc::EFAULT;
     lines(&[
@@ -50,7 +50,8 @@ pub fn reach(pid: i32) -> String {
     ])
 }
 
-/// What an open terminal is good for, to a process that has none of its own.
+/// Tries to read from an open terminal, to make it the controlling terminal, to push a keystroke into it and to open it
+/// again. Returns a line for each attempt.
 pub fn terminal(fd: i32) -> String {
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
     let readable = flags >= 0 && flags & libc::O_ACCMODE != libc::O_WRONLY;
@@ -71,7 +72,7 @@ fn in_new_session(fd: i32) -> bool {
     status == 0
 }
 
-/// Whose the session keyring is, and whether a key of that name is found in it.
+/// Returns the description of the session keyring, and whether a key of this name is found in it.
 pub fn keys(name: &str) -> String {
     let mut text = vec![0_u8; 256];
     let length = unsafe { libc::syscall(libc::SYS_keyctl, 6, -3, text.as_mut_ptr(), text.len()) };

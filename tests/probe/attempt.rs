@@ -1,17 +1,17 @@
-//! What a confined server may try: one kernel call each, and the name of its error. Most have no effect when they fail,
-//! and when one succeeds the test looks at what it did.
+//! What a confined server may try. Each attempt returns `ok` or the name of the error. An attempt that fails changes
+//! nothing, except that `chroot` may fail half way; after a success the test checks what has changed.
 //!
-//! | `try ...` | what is done |
+//! | `try ...` | What it does |
 //! |---|---|
 //! | `read FILE`, `write FILE`, `list DIR`, `truncate FILE`, `make FILE` | open(2) to read, to write, to list; truncate(2); open(2) with O_CREAT |
-//! | `mkdir`, `rmdir`, `unlink`, `symlink`, `fifo`, `device`, `socket` PATH | makes or removes it; `device` is a character device |
+//! | `mkdir`, `rmdir`, `unlink`, `symlink`, `fifo`, `device`, `socket` PATH | creates or removes PATH; `device` creates a character device |
 //! | `rename A B`, `link A B` | rename(2), link(2) |
-//! | `execute FILE` | execve(2) in a child, with the words `exit 0` |
-//! | `ioctl FILE` | opens it to read and asks for the entropy that the kernel has: an ioctl of /dev/urandom |
+//! | `execute FILE` | execve(2) in a child, with the arguments `exit 0` |
+//! | `ioctl FILE` | open(2) to read, and the ioctl RNDGETENTCNT, which is for /dev/urandom |
 //! | `bind PORT`, `connect PORT`, `udp PORT` | bind(2) or connect(2) of TCP on the loopback address; bind(2) of UDP |
 //! | `signal PID` | kill(2) with signal 0 |
-//! | `abstract NAME` | connect(2) to a stream socket of that name |
-//! | `mount DIR`, `trace PID`, `chroot DIR` | mount(2) of a tmpfs, ptrace(2), chroot(2) and on to `..` |
+//! | `abstract NAME` | connect(2) to the abstract stream socket NAME |
+//! | `mount DIR`, `trace PID`, `chroot DIR` | mount(2) of a tmpfs, ptrace(2), chroot(2) and then chdir(2) to `..` many times |
 
 use super::kernel::{c_string, forked, leave};
 use std::ffi::{CString, OsString};
@@ -21,7 +21,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::{null, null_mut};
 
-/// How many words an attempt takes; none for one that is unknown.
+/// The number of arguments of an attempt. None if the attempt is unknown.
 pub fn words(what: &OsString) -> Option<usize> {
     match what.to_str()? {
         "rename" | "link" => Some(2),
@@ -105,7 +105,7 @@ fn done(what: &str, with: &[OsString]) -> io::Result<()> {
     }
 }
 
-/// What linux/random.h calls so.
+/// From linux/random.h.
 const RNDGETENTCNT: u32 = 0x8004_5200;
 
 fn open(path: &CString, flags: i32) -> io::Result<OwnedFd> {
@@ -114,7 +114,7 @@ fn open(path: &CString, flags: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// The error of an execve(2) in a child comes back through memory that both share.
+/// Executes the file in a child. The error of execve(2) comes back through memory that both processes share.
 fn execute(path: &CString) -> io::Result<()> {
     let access = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;

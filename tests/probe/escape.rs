@@ -1,9 +1,12 @@
-//! What a hostile server tries to get out of its jail: one attempt for each row of the table in SECURITY.md.
+//! Attempts of a hostile server to get out of its jail: one for each row of the table in SECURITY.md.
 //!
-//! `escape NAME` makes one attempt and appends `out`, or `kept` and the reason, to the file `result` in the server's
-//! own directory. What lies outside comes in variables, because the attacker is taken to know it: `OWN` (the server's
-//! directory), `PROGRAM` and `SUID` (the probe, and one that is set-user-id), `OUTSIDE` (a directory outside, with the
-//! file `secret`), `STRANGER` (a process of the server's user that vsrun has not started), and what `accomplice` writes.
+//! `escape NAME` makes one attempt and appends the result to the file `result` in the server's own directory: `out`, or
+//! `kept` and the error. The attacker is assumed to know what is outside of the jail, so environment variables tell it:
+//! `OWN` (the server's directory), `PROGRAM` and `SUID` (the probe, and a set-user-id copy of it), `OUTSIDE` (a
+//! directory outside, with the file `secret`), `STRANGER` (the pid of a process of the server's user that is no child
+//! of vsrun), `SHARED` (the id of its shared memory), `HANDLE` (the file handle of `secret`), `PORT` and `ABSTRACT` (a
+//! TCP port and an abstract socket on which a process listens), `KEY` (the name of a key of vsrun's caller), and
+//! `CGROUP` (a file `cgroup.procs`).
 
 use super::kernel::{self, c_string, leave, pause_for_milliseconds};
 use std::ffi::{CStr, CString};
@@ -17,11 +20,11 @@ use std::ptr::{null, null_mut};
 
 type Tried = io::Result<()>;
 
-/// An attempt: its name in the table, and what is done. Ok means that it got out.
+/// The name of an attempt in the table, and its function, which returns Ok if it got out of the jail.
 type Attempt = (&'static str, fn() -> Tried);
 
 pub const ATTEMPTS: &[Attempt] = &[
-    // By path.
+    // Attempts to reach a file outside by its path.
     ("path", || secret(&outside("secret"))),
     ("dots", || secret(&above(&own(".")))),
     ("symlink", || symlink(outside("secret"), own("link")).and_then(|()| secret(&own("link")))),
@@ -35,7 +38,7 @@ pub const ATTEMPTS: &[Attempt] = &[
     ("handle", handle),
     ("io-uring", io_uring),
     ("cgroup", || OpenOptions::new().write(true).open(variable("CGROUP")).map(drop)),
-    // Out of a changed root.
+    // Attempts to leave a changed root.
     ("chroot", double_chroot),
     ("userns-chroot", || unshare(libc::CLONE_NEWUSER).and_then(|()| double_chroot())),
     ("fchdir", || first((3..64).map(|fd| check(unsafe { libc::fchdir(fd) }).and_then(|()| secret(&inner_secret()))))),
@@ -45,7 +48,7 @@ pub const ATTEMPTS: &[Attempt] = &[
     ("received-file", || received().and_then(|fds| is_secret(own_fd(fds[1])))),
     ("mount-namespace", mount_namespace),
     ("cloned-mount", || unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS).and_then(|()| cloned_mount())),
-    // Other processes.
+    // Attempts to reach other processes.
     ("stranger-root", || secret(&root_of(stranger()))),
     ("manager-root", || secret(&root_of(manager()))),
     ("logger-root", || secret(&root_of(logger()?))),
@@ -59,7 +62,7 @@ pub const ATTEMPTS: &[Attempt] = &[
     ("logger-signal", || check(unsafe { libc::kill(logger()?, 0) })),
     ("stranger-limits", || limits(stranger())),
     ("shared-memory", shared_memory),
-    // More rights.
+    // Attempts to gain privileges.
     ("set-user-id", set_user_id),
     ("user-namespace", || unshare(libc::CLONE_NEWUSER)),
     ("userns-mount", || unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS).and_then(|()| mount())),
@@ -70,11 +73,11 @@ pub const ATTEMPTS: &[Attempt] = &[
     ("core-pattern", || OpenOptions::new().write(true).open("/proc/sys/kernel/core_pattern").map(drop)),
     ("keyring", || check_long(unsafe { libc::syscall(libc::SYS_keyctl, 10, -3, c"user".as_ptr(), key().as_ptr(), 0) })),
     ("keystroke", keystroke),
-    // Programs.
+    // Attempts to execute programs of its own.
     ("own-program", || own_program().and_then(|program| execute(&program))),
     ("own-program-fd", || execute_open(File::open(own_program()?)?.as_raw_fd())),
     ("memory-program", memory_program),
-    // Sockets.
+    // Attempts to reach sockets.
     ("tcp-connect", || std::net::TcpStream::connect(("127.0.0.1", port())).map(drop)),
     ("tcp-bind", || std::net::TcpListener::bind("127.0.0.1:0").map(drop)),
     ("udp", || std::net::UdpSocket::bind("127.0.0.1:0")?.send_to(b"x", ("127.0.0.1", port())).map(drop)),
@@ -86,7 +89,7 @@ pub fn attempt(name: &str) {
     let Some((_, made)) = ATTEMPTS.iter().find(|(known, _)| *known == name) else {
         super::misused(&format!("unknown escape {name:?}"))
     };
-    // Prepared before, as the attempt may close the way to it.
+    // Opened before the attempt, which may make the path unreachable.
     let result = OpenOptions::new().create(true).append(true).open(own("result"));
     let mut result = result.unwrap_or_else(|error| super::misused(&format!("the result: {error}")));
     let line = match made() {
@@ -100,7 +103,7 @@ pub fn names() -> String {
     ATTEMPTS.iter().map(|(name, _)| format!("{name}\n")).collect()
 }
 
-/// Whether this process is root: what a set-user-id program is executed for.
+/// True if this process is root. The attempt `set-user-id` executes the set-user-id probe to ask this.
 pub fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
@@ -121,7 +124,7 @@ fn outside(name: &str) -> PathBuf {
     Path::new(&variable("OUTSIDE")).join(name)
 }
 
-/// The secret as seen from the host's root, without the slash.
+/// The path of the secret relative to the host's root.
 fn inner_secret() -> PathBuf {
     outside("secret").strip_prefix("/").unwrap().to_owned()
 }
@@ -138,7 +141,7 @@ fn manager() -> i32 {
     unsafe { libc::getppid() }
 }
 
-/// The only other child of the manager.
+/// The pid of the logger: the only other child of the manager.
 fn logger() -> io::Result<i32> {
     let parent = |pid: i32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -191,7 +194,7 @@ fn check_fd(fd: i32) -> io::Result<RawFd> {
     check(fd).map(|()| fd)
 }
 
-/// The first success of many, or the last failure.
+/// Returns Ok at the first attempt that succeeds, or the error of the last one.
 fn first(mut tries: impl Iterator<Item = Tried>) -> Tried {
     let mut last = Err(Error::from_raw_os_error(libc::EBADF));
     tries.by_ref().any(|tried| {
@@ -210,7 +213,7 @@ fn watch() -> Tried {
     check(unsafe { libc::inotify_add_watch(fd, c_string(&outside("")).as_ptr(), libc::IN_ALL_EVENTS) })
 }
 
-/// The file's handle is known; it needs only some descriptor of the same file system.
+/// Opens the secret by its file handle, for which any descriptor of the same file system suffices.
 fn handle() -> Tried {
     let bytes = variable("HANDLE");
     let mut bytes: Vec<u8> =
@@ -227,13 +230,14 @@ fn double_chroot() -> Tried {
     climb()
 }
 
-/// From the working directory to the top of all, whatever root the process has.
+/// Changes to the parent directory 64 times, which leads to the host's root unless the root of the process is above the
+/// working directory. Then reads the secret.
 fn climb() -> Tried {
     (0..64).try_for_each(|_| check(unsafe { libc::chdir(c"..".as_ptr()) }))?;
     secret(&inner_secret())
 }
 
-/// The accomplice moves the directory, in which this process is, out of the jail.
+/// Waits until the accomplice has moved the working directory of this process out of the jail, and climbs from there.
 fn moved() -> Tried {
     fs::create_dir(own("wanders"))?;
     std::env::set_current_dir(own("wanders"))?;
@@ -244,7 +248,7 @@ fn moved() -> Tried {
     climb()
 }
 
-/// The accomplice sends a directory and a file that are outside.
+/// Receives the descriptors of a directory and a file outside from the accomplice.
 fn received() -> io::Result<[RawFd; 2]> {
     let stream = std::os::unix::net::UnixStream::connect(own("accomplice"))?;
     let mut byte = [0_u8];
@@ -267,7 +271,7 @@ fn mount_namespace() -> Tried {
     secret(&outside("secret"))
 }
 
-/// A copy of the mount of `/` that is in no tree: a path in it has no parents above its own top.
+/// Reads the secret through a copy of the mount of `/` that is attached nowhere (open_tree(2)).
 fn cloned_mount() -> Tried {
     const OPEN_TREE_CLONE: libc::c_uint = 1;
     let flags = OPEN_TREE_CLONE | libc::AT_RECURSIVE as libc::c_uint;
@@ -280,7 +284,7 @@ fn trace(pid: i32) -> Tried {
     check_long(unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, nothing, nothing) })
 }
 
-/// Where nothing is mapped, a reader with the right to read gets EFAULT.
+/// No process has memory at address 16: the error is EFAULT if reading is permitted, otherwise EPERM.
 fn memory(pid: i32) -> Tried {
     let mut byte = 0_u8;
     let here = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
@@ -320,7 +324,7 @@ fn mount() -> Tried {
     check(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) })
 }
 
-/// `/dev/full`, in place of the disk that another would take.
+/// Creates and reads a device node for `/dev/full`. A real attacker would take a disk.
 fn device() -> Tried {
     let node = own("device");
     check(unsafe { libc::mknod(c_string(&node).as_ptr(), libc::S_IFCHR | 0o600, libc::makedev(1, 7)) })?;
@@ -332,7 +336,7 @@ fn socket(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// The name that it has already.
+/// Sets the host name to the name that it already has.
 fn host_name() -> Tried {
     let mut name = [0; 65];
     check(unsafe { libc::gethostname(name.as_mut_ptr(), name.len()) })?;
@@ -340,7 +344,7 @@ fn host_name() -> Tried {
     check(unsafe { libc::sethostname(name.as_ptr(), length) })
 }
 
-/// Into the terminal that its output goes to.
+/// Pushes a keystroke into the terminal on a standard descriptor.
 fn keystroke() -> Tried {
     first((0..3).map(|fd| check(unsafe { libc::ioctl(fd, libc::TIOCSTI, c"x".as_ptr()) })))
 }
@@ -374,7 +378,8 @@ fn memory_program() -> Tried {
     execute_open(file.as_raw_fd())
 }
 
-/// A child that becomes a program, and ends with 0 if that has done what it was executed for.
+/// Executes a program in a child. Ok if it exits with 0, which means that it ran and did its task. Any other exit
+/// status is an errno.
 fn status_of(become_program: impl FnOnce()) -> Tried {
     let child = check_fd(unsafe { libc::fork() })?;
     if child == 0 {
@@ -395,7 +400,7 @@ fn abstract_socket() -> Tried {
     std::os::unix::net::UnixStream::connect_addr(&name).map(drop)
 }
 
-/// The kernel opens the file for it: a ring with one entry, as io_uring_setup(2) describes it.
+/// Lets the kernel open the secret through a ring with one entry (io_uring_setup(2)).
 fn io_uring() -> Tried {
     const OPENAT: u8 = 18;
     let mut parameters = [0_u32; 30];
@@ -405,7 +410,8 @@ fn io_uring() -> Tried {
         let address = unsafe { libc::mmap(null_mut(), length, access, libc::MAP_SHARED, ring, offset) };
         if address == libc::MAP_FAILED { Err(Error::last_os_error()) } else { Ok(address.cast::<u8>()) }
     };
-    // The offsets of the submission ring begin at byte 40 of the parameters, those of the completion ring at byte 80.
+    // In `struct io_uring_params` the offsets of the submission ring begin at byte 40, those of the completion ring at
+    // byte 80.
     let (tail, array) = (parameters[11] as usize, parameters[16] as usize);
     let entries = parameters[25] as usize;
     let rings = map(4096, 0)?;
@@ -424,14 +430,16 @@ fn io_uring() -> Tried {
     if result < 0 { Err(Error::from_raw_os_error(-result)) } else { is_secret(own_fd(result)) }
 }
 
-/// A process of the server's user outside of the jail, which helps it: it writes `NAME=VALUE` lines to `facts`, sends
-/// what is outside to each connection, and moves a directory out of the jail.
+/// A process outside of the jail that has the server's user and helps the server. It writes `NAME=VALUE` lines to
+/// `facts`, sends the descriptors of a directory and a file outside to each connection, and moves a directory out of
+/// the jail.
 pub fn accomplice(facts: &Path) -> ! {
-    // Where Yama is, it lets only a descendant trace otherwise: that is not what is asked here.
+    // Under Yama, only an ancestor may trace a process that does not permit more. Permit all tracers, so that the
+    // attempts test the jail, not Yama.
     unsafe { libc::prctl(libc::PR_SET_PTRACER, -1_i64) };
     let shared = unsafe { libc::shmget(libc::IPC_PRIVATE, 4096, 0o600) };
     unsafe { libc::shmat(shared, null(), 0) };
-    // It stays for as long as a process has it.
+    // The kernel keeps the segment until no process has it attached.
     unsafe { libc::shmctl(shared, libc::IPC_RMID, null_mut()) };
     let listener = std::os::unix::net::UnixListener::bind(own("accomplice")).unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -469,7 +477,7 @@ fn send(stream: RawFd, fds: [RawFd; 2]) {
     }
 }
 
-/// The kernel's `struct file_handle`, whose first word is the room for its bytes.
+/// Returns the kernel's `struct file_handle` of a path. Its first field is the size of the handle in bytes.
 fn handle_of(path: &Path) -> Vec<u8> {
     let (mut bytes, mut mount) = (vec![0_u8; 8 + 128], 0);
     bytes[0] = 128;

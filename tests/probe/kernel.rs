@@ -1,4 +1,5 @@
-//! What the probe asks of the kernel; signals by raw calls, because a C library keeps 32 to 34 to itself.
+//! System calls of the probe. The calls for signals do not go through the C library, which reserves signals 32 to 34
+//! for itself.
 
 use std::ffi::CString;
 use std::io;
@@ -6,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::{null, null_mut};
 
-/// The kernel's own `struct sigaction`, which is not the C library's.
+/// The kernel's `struct sigaction`, which differs from the C library's.
 #[repr(C)]
 #[derive(Default)]
 struct Disposition {
@@ -77,7 +78,8 @@ pub fn memory_fault() {
     unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) };
 }
 
-/// A user may do this to its own processes; another one's need a capability that containers seldom have.
+/// Sets the soft limit of processes (RLIMIT_NPROC) of a process. For a process of another user this needs
+/// CAP_SYS_RESOURCE, which containers seldom have.
 pub fn limit_processes(pid: i32, most: u64) {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     unsafe { libc::prlimit(pid, libc::RLIMIT_NPROC, null(), &raw mut limit) };
@@ -87,7 +89,8 @@ pub fn limit_processes(pid: i32, most: u64) {
     }
 }
 
-/// Makes the effective user the real and saved one too, as a set-user-id program does that is not to be signalled.
+/// Makes the effective user also the real and saved user, as a set-user-id program does to keep its caller from sending
+/// it signals.
 pub fn assume_effective_user() {
     // SAFETY: plain numbers.
     let user = unsafe { libc::geteuid() };
@@ -106,7 +109,7 @@ pub fn ignore(signal: i32) {
     unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const ignored, nothing, SET_BYTES) };
 }
 
-/// Whether each signal of 1 to 64 is ignored, blocked, pending: as three sets of bits, signal 1 the lowest.
+/// Which of the signals 1 to 64 are ignored, caught, blocked and pending. In each set, signal 1 is the lowest bit.
 pub fn signal_state() -> [(&'static str, u64); 4] {
     let (mut ignored, mut caught, mut blocked, mut pending) = (0, 0, 0, 0);
     for signal in 1..=64 {
@@ -154,7 +157,8 @@ pub fn next_signal() -> i32 {
     }
 }
 
-/// Each grandchild waits until its parent is gone, so it ends as the child of another process.
+/// Leaves `count` grandchildren. Each one waits until its parent has exited, so it exits as the child of another
+/// process.
 pub fn orphans(count: u64, mut report: impl FnMut(i32, i32)) {
     for _ in 0..count {
         let parent = unsafe { libc::fork() };
@@ -193,7 +197,7 @@ pub fn poke(signal: i32) {
 }
 
 pub fn child_that_stays() -> i32 {
-    // None reaches it before it can ignore them.
+    // No signal reaches the child before it ignores SIGTERM and SIGHUP.
     block_all();
     let child = unsafe { libc::fork() };
     if child == 0 {
@@ -223,7 +227,7 @@ pub fn lock(file: &Path) {
     }
 }
 
-/// One line for each way: its name, and `refused` or `DONE`.
+/// Tries each way back to root, and returns a line for each: its name, and `refused` or `DONE`.
 pub fn regain() -> String {
     let root = [0; 1];
     let unchanged = libc::uid_t::MAX;
@@ -260,7 +264,7 @@ pub fn c_string(file: &Path) -> CString {
     CString::new(file.as_os_str().as_bytes()).unwrap_or_default()
 }
 
-/// Returns every connection with these words, and hangs up.
+/// Answers every connection with these words, and closes it.
 pub fn serve(fd: i32, words: &[u8]) -> ! {
     loop {
         let client = unsafe { libc::accept4(fd, null_mut(), null_mut(), libc::SOCK_CLOEXEC) };
@@ -272,7 +276,8 @@ pub fn serve(fd: i32, words: &[u8]) -> ! {
     }
 }
 
-/// Returns connections with these words until TERM has come. Another process may accept from the same socket.
+/// Answers connections with these words until SIGTERM is pending, and exits. The socket is non-blocking, because
+/// another process may accept a connection first.
 pub fn drain(fd: i32, words: &[u8]) -> ! {
     block_all();
     unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) };
@@ -292,17 +297,16 @@ pub fn drain(fd: i32, words: &[u8]) -> ! {
     }
 }
 
-/// Shuts down both directions.
 pub fn shut(fd: i32) {
     unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
 }
 
-/// Shuts down receiving, which ends an accept(2) too.
+/// On a listening socket this also ends an accept(2) that waits.
 pub fn shut_reading(fd: i32) {
     unsafe { libc::shutdown(fd, libc::SHUT_RD) };
 }
 
-/// To 127.0.0.1, whatever the family of the socket.
+/// Connects a socket of either family to a port of 127.0.0.1.
 pub fn connect(fd: i32, port: u16) {
     let [high, low] = port.to_be_bytes();
     let mut v4 = [0_u8; 16];
@@ -325,7 +329,7 @@ pub fn receive(fd: i32) -> Vec<u8> {
     block
 }
 
-/// Does something in a child, which ends then, and waits for it.
+/// Calls `act` in a child, which then exits, and waits for the child.
 pub fn forked(act: impl FnOnce()) {
     let child = unsafe { libc::fork() };
     if child == 0 {

@@ -1,4 +1,4 @@
-//! Messages of sd_notify(3), honest and hostile.
+//! Sends messages of sd_notify(3), correct and hostile ones.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, Write};
@@ -8,7 +8,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// The socket to `$NOTIFY_SOCKET`, which is an abstract one.
+/// Returns a socket that is connected to `$NOTIFY_SOCKET`, which has to be an abstract address.
 fn connected() -> std::io::Result<UnixDatagram> {
     let name = std::env::var_os("NOTIFY_SOCKET").unwrap_or_default();
     let name = name.as_bytes().strip_prefix(b"@").ok_or(ErrorKind::InvalidInput)?;
@@ -21,31 +21,33 @@ pub fn notify(text: &OsStr) -> std::io::Result<()> {
     connected()?.send(text.as_bytes()).map(drop)
 }
 
-/// The same text so many times, as fast as it is read. The receiver may end meanwhile.
+/// Sends the text `count` times, as fast as it is read. Stops if the receiver has exited.
 pub fn deluge(count: u64, text: &OsString) {
     let Ok(socket) = connected() else { return };
     let _ = (0..count).try_for_each(|_| socket.send(text.as_bytes()).map(drop));
 }
 
-/// So many messages of this text, each with as many descriptors as the kernel lets one have.
+/// Sends the text `count` times, each time with 253 descriptors, the most that the kernel allows.
 pub fn carry(count: u64, text: &OsString) {
     let descriptor = unsafe { libc::open(c"/".as_ptr(), libc::O_PATH) };
     let Ok(socket) = connected() else { return };
     (0..count).for_each(|_| send_with(&socket, text.as_bytes(), &[descriptor; 253]));
 }
 
-/// So many messages with so many descriptors, each with a TCP socket whose last close sleeps, because it has unsent data and lingers. The
-/// receiver must not read meanwhile: otherwise the last close may be ours.
+/// Sends `count` messages with `descriptors` descriptors each. The last one of each message is a TCP socket whose last
+/// close(2) sleeps, because it has unsent data and lingers. The receiver must not read before this returns: otherwise
+/// the last close(2) may be that of this process.
 pub fn hang(count: u64, descriptors: u64) {
     let socket = connected().unwrap();
     let other = unsafe { libc::open(c"/".as_ptr(), libc::O_PATH) };
     for _ in 0..count {
         let descriptor = lingering();
-        // The last of many, for a receiver that may not have as many.
+        // The TCP socket is the last one, because a receiver with a low limit of descriptors does not get the last
+        // ones.
         let mut all = vec![other; descriptors as usize - 1];
         all.push(descriptor);
         send_with(&socket, b"STATUS=have this", &all);
-        // The one in the message is now the last.
+        // After this close(2), only the message holds the socket.
         unsafe { libc::close(descriptor) };
     }
 }
@@ -53,7 +55,7 @@ pub fn hang(count: u64, descriptors: u64) {
 fn lingering() -> RawFd {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    // The other end stays open and unread, to this process's end.
+    // The other end stays open until this process exits, and is never read.
     let _ = listener.accept().unwrap().0.into_raw_fd();
     near.set_nonblocking(true).unwrap();
     while near.write(&[0; 65_536]).is_ok() {}
@@ -80,8 +82,8 @@ fn send_with(socket: &UnixDatagram, text: &[u8], descriptors: &[RawFd]) {
         ((*header).cmsg_level, (*header).cmsg_type) = (libc::SOL_SOCKET, libc::SCM_RIGHTS);
         (*header).cmsg_len = libc::CMSG_LEN(size) as _;
         libc::CMSG_DATA(header).cast::<RawFd>().copy_from_nonoverlapping(descriptors.as_ptr(), descriptors.len());
-        // The receiver may end meanwhile. The system call itself: sendmsg() of musl before 1.2.4 refuses so many
-        // descriptors.
+        // An error is ignored, because the receiver may have exited. sendmsg() of musl before 1.2.4 refuses so many
+        // descriptors, so the system call is made directly.
         libc::syscall(libc::SYS_sendmsg, socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL);
     }
 }

@@ -1,63 +1,65 @@
 //! The server that the tests start: it reports what it finds when it starts, and does what its arguments say.
 //!
-//! It is static and has no start-up of Rust's own (which ignores SIGPIPE and opens `/dev/null`), so what it reports
-//! is what the launcher left behind; and it runs in an empty chroot. Its arguments are a script, one action after the
-//! other. A FILE is written by appending, in one write; `-` is standard output. A script that runs out exits 0.
+//! It has its own `main`, because Rust's start code would ignore SIGPIPE and open `/dev/null`, and the probe has to
+//! report the state in which it was started. It is linked statically, so it runs in an empty chroot. Its arguments are
+//! a script: one action after the other. After the last action it exits with 0. Output is appended to a FILE in one
+//! write; `-` is standard output.
 //!
 //! | Action | What it does |
 //! |---|---|
-//! | `report FILE` | writes the state of the process (see `report.rs`), with a rename, so that a reader sees all or nothing |
-//! | `life FILE` | appends `PID MILLISECONDS` (monotonic); the number of lines is the number of this life |
+//! | `report FILE` | replaces FILE with the state of the process (see `report.rs`), by a rename(2) |
+//! | `life FILE` | appends `PID MILLISECONDS` (monotonic); the number of lines in FILE is the number of this life |
 //! | `at N ACTION` | does ACTION in life N only |
 //! | `until N ACTION` | does ACTION in the lives 1 to N only |
 //! | `append FILE TEXT` | appends TEXT and a newline |
-//! | `copy FROM FILE` | appends what is in FROM |
-//! | `await FILE` | goes on once FILE exists |
-//! | `print TEXT`, `complain TEXT` | a line to standard output, to standard error |
+//! | `copy FROM FILE` | appends the content of FROM |
+//! | `await FILE` | waits until FILE exists |
+//! | `print TEXT`, `complain TEXT` | prints TEXT and a newline to standard output or to standard error |
 //! | `tell FD TEXT` | writes TEXT and a newline to descriptor FD |
 //! | `close FD` | closes descriptor FD |
-//! | `notify TEXT` | sends TEXT to the socket that `$NOTIFY_SOCKET` names: an abstract one |
-//! | `deluge N TEXT` | sends TEXT there N times, as fast as it is read |
-//! | `carry N TEXT` | sends TEXT there N times, each time with 253 descriptors |
-//! | `hang N M` | sends N messages with M descriptors there, each with a socket whose last close sleeps while this process lives |
-//! | `lines FROM TO` | prints `line N` for each number, each with one write |
-//! | `flood FROM TO SIZE` | prints the numbered lines of `flood`, which are of many lengths, SIZE bytes with each write |
+//! | `notify TEXT` | sends TEXT to the socket that `$NOTIFY_SOCKET` names, which must be abstract |
+//! | `deluge N TEXT` | sends TEXT to that socket N times, as fast as it is read |
+//! | `carry N TEXT` | sends TEXT to that socket N times, each time with 253 descriptors |
+//! | `hang N M` | sends N messages with M descriptors to that socket; one of each is a socket whose close(2) sleeps |
+//! | `lines FROM TO` | prints `line N` for each N in FROM to TO, with one write for each line |
+//! | `flood FROM TO SIZE` | prints the lines FROM to TO, which have different lengths, SIZE bytes in each write |
 //! | `collect FILE` | copies standard input to FILE until its end |
-//! | `take N FILE` | copies N lines of standard input, and reads not one byte more |
-//! | `ignore SIGNAL` | ignores the signal of that number |
-//! | `signals FILE N` | catches every signal and writes its number, after the word `ready`, until signal N has come |
-//! | `orphans N FILE` | leaves N grandchildren without a parent; they write `PID PARENT` with their present parent, and exit |
-//! | `crowd N` | leaves N grandchildren without a parent that stay until a signal ends them |
-//! | `poke SIGNAL` | sends its parent the signal of that number |
-//! | `child FILE` | starts a child that stays until it is killed, and writes its number |
-//! | `lock FILE` | takes a classic record lock on FILE, to write |
-//! | `regain FILE` | tries all ways back to root and writes how each went |
-//! | `push FD FILE` | tries to push a keystroke into the terminal on FD and writes how that went |
-//! | `reach PID FILE` | tries all ways into process PID and writes how each went |
-//! | `terminal FD FILE` | tries what an open terminal is good for and writes how each went |
-//! | `keys NAME FILE` | writes whose the session keyring is, and whether key NAME is found there |
-//! | `scribble FD FILE` | tries to write to descriptor FD and writes how that went |
-//! | `processes PID N` | lets the user of process PID have N processes, as far as the hard limit goes |
+//! | `take N FILE` | appends N lines of standard input, and reads no byte after them |
+//! | `ignore SIGNAL` | ignores signal number SIGNAL |
+//! | `signals FILE N` | appends `ready`, and then the number of each signal that it gets, until it gets signal N |
+//! | `orphans N FILE` | leaves N orphans; each one appends `PID PARENT` with its new parent, and exits |
+//! | `crowd N` | leaves N orphans that wait until a signal kills them |
+//! | `poke SIGNAL` | sends its parent signal number SIGNAL |
+//! | `child FILE` | starts a child that ignores SIGTERM and SIGHUP and waits, and appends its pid |
+//! | `lock FILE` | takes a POSIX write lock on FILE (fcntl(2), F_SETLK) |
+//! | `regain FILE` | tries each way back to root and appends the results |
+//! | `push FD FILE` | tries to push a keystroke into the terminal on FD and appends the result |
+//! | `reach PID FILE` | tries each way into process PID and appends the results |
+//! | `terminal FD FILE` | tries to misuse the open terminal on FD and appends the results |
+//! | `keys NAME FILE` | appends the description of the session keyring, and whether key NAME is found in it |
+//! | `scribble FD FILE` | tries to write to descriptor FD and to truncate its file, and appends the result |
+//! | `processes PID N` | sets the soft RLIMIT_NPROC of process PID to N, but not above its hard limit |
 //! | `serve FD` | answers every connection to the socket FD with its pid |
-//! | `drain FD` | as `serve`, until TERM has come, at which it exits between two connections |
+//! | `drain FD` | does the same until it gets SIGTERM; then it exits between two connections |
 //! | `shut FD` | shuts the socket FD down, in both directions |
-//! | `shut-reading FD` | shuts down receiving on the socket FD, which ends accept(2) too |
-//! | `connect-to FD PORT` | connects the socket FD to this port of 127.0.0.1 |
-//! | `connect FD` | connects the socket FD of UDP to a port of 127.0.0.1 that nothing sends from |
-//! | `receive FD FILE` | appends the next message that comes to the socket FD |
-//! | `nap N` | does nothing for N milliseconds |
-//! | `hoard N` | takes N MiB of memory and uses them |
+//! | `shut-reading FD` | shuts down receiving on the socket FD; a waiting accept(2) ends |
+//! | `connect-to FD PORT` | connects the socket FD to PORT of 127.0.0.1 |
+//! | `connect FD` | connects the UDP socket FD to port 9 of 127.0.0.1, from which no process sends |
+//! | `receive FD FILE` | appends the next message that the socket FD receives |
+//! | `nap N` | sleeps for N milliseconds |
+//! | `hoard N` | allocates and writes N MiB of memory
+//! | `assume` | makes the effective user also the real and saved user |
 //! | `core` | allows core files of any size |
-//! | `segv` | ends by a true memory fault |
-//! | `raise SIGNAL` | sends itself the signal of that number |
-//! | `exit N` | ends with that status |
-//! | `try WHAT A [B]` | tries one thing and prints `WHAT A [B]: ok` or the error's name, see `attempt.rs` |
-//! | `escape NAME` | tries to get out of its jail in that way, see `escape.rs`; `escapes` prints all names |
-//! | `accomplice FILE` | is a process outside of the jail that helps, see `escape.rs` |
-//! | `root` | ends, with 0 if it is root |
-//! | `forked ACTION` | starts a child that does ACTION and ends, and waits for it |
-//! | `wait` | stays until a signal ends it |
-//! | `run FILE` | goes on with the script in FILE, one word a line; `#!PROBE run` as its first line makes it a program |
+//! | `segv` | writes to an invalid address |
+//! | `raise SIGNAL` | sends itself signal number SIGNAL |
+//! | `exit N` | exits with status N |
+//! | `try WHAT A [B]` | makes one attempt of `attempt.rs` and prints `WHAT A [B]: ` and `ok` or the name of the error |
+//! | `escape NAME` | tries the way NAME out of its jail (see `escape.rs`); `escapes` prints all names |
+//! | `accomplice FILE` | helps a process inside a jail from outside (see `escape.rs`), until it is killed |
+//! | `root` | exits with 0 if the effective user is root, otherwise with EPERM |
+//! | `forked ACTION` | does ACTION in a child, which then exits, and waits for it |
+//! | `wait` | waits until a signal kills it |
+//! | `run FILE` | continues with the script in FILE, which has one word on each line and may begin with `#!PROBE run` |
 #![no_main]
 #![allow(unsafe_code, missing_docs)]
 #![allow(clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block)]
@@ -338,7 +340,7 @@ fn append_line(file: &Path, text: &OsString) {
     append(file, &line(text));
 }
 
-/// One write, so that the lines of several processes do not mix.
+/// Appends with one write(2), so that the lines of several processes do not mix.
 fn append(file: &Path, bytes: &[u8]) {
     if file.as_os_str() == "-" {
         return kernel::write_all(1, bytes);

@@ -1,14 +1,15 @@
-//! The state of the process as lines `name value`, each byte that is not printable ASCII as `\xnn`.
+//! The state of the process as lines `name value`. In a value, each backslash and each byte that is not printable ASCII
+//! is written as `\xnn`.
 //!
 //! An open descriptor is one line: `fd NUMBER ACCESS CLOEXEC KIND DEVICE:INODE RDEV TARGET`; TARGET is `?` without
-//! `/proc`, the rest needs none.
+//! `/proc`; the other columns do not need it.
 
 use crate::kernel::{self, bit};
 use std::ffi::{CStr, OsString};
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 
-/// Descriptors are looked for below this number.
+/// Open descriptors below this number are reported.
 const DESCRIPTORS: i32 = 4096;
 
 unsafe extern "C" {
@@ -34,7 +35,7 @@ pub fn report(arguments: &[OsString]) -> Vec<u8> {
             (1..=64).filter(|signal| set & bit(*signal) != 0).map(|signal| signal.to_string()).collect();
         lines.add(name, members.join(" ").as_bytes());
     }
-    // Empty where /proc is not mounted.
+    // The value is empty where /proc is not mounted.
     lines.add("cgroup", &std::fs::read("/proc/self/cgroup").unwrap_or_default());
     lines.add("cwd", &directory());
     lines.add("root", place(c"/").as_bytes());
@@ -86,10 +87,11 @@ fn identity(lines: &mut Lines) {
     lines.add("groups", groups.join(" ").as_bytes());
 }
 
-/// The sets of capabilities as numbers in base 16, and whether there can be no more of them.
+/// Adds the sets of capabilities as hexadecimal numbers, and whether `no_new_privs` is set.
 fn capabilities(lines: &mut Lines) {
     let set = |option: i32, first: i32| {
-        // Both questions answer 1 for a member: the bounding one takes a number, the ambient one takes what and a number.
+        // prctl(2) returns 1 for a member of the set. PR_CAPBSET_READ takes the number of the capability;
+        // PR_CAP_AMBIENT takes a command and then the number.
         let has = |number: i32| match first {
             0 => unsafe { libc::prctl(option, number, 0, 0, 0) == 1 },
             _ => unsafe { libc::prctl(option, first, number, 0, 0) == 1 },
@@ -98,7 +100,8 @@ fn capabilities(lines: &mut Lines) {
     };
     let bounding = set(libc::PR_CAPBSET_READ, 0);
     let ambient = set(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET);
-    // Version 3, this process; effective, permitted and inheritable, twice 32 bits.
+    // capget(2), version 3, for this process: the effective, permitted and inheritable sets, first their low 32 bits,
+    // then their high ones.
     let (header, mut sets) = ([0x2008_0522_u32, 0], [0_u32; 6]);
     unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()) };
     let sets: Vec<String> = sets.iter().map(|set| format!("{set:x}")).collect();

@@ -169,7 +169,7 @@ mod tests {
         ] {
             let error = unread(&[], &[]).insert_lines(format!("# x\n{line}\n--\nx").as_bytes()).unwrap_err();
             assert!(error.to_string().starts_with("f:2: ") && error.to_string().contains(fault), "{}", error);
-            // What is COMMAND's is its own.
+            // After `--` the lines belong to COMMAND and are not checked.
             assert!(unread(&[], &[]).insert_lines(format!("--\n{line}").as_bytes()).is_ok());
         }
         for line in ["--env=A=\"b\" c", "A=b # c", "--work-dir=/a b#c", "--pidfile=/x"] {

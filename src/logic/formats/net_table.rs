@@ -103,7 +103,7 @@ mod tests {
             (TCP6, "[::]", 8080, Some("200")),
             (TCP6, "127.0.0.1", 8082, Some("201")),
             (TCP6, "127.0.0.1", 8083, Some("202")),
-            // Its higher byte is a slash.
+            // The high byte of port 12037 is 0x2f, the code of `/`: the port must not be taken for a path.
             (TCP6, "", 12037, Some("203")),
         ] {
             assert_eq!(on(table, ip, port), inode, "{ip} {port}");

@@ -159,7 +159,7 @@ mod tests {
         ];
         assert_eq!(marks(&rows, Some(20)), expected);
         assert_eq!(marks(&rows, None)[4..6], [DESCENDANT, DESCENDANT]);
-        // A child that has a lower number than its parent, and numbers that form a circle.
+        // A child with a lower pid than its parent, and parents that form a circle.
         assert_eq!(marks(&[(5, 12), (12, 10)], None), [DESCENDANT, DESCENDANT]);
         assert_eq!(marks(&[(5, 6), (6, 7), (7, 5), (8, 7)], None), [UNKNOWN_ANCESTOR; 4]);
     }

@@ -267,7 +267,7 @@ mod tests {
         assert_eq!((login("bare").home, login("bare").shell), (b"/".to_vec(), b"/bin/sh".to_vec()));
     }
 
-    /// What `parse_id` shows under gosu 1.19 and su-exec 0.3.
+    /// The groups that `id` shows under gosu 1.19 and su-exec 0.3.
     #[test]
     fn other_tools_have_other_groups() {
         for (text, uid, gid, gosu, su_exec) in [
@@ -356,7 +356,7 @@ mod tests {
         assert_eq!((named.name, named.groups), (b"1000".to_vec(), vec![9, 5]));
     }
 
-    /// The file allows the same ids as the command line.
+    /// In the user and group files, the same ids are valid as on the command line.
     #[test]
     fn ids_of_the_file_are_read_as_strictly() {
         let ids = ["", " 5", "5 ", "-1", "+5", "0x5", "5a", "5\t", "\u{665}", "4294967295", "4294967296"];
@@ -371,7 +371,7 @@ mod tests {
                 let text = found.unwrap_err().to_string();
                 assert!(text.contains("'a' has no valid") && !text.contains(char::is_control), "{id:?}: {text}");
             }
-            // As a supplementary group it is skipped, because it was not requested.
+            // An invalid id of a supplementary group is skipped, because the user did not request that group.
             let found =
                 resolve(&UserAndGroup::parse(b"a").unwrap(), b"a:x:5:6::/:", format!("g:x:{id}:a\n").as_bytes());
             assert_eq!(found.unwrap().groups, [6], "{id:?}");

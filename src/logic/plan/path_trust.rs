@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_owner_of_everything_is_trusted() {
-        // `unshare -r`: the host's root is shown as 65534.
+        // In the user namespace of `unshare -r`, the host's root appears as user 65534.
         let mut trust = PathTrustCheck::new(0, 65534);
         for owner in [65534, 65534, 0, 65534] {
             assert_eq!(trust.check_next(Component { owner, links: 1, in_shared_dir: true }), Ok(()));
