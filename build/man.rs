@@ -266,7 +266,7 @@ fn section(title: &str, text: &str) -> String {
         page += &match block.strip_prefix("= ").and_then(|block| block.split_once('\n')) {
             Some((tag, text)) => format!(".TP\n{}\n{}", marked(tag), filled(text)),
             None if headed => format!("{}\n", escaped(block)),
-            None if block.starts_with("    ") => format!("{gap}.RS 4\n.EX\n{}.EE\n.RE\n", shown(block)),
+            None if block.starts_with("    ") => format!("{gap}.RS 4\n.EX\n{}.EE\n.RE\n", literal_block(block)),
             None => format!("{gap}{}", filled(block)),
         };
     }
@@ -274,8 +274,8 @@ fn section(title: &str, text: &str) -> String {
 }
 
 /// An example: lines that are shown as they are.
-fn shown(block: &str) -> String {
-    block.lines().map(|line| control_free(&escaped(line.get(4..).unwrap_or_default()))).collect()
+fn literal_block(block: &str) -> String {
+    block.lines().map(|line| text_line(&escaped(line.get(4..).unwrap_or_default()))).collect()
 }
 
 /// A paragraph, split into lines of at most [`WIDTH`] characters.
@@ -284,7 +284,7 @@ fn filled(text: &str) -> String {
     let (mut page, mut line) = (String::new(), String::new());
     for word in marked.split_whitespace() {
         if !line.is_empty() && line.len() + 1 + word.len() > WIDTH {
-            page += &control_free(&line);
+            page += &text_line(&line);
             line.clear();
         }
         if !line.is_empty() {
@@ -292,11 +292,11 @@ fn filled(text: &str) -> String {
         }
         line += word;
     }
-    page + &control_free(&line)
+    page + &text_line(&line)
 }
 
 /// A line that roff reads as text and not as a request, even if it begins with a dot or an apostrophe.
-fn control_free(line: &str) -> String {
+fn text_line(line: &str) -> String {
     let text = if line.starts_with('.') { "\\&" } else { "" };
     format!("{text}{line}\n")
 }

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| vsrun_fuzz::within(vsrun_fuzz::log_names, data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vsrun_fuzz::run_in_arena(vsrun_fuzz::log_names, data));

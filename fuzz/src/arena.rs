@@ -16,7 +16,7 @@ unsafe impl Sync for Memory {}
 
 static MEMORY: Memory = Memory(UnsafeCell::new([0; SIZE]));
 static USED: AtomicUsize = AtomicUsize::new(0);
-static INSIDE: AtomicBool = AtomicBool::new(false);
+static IS_TARGET_RUNNING: AtomicBool = AtomicBool::new(false);
 
 struct Arena;
 
@@ -25,18 +25,18 @@ static ARENA: Arena = Arena;
 
 /// Runs a target with one input. The next call reuses the memory that the target allocated, so none of it may outlive
 /// the target.
-pub fn within(target: fn(&[u8]), data: &[u8]) {
+pub fn run_in_arena(target: fn(&[u8]), data: &[u8]) {
     USED.store(0, Relaxed);
-    INSIDE.store(true, Relaxed);
+    IS_TARGET_RUNNING.store(true, Relaxed);
     target(data);
-    INSIDE.store(false, Relaxed);
+    IS_TARGET_RUNNING.store(false, Relaxed);
 }
 
 // SAFETY: a piece is handed out once between two resets, is aligned, and lies within the memory; everything else is the
 // system's.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if INSIDE.load(Relaxed) {
+        if IS_TARGET_RUNNING.load(Relaxed) {
             let start = USED.load(Relaxed).next_multiple_of(layout.align());
             if layout.align() <= 4096 && start + layout.size() <= SIZE {
                 USED.store(start + layout.size(), Relaxed);

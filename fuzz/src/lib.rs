@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 mod arena;
 
-pub use arena::within;
+pub use arena::run_in_arena;
 use vsrun::logic::base::cstr::leak_cstr;
 use vsrun::logic::base::error::Error;
 use vsrun::logic::base::exit::SuccessExits;
@@ -46,7 +46,7 @@ pub fn accounts(data: &[u8]) {
     assert_eq!(UserAndGroup::parse(&rendered.concat()), Some(login.clone()), "the canonical form means the same");
     match account::resolve(&login, passwd, group) {
         Err(error) => refused(&error, &[125]),
-        Ok(found) => sound(&login, &found, passwd, group),
+        Ok(found) => check_identity(&login, &found, passwd, group),
     }
 }
 
@@ -64,7 +64,7 @@ fn render(name: &NameOrId) -> Vec<u8> {
 }
 
 /// Checks that the identity matches the entries of the files, which `entries` reads in a plain loop over lines.
-fn sound(login: &UserAndGroup, found: &Identity, passwd: &[u8], group: &[u8]) {
+fn check_identity(login: &UserAndGroup, found: &Identity, passwd: &[u8], group: &[u8]) {
     let ids = [found.uid, found.gid];
     assert!(ids.iter().chain(&found.groups).all(|id| *id != u32::MAX), "the number that means no change");
     assert_eq!(found.groups[0], found.gid);
@@ -143,9 +143,9 @@ pub fn command_line(data: &[u8]) {
         Err(error) => refused(&error, &[2]),
         Ok((Request::ArgsFile(unread), _)) => match unread.insert_lines(file) {
             Err(error) => refused(&error, &[2]),
-            Ok(words) => as_if_they_stood_there(&words),
+            Ok(words) => check_same_as_on_command_line(&words),
         },
-        Ok(all) => wanted(all),
+        Ok(all) => check_plan(all),
     }
 }
 
@@ -155,7 +155,7 @@ fn parse(words: &Args) -> Result<(Request, Options), Error> {
 }
 
 /// Checks that the words of an `--args` file mean the same as on the command line itself.
-fn as_if_they_stood_there(words: &Args) {
+fn check_same_as_on_command_line(words: &Args) {
     let argv = [c"vsrun"].into_iter().chain(words.list.iter().copied()).collect();
     match (parse(words), parse(&Args::new(argv))) {
         (Err(within), Ok((Request::ArgsFile(_), _))) => refused(&within, &[2]),
@@ -168,14 +168,14 @@ fn as_if_they_stood_there(words: &Args) {
         (Ok(within), Ok(without)) => {
             assert_eq!(format!("{within:?}"), format!("{without:?}"));
             assert!(!matches!(within.0, Request::ArgsFile(_)), "a file in a file");
-            wanted(within);
+            check_plan(within);
         }
         (within, without) => panic!("{within:?} but {without:?}"),
     }
 }
 
 /// Makes the plan of the options. It is refused, or it drops privileges in the only safe order.
-fn wanted((request, mut options): (Request, Options)) {
+fn check_plan((request, mut options): (Request, Options)) {
     let Request::Run = request else { return };
     let (has_root, has_user, has_dir) = (options.root.is_some(), options.user.is_some(), options.work_dir.is_some());
     let facts = Host {
@@ -305,11 +305,11 @@ pub fn endpoints(data: &[u8]) {
             assert_eq!((found.path().to_bytes(), found.transport), (found.text, Transport::Stream));
             assert!(found.address.len() <= 110 && found.ipv4_fallback().is_none());
         } else {
-            assert_eq!(Some(socket_address(&found.address)), std_reads(found.text), "std reads it so");
+            assert_eq!(Some(socket_address(&found.address)), parse_with_std(found.text), "std reads it so");
             assert!(found.ipv4_fallback().is_none_or(|address| socket_address(&address).ip() == Ipv4Addr::UNSPECIFIED));
         }
     } else if !data.contains(&b'=') && !data.starts_with(b"/") {
-        assert_eq!(std_reads(data), None, "std would take it");
+        assert_eq!(parse_with_std(data), None, "std would take it");
     }
     let (port, bind) = (socket_address::parse_port_option(data), socket_address::parse_bind_option(data));
     if let Some(port) = port {
@@ -324,11 +324,11 @@ pub fn endpoints(data: &[u8]) {
             assert!(Listener::parse(joined.to_bytes()).is_some(), "{joined:?}");
         }
     }
-    handed_in(data);
+    check_inherited_sockets(data);
 }
 
 /// Parses `[ADDRESS:]PORT[/udp]` with std. None also for what vsrun refuses: port 0, and IPv6 with a zone or dots.
-fn std_reads(text: &[u8]) -> Option<SocketAddr> {
+fn parse_with_std(text: &[u8]) -> Option<SocketAddr> {
     let text = std::str::from_utf8(text).ok()?;
     let text = text.strip_suffix("/udp").unwrap_or(text);
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -352,7 +352,7 @@ fn socket_address(bytes: &[u8]) -> SocketAddr {
 }
 
 /// Checks the sockets that the caller of vsrun passes in LISTEN_*. Input: their count, a blank and their names.
-fn handed_in(data: &[u8]) {
+fn check_inherited_sockets(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == b' ');
     let (count, names) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let mut env = Env::default();
@@ -482,7 +482,7 @@ pub fn texts(data: &[u8]) {
     assert_eq!(cut.as_bytes().last(), Some(&b'\n'));
 
     let words: Vec<&[u8]> = data.split(|byte| *byte == 0).collect();
-    assert_eq!(shell_reads(&shell_join(words.iter().copied())), words);
+    assert_eq!(split_as_shell(&shell_join(words.iter().copied())), words);
 }
 
 fn unescaped(text: &str) -> Vec<u8> {
@@ -504,7 +504,7 @@ fn unescaped(text: &str) -> Vec<u8> {
 }
 
 /// Splits a line of quoted words as a shell does.
-fn shell_reads(line: &[u8]) -> Vec<Vec<u8>> {
+fn split_as_shell(line: &[u8]) -> Vec<Vec<u8>> {
     let mut words = vec![Vec::new()];
     let (mut quoted, mut rest) = (false, line);
     while let [first, after @ ..] = rest {

@@ -1,7 +1,7 @@
 //! Hostile account files: whatever is in, or in place of, `/etc/passwd` and `/etc/group`, no server gets an identity
 //! that was not requested, and vsrun does not hang.
 
-use crate::harness::{self, Ended, Mount, Mounts, Report, Sandbox, needs, sys, words};
+use crate::harness::{self, Mount, Mounts, ProcessResult, Report, Sandbox, needs, sys, words};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -16,7 +16,7 @@ fn own_etc(sandbox: &Sandbox) -> (Mounts, PathBuf, PathBuf) {
 }
 
 /// Starts a server with these options. Returns how vsrun ended and, if the server ran, its report.
-fn start(sandbox: &Sandbox, mounts: &Mounts, options: Vec<OsString>) -> (Ended, Option<Report>) {
+fn start(sandbox: &Sandbox, mounts: &Mounts, options: Vec<OsString>) -> (ProcessResult, Option<Report>) {
     let report = sandbox.out("report");
     let _ = fs::remove_file(&report);
     let line = [options, words!["--", sandbox.probe(), "report", &report]].concat();
@@ -28,7 +28,7 @@ fn start(sandbox: &Sandbox, mounts: &Mounts, options: Vec<OsString>) -> (Ended, 
 #[track_caller]
 fn assert_refused(sandbox: &Sandbox, mounts: &Mounts, user: &str, parts: &[&str]) {
     let (ended, found) = start(sandbox, mounts, words!["-u", user]);
-    ended.failed(125, parts);
+    ended.assert_failed(125, parts);
     assert!(!ended.err[0].contains(char::is_control), "{ended:?}");
     assert!(found.is_none(), "{user}: a server ran as {found:?}");
 }
@@ -36,7 +36,7 @@ fn assert_refused(sandbox: &Sandbox, mounts: &Mounts, user: &str, parts: &[&str]
 #[track_caller]
 fn assert_becomes(sandbox: &Sandbox, mounts: &Mounts, user: &str, ids: (u32, u32), groups: &[u32]) {
     let (ended, found) = start(sandbox, mounts, words!["-u", user]);
-    ended.exited(0);
+    ended.assert_exited(0);
     let (found, (uid, gid)) = (found.unwrap(), ids);
     assert_eq!(found.one("uids"), format!("{uid} {uid} {uid}"), "{user}");
     assert_eq!(found.one("gids"), format!("{gid} {gid} {gid}"), "{user}");
@@ -50,7 +50,7 @@ fn an_id_that_means_no_change_is_wrong_usage() {
     for user in ["4294967295", "-1", "0:4294967295", "5:-1", "4294967296", "18446744073709551616", "1:", ":0"] {
         for way in harness::ways() {
             let line = words![format!("--user={user}"), "--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
-            sandbox.vsrun([way, line].concat()).finish().failed(2, &["--user"]);
+            sandbox.vsrun([way, line].concat()).finish().assert_failed(2, &["--user"]);
         }
     }
     assert!(!sandbox.out("ran").exists());
@@ -65,13 +65,13 @@ fn a_name_that_begins_with_a_digit_is_wrong_usage() {
     fs::write(group, "0day:x:0:\n").unwrap();
     for user in ["0day", "0x0", "1e3", "5:0day", "web:0day", "5 ", "+5", "0day:"] {
         let (ended, found) = start(&sandbox, &mounts, words![format!("--user={user}")]);
-        ended.failed(2, &["--user", user.trim()]);
+        ended.assert_failed(2, &["--user", user.trim()]);
         assert!(found.is_none(), "{user}");
     }
 }
 
 #[test]
-fn a_number_gets_nothing_that_is_written_for_a_name() {
+fn a_numeric_user_ignores_entries_with_that_number_as_name() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let (mounts, passwd, group) = own_etc(&sandbox);
@@ -153,7 +153,7 @@ fn as_many_groups_as_the_kernel_takes_and_not_one_less() {
 }
 
 #[test]
-fn what_is_no_file_is_refused_and_not_waited_for() {
+fn a_passwd_or_group_that_is_no_regular_file_is_refused_at_once() {
     needs!(harness::root());
     type Make = fn(&PathBuf);
     let kinds: [(Make, &str); 5] = [
@@ -171,7 +171,7 @@ fn what_is_no_file_is_refused_and_not_waited_for() {
             assert_refused(&sandbox, &mounts, user, &["/etc/passwd", says]);
         }
         // UID:GID in numbers needs no entry in passwd or group.
-        sandbox.vsrun(words!["-u", "5:6", "--", sandbox.probe()]).within(&mounts).finish().exited(0);
+        sandbox.vsrun(words!["-u", "5:6", "--", sandbox.probe()]).within(&mounts).finish().assert_exited(0);
         if passwd.is_dir() {
             fs::remove_dir(&passwd).unwrap()
         } else {
@@ -224,7 +224,7 @@ fn a_file_that_cannot_be_read_is_refused() {
 }
 
 #[test]
-fn contents_of_the_jail_change_nothing() {
+fn files_in_the_jail_do_not_change_the_account() {
     needs!(harness::root(), harness::tool("strace"));
     let sandbox = Sandbox::new();
     let (mounts, passwd, group) = own_etc(&sandbox);
@@ -248,7 +248,7 @@ fn contents_of_the_jail_change_nothing() {
         let trace = sandbox.out("trace");
         let line = words!["-qq", "-e", "trace=%file", "-o", &trace, sandbox.path("vsrun"), "-u", user, "-r", &jail];
         let line = [line, words!["-w", "/etc", "--", "/probe", "report", "/out/report"]].concat();
-        sandbox.program(&harness::find_tool("strace").unwrap(), line).within(&mounts).finish().exited(0);
+        sandbox.program(&harness::find_tool("strace").unwrap(), line).within(&mounts).finish().assert_exited(0);
         let found = sandbox.report(&report);
         assert_eq!((found.one("uids"), found.one("gids")), ("33 33 33".into(), format!("{gid} {gid} {gid}")), "{user}");
         assert_eq!(found.groups(), groups, "{user}");
@@ -268,13 +268,13 @@ fn contents_of_the_jail_change_nothing() {
     }
     for user in ["only", "root", "web:only"] {
         let line = words!["-u", user, "-r", &jail, "--", "/probe", "append", "/out/ran", "x"];
-        sandbox.vsrun(line).within(&mounts).finish().failed(125, &["unknown"]);
+        sandbox.vsrun(line).within(&mounts).finish().assert_failed(125, &["unknown"]);
     }
     assert!(!jail.join("out/ran").exists());
 }
 
 #[test]
-fn words_of_the_file_reach_messages_and_environment_harmlessly() {
+fn passwd_text_is_harmless_in_messages_and_environment() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let (mounts, passwd, group) = own_etc(&sandbox);
@@ -283,7 +283,7 @@ fn words_of_the_file_reach_messages_and_environment_harmlessly() {
     fs::write(group, "").unwrap();
     assert_refused(&sandbox, &mounts, "9", &["'\\x1b[31m\\x07' has no valid"]);
     let (ended, found) = start(&sandbox, &mounts, words!["-u", "10"]);
-    ended.exited(0).silently();
+    ended.assert_exited(0).assert_silent();
     let found = found.unwrap();
     assert_eq!(found.variable("USER").as_deref(), Some("b\x07d"));
     assert_eq!(found.variable("HOME").as_deref(), Some("/\x1b[0m"));

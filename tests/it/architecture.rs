@@ -23,10 +23,10 @@ const BOOL_PARAMETERS: &[(&str, &str, &str)] =
     &[("sys/mod.rs", "ensure", "the parameter is the condition that must be true, as for assert!")];
 
 /// The modules of `sys` that main.rs may use: they set up the entry point with argv, memory and descriptors 0 to 2.
-const MAIN_TAKES: &[&str] = &["entry", "heap", "fd", "stdio"];
+const SYS_MODULES_OF_MAIN: &[&str] = &["entry", "heap", "fd", "stdio"];
 
 /// Paths of std that the program must not use: they assume std's start-up code, or `sys` replaces them.
-const FOREIGN: &[&str] = &[
+const FORBIDDEN_STD_PATHS: &[&str] = &[
     "std::env",
     "std::fs",
     "std::net",
@@ -48,14 +48,14 @@ const METHODS: &[&str] = &["expect", "expect_err", "unwrap", "unwrap_err"];
 
 #[test]
 fn every_file_says_at_its_head_what_it_is_for() {
-    hold(|file| {
+    assert_rule_holds(|file| {
         (!file.text.starts_with("//! ")).then(|| file.at(1, "the first line is no //! comment")).into_iter().collect()
     });
 }
 
 #[test]
 fn unsafe_is_only_in_sys_and_in_the_entry() {
-    hold(unsafe_code);
+    assert_rule_holds(unsafe_code);
 }
 
 #[test]
@@ -68,12 +68,12 @@ fn the_other_layers_forbid_unsafe() {
 
 #[test]
 fn only_sys_names_rustix_and_libc() {
-    hold(kernel_crates);
+    assert_rule_holds(kernel_crates);
 }
 
 #[test]
 fn logic_and_sys_use_no_other_layer() {
-    hold(doors);
+    assert_rule_holds(forbidden_layer_imports);
 }
 
 #[test]
@@ -108,33 +108,33 @@ fn folders_of_runtime_use_only_those_below_them() {
 }
 
 #[test]
-fn main_takes_only_the_beginning_from_sys() {
-    hold(main_and_sys);
+fn main_uses_only_startup_modules_of_sys() {
+    assert_rule_holds(main_and_sys);
 }
 
 #[test]
 fn the_services_of_std_are_not_used() {
-    hold(foreign_services);
+    assert_rule_holds(foreign_services);
 }
 
 #[test]
 fn nothing_panics_and_nothing_is_printed_by_std() {
-    hold(outcries);
+    assert_rule_holds(panics_and_prints);
 }
 
 #[test]
 fn files_are_short() {
-    hold(file_length);
+    assert_rule_holds(file_length);
 }
 
 #[test]
 fn functions_are_short() {
-    hold(function_length);
+    assert_rule_holds(function_length);
 }
 
 #[test]
 fn no_parameter_is_a_bool() {
-    hold(bool_parameters);
+    assert_rule_holds(bool_parameters);
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn kernel_crates(file: &File) -> Vec<String> {
     wrong
 }
 
-fn doors(file: &File) -> Vec<String> {
+fn forbidden_layer_imports(file: &File) -> Vec<String> {
     let (layer, closed) = match file.path.split('/').next() {
         Some("logic") => ("logic", ["runtime", "sys"]),
         Some("sys") => ("sys", ["runtime", "logic"]),
@@ -253,7 +253,10 @@ fn main_and_sys(file: &File) -> Vec<String> {
     let paths = file.paths(&["vsrun", "crate", "sys"]).into_iter();
     paths
         .filter(|(_, path)| {
-            path.split("::").skip_while(|step| *step != "sys").nth(1).is_some_and(|step| !MAIN_TAKES.contains(&step))
+            path.split("::")
+                .skip_while(|step| *step != "sys")
+                .nth(1)
+                .is_some_and(|step| !SYS_MODULES_OF_MAIN.contains(&step))
         })
         .map(|(line, path)| file.at(line, &format!("main takes {path}")))
         .collect()
@@ -262,12 +265,14 @@ fn main_and_sys(file: &File) -> Vec<String> {
 fn foreign_services(file: &File) -> Vec<String> {
     let paths = file.paths(&["std"]).into_iter();
     paths
-        .filter(|(_, path)| FOREIGN.iter().any(|foreign| path == foreign || path.starts_with(&format!("{foreign}::"))))
+        .filter(|(_, path)| {
+            FORBIDDEN_STD_PATHS.iter().any(|foreign| path == foreign || path.starts_with(&format!("{foreign}::")))
+        })
         .map(|(line, path)| file.at(line, &path))
         .collect()
 }
 
-fn outcries(file: &File) -> Vec<String> {
+fn panics_and_prints(file: &File) -> Vec<String> {
     let macros = MACROS.iter().flat_map(|name| file.lines_with(&[name, "!"], &format!("{name}!")));
     let methods = METHODS.iter().flat_map(|name| file.lines_with(&[".", name, "("], &format!(".{name}()")));
     macros.chain(methods).collect()
@@ -322,7 +327,7 @@ fn sources() -> PathBuf {
 }
 
 /// Panics with all violations of a rule in the sources.
-fn hold(rule: impl Fn(&File) -> Vec<String>) {
+fn assert_rule_holds(rule: impl Fn(&File) -> Vec<String>) {
     let files = read(&sources());
     assert!(files.iter().any(|file| file.is("main.rs")), "no sources found in {}", sources().display());
     let wrong: Vec<String> = files.iter().flat_map(rule).collect();
@@ -588,12 +593,37 @@ fn every_rule_sees_the_line_that_breaks_it() {
         (unsafe_code, "main.rs", "#[unsafe(no_mangle)]\n#[unsafe(link_section)]", ":2: unsafe"),
         (kernel_crates, "runtime/run.rs", "use rustix::fs;", "rustix outside of sys"),
         (kernel_crates, "logic/base/signal.rs", "const TERM: i32 = libc::SIGTERM;", "libc outside of sys"),
-        (doors, "logic/plan/planner.rs", "use crate::runtime::say;", "logic knows crate::runtime::say"),
-        (doors, "logic/plan/planner.rs", "use crate::{sys::fd, logic::cli};", "logic knows crate::sys::fd"),
-        (doors, "logic/plan/planner/table.rs", "use super::super::super::runtime;", "logic knows super"),
-        (doors, "logic/plan/planner.rs", "fn f() { vsrun::sys::clock::now() }", "logic knows vsrun::sys::clock::now"),
-        (doors, "sys/fd.rs", "use crate::logic::{error::Error, time};", "sys knows crate::logic::error::Error"),
-        (doors, "sys/fd.rs", "use crate::{self as root, runtime};", "sys knows crate::runtime"),
+        (
+            forbidden_layer_imports,
+            "logic/plan/planner.rs",
+            "use crate::runtime::say;",
+            "logic knows crate::runtime::say",
+        ),
+        (
+            forbidden_layer_imports,
+            "logic/plan/planner.rs",
+            "use crate::{sys::fd, logic::cli};",
+            "logic knows crate::sys::fd",
+        ),
+        (
+            forbidden_layer_imports,
+            "logic/plan/planner/table.rs",
+            "use super::super::super::runtime;",
+            "logic knows super",
+        ),
+        (
+            forbidden_layer_imports,
+            "logic/plan/planner.rs",
+            "fn f() { vsrun::sys::clock::now() }",
+            "logic knows vsrun::sys::clock::now",
+        ),
+        (
+            forbidden_layer_imports,
+            "sys/fd.rs",
+            "use crate::logic::{error::Error, time};",
+            "sys knows crate::logic::error::Error",
+        ),
+        (forbidden_layer_imports, "sys/fd.rs", "use crate::{self as root, runtime};", "sys knows crate::runtime"),
         (main_and_sys, "main.rs", "use vsrun::{runtime, sys::{entry, wait}};", "main takes vsrun::sys::wait"),
         (main_and_sys, "main.rs", "fn f() { sys::clock::now() }", "main takes sys::clock::now"),
         (foreign_services, "sys/clock.rs", "use std::time::{Duration, Instant};", ":1: std::time::Instant"),
@@ -606,16 +636,26 @@ fn every_rule_sees_the_line_that_breaks_it() {
         (foreign_services, "runtime/host/system.rs", "fn f() { let _ = ::std::fs::read(\"x\"); }", "std::fs::read"),
         (foreign_services, "runtime/host/system.rs", "use std::fs as files;", "std::fs"),
         (foreign_services, "runtime/host/system.rs", "use ::std::net::TcpStream;", "std::net::TcpStream"),
-        (outcries, "runtime/run.rs", "fn f() {\n    println!(\"{}\", 1);\n}", ":2: println!"),
-        (outcries, "runtime/run.rs", "fn f() { todo!() }", "todo!"),
-        (outcries, "runtime/run.rs", "fn f() { x\n    .unwrap() }", ":2: .unwrap()"),
-        (outcries, "runtime/run.rs", "fn f() { x.expect(\"y\") }", ".expect()"),
-        (outcries, "runtime/run.rs", "#[cfg(not(test))]\nfn f() { panic!() }", ":2: panic!"),
-        (outcries, "runtime/run.rs", "#[cfg(test)]\nmod tests { fn f() {} }\nfn g() { panic!() }", ":3: panic!"),
-        (outcries, "runtime/run.rs", "#[cfg(test)]\nmod tests;\nfn g() { panic!() }", ":3: panic!"),
-        (outcries, "runtime/run.rs", "const C: char = '\"'; fn f() { panic!() } const D: char = '\"';", "panic!"),
-        (outcries, "runtime/run.rs", "fn f<'a>(x: &'a str) { panic!() }", "panic!"),
-        (outcries, "runtime/run.rs", "const C: &str = r#\"a\"b\"#; fn f() { panic!() } // \"", "panic!"),
+        (panics_and_prints, "runtime/run.rs", "fn f() {\n    println!(\"{}\", 1);\n}", ":2: println!"),
+        (panics_and_prints, "runtime/run.rs", "fn f() { todo!() }", "todo!"),
+        (panics_and_prints, "runtime/run.rs", "fn f() { x\n    .unwrap() }", ":2: .unwrap()"),
+        (panics_and_prints, "runtime/run.rs", "fn f() { x.expect(\"y\") }", ".expect()"),
+        (panics_and_prints, "runtime/run.rs", "#[cfg(not(test))]\nfn f() { panic!() }", ":2: panic!"),
+        (
+            panics_and_prints,
+            "runtime/run.rs",
+            "#[cfg(test)]\nmod tests { fn f() {} }\nfn g() { panic!() }",
+            ":3: panic!",
+        ),
+        (panics_and_prints, "runtime/run.rs", "#[cfg(test)]\nmod tests;\nfn g() { panic!() }", ":3: panic!"),
+        (
+            panics_and_prints,
+            "runtime/run.rs",
+            "const C: char = '\"'; fn f() { panic!() } const D: char = '\"';",
+            "panic!",
+        ),
+        (panics_and_prints, "runtime/run.rs", "fn f<'a>(x: &'a str) { panic!() }", "panic!"),
+        (panics_and_prints, "runtime/run.rs", "const C: &str = r#\"a\"b\"#; fn f() { panic!() } // \"", "panic!"),
         (file_length, "runtime/run.rs", &endless, "301 lines, more than 300"),
         (
             bool_parameters,
@@ -656,10 +696,10 @@ fn the_rules_let_pass_what_only_looks_wrong() {
     let rules = [
         unsafe_code,
         kernel_crates,
-        doors,
+        forbidden_layer_imports,
         main_and_sys,
         foreign_services,
-        outcries,
+        panics_and_prints,
         file_length,
         function_length,
         bool_parameters,

@@ -112,7 +112,7 @@ fn the_picture_of_the_states_shows_the_phases() {
 }
 
 #[test]
-fn the_labels_of_that_picture_begin_with_events() {
+fn labels_in_the_state_diagram_begin_with_events() {
     let picture = picture("### The states of the supervisor", "stateDiagram-v2\n");
     let events = variants("src/logic/supervisor/event.rs", "Event");
     assert!(events.len() > 10, "{events:?}");

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// The effective, permitted, inheritable, ambient and bounding capability sets, as `/proc/PID/status` names them.
 const SETS: [&str; 5] = ["CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"];
-const BIND: u64 = 1 << 10;
+const CAP_NET_BIND_SERVICE: u64 = 1 << 10;
 
 /// The contents of a file of `/proc/self`, as read by a server that was started with these options.
 #[track_caller]
@@ -21,7 +21,7 @@ fn own_file(
     let out = sandbox.out("copy");
     let _ = fs::remove_file(&out);
     let actions = words!["--", sandbox.probe(), "copy", format!("/proc/self/{name}"), &out];
-    prepare(sandbox.vsrun([options, actions].concat())).finish().exited(0);
+    prepare(sandbox.vsrun([options, actions].concat())).finish().assert_exited(0);
     harness::await_true("the server's copy", || harness::text(&out).ends_with('\n'));
     harness::text(&out)
 }
@@ -129,7 +129,11 @@ fn a_limit_that_may_not_be_is_an_error_that_names_it() {
     let lower = || sys::limit_descriptors(50);
     for way in harness::ways() {
         let line = words!["--limit", "nofile=60", "--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
-        sandbox.vsrun([way, line].concat()).before(lower).finish().failed(125, &["--limit nofile=60", "not permitted"]);
+        sandbox
+            .vsrun([way, line].concat())
+            .before(lower)
+            .finish()
+            .assert_failed(125, &["--limit nofile=60", "not permitted"]);
         assert!(!sandbox.out("ran").exists());
     }
 }
@@ -146,8 +150,8 @@ fn priority_and_oom_score_are_what_was_asked_for() {
     }
     let sandbox = Sandbox::plain();
     let line = |options| [options, words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"]].concat();
-    sandbox.vsrun(line(words!["--nice", "-1"])).finish().failed(125, &["nice value to -1"]);
-    sandbox.vsrun(line(words!["--oom-score-adj", "-1000"])).finish().failed(125, &["--oom-score-adj"]);
+    sandbox.vsrun(line(words!["--nice", "-1"])).finish().assert_failed(125, &["nice value to -1"]);
+    sandbox.vsrun(line(words!["--oom-score-adj", "-1000"])).finish().assert_failed(125, &["--oom-score-adj"]);
     assert!(!sandbox.out("ran").exists());
 }
 
@@ -160,13 +164,13 @@ fn without_proc_an_oom_score_is_an_error_that_names_the_option() {
     let root = jail.clone().into_os_string();
     let line = words!["--oom-score-adj", "5", "--", "/probe", "append", "/out/ran", "x"];
     let call = sandbox.program(Path::new("/vsrun"), line).before(move || sys::change_root(&root));
-    call.finish().failed(125, &["--oom-score-adj", "/proc/self/oom_score_adj"]);
+    call.finish().assert_failed(125, &["--oom-score-adj", "/proc/self/oom_score_adj"]);
     assert!(!jail.join("out/ran").exists());
 }
 
 /// No limit, priority, capability or variable of the server reaches its handler or its logger.
 #[test]
-fn handler_and_logger_are_given_nothing_of_it() {
+fn handler_and_logger_get_no_attributes_of_the_server() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let copies = |program: &str| {
@@ -183,7 +187,7 @@ fn handler_and_logger_are_given_nothing_of_it() {
     let options = words!["-u", plain(), "-s", "tag", "--logger", &logger, "-m", "-", &handler, "-e", "SERVERS2=1"];
     let line = [attributes, options, words!["--", sandbox.probe()], copies("server"), words!["exit", "9"]].concat();
     let prepare = || sys::limit_core(9);
-    sandbox.vsrun(line).before(prepare).finish().exited(9);
+    sandbox.vsrun(line).before(prepare).finish().assert_exited(9);
     // The tests themselves may run with a nice value.
     let ours = nice_of(&harness::text(Path::new("/proc/self/stat")));
     for (program, caps, nice, core, new) in [
@@ -218,9 +222,12 @@ fn exactly_these_capabilities_are_in_all_five_sets() {
     let sandbox = Sandbox::new();
     for way in harness::ways() {
         for user in [words!["-u", plain()], words!["-u", "root"], words![]] {
-            for (list, set) in
-                [("net_bind_service", BIND), ("none", 0), ("KILL,10", 1 << 5 | BIND), ("setpcap", 1 << 8)]
-            {
+            for (list, set) in [
+                ("net_bind_service", CAP_NET_BIND_SERVICE),
+                ("none", 0),
+                ("KILL,10", 1 << 5 | CAP_NET_BIND_SERVICE),
+                ("setpcap", 1 << 8),
+            ] {
                 let options = [way.clone(), user.clone(), words!["--caps", list]].concat();
                 let status = own_file(&sandbox, "status", options, |call| call);
                 assert_eq!(sets(&status), [set; 5], "{way:?} {user:?} {list}");
@@ -241,7 +248,7 @@ fn no_new_privs_is_set_when_it_is_asked_for() {
 
 /// Port 80 is free, because the server has a network namespace of its own.
 #[test]
-fn a_server_with_one_capability_may_open_port_80_and_do_nothing_else_of_roots() {
+fn net_bind_service_allows_port_80_and_nothing_else() {
     needs!(harness::root(), harness::tool("busybox"));
     let sandbox = Sandbox::new();
     let server = words!["--", harness::find_tool("busybox").unwrap(), "httpd", "-f", "-p", "80"];
@@ -260,7 +267,7 @@ fn a_server_with_one_capability_may_open_port_80_and_do_nothing_else_of_roots() 
     let jail = sandbox.jail();
     let tried = jail.join("out/tried");
     let options = words!["-u", "12345:12345", "-r", &jail, "--caps", "net_bind_service"];
-    sandbox.vsrun([options, words!["--", "/probe", "regain", "/out/tried"]].concat()).finish().exited(0);
+    sandbox.vsrun([options, words!["--", "/probe", "regain", "/out/tried"]].concat()).finish().assert_exited(0);
     for line in harness::await_lines(&tried, 10) {
         assert!(line.ends_with(" refused"), "{line}");
     }
@@ -274,22 +281,22 @@ fn a_capability_that_cannot_be_kept_is_an_error_that_names_it() {
     for way in harness::ways() {
         // Capability 63, which no kernel has, and one that is missing from the bounding set of vsrun.
         let line = [way.clone(), words!["-u", plain(), "--caps", "63"], action()].concat();
-        sandbox.vsrun(line).finish().failed(125, &["--caps 63"]);
+        sandbox.vsrun(line).finish().assert_failed(125, &["--caps 63"]);
         for list in ["net_raw", "net_raw,kill"] {
             let line = [way.clone(), words!["-u", plain(), "--caps", list], action()].concat();
             let line = [words!["--bounding-set", "-net_raw", sandbox.path("vsrun")], line].concat();
             let setpriv = sandbox.program(&harness::find_tool("setpriv").unwrap(), line);
-            setpriv.finish().failed(125, &[&format!("--caps {list}")]);
+            setpriv.finish().assert_failed(125, &[&format!("--caps {list}")]);
         }
     }
     // A plain user has no capability to give, and with `--caps none` nothing to drop.
     let sandbox = Sandbox::plain();
     let line = words!["--caps", "CAP_NET_RAW", "--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
-    sandbox.vsrun(line).finish().failed(125, &["--caps CAP_NET_RAW", "not permitted"]);
+    sandbox.vsrun(line).finish().assert_failed(125, &["--caps CAP_NET_RAW", "not permitted"]);
     assert!(!sandbox.out("ran").exists());
     for way in harness::ways() {
         let line = [way, words!["--caps", "none", "--", sandbox.probe(), "append", sandbox.out("ran"), "x"]].concat();
-        sandbox.vsrun(line).finish().exited(0);
+        sandbox.vsrun(line).finish().assert_exited(0);
         harness::await_file(&sandbox.out("ran"));
         fs::remove_file(sandbox.out("ran")).unwrap();
     }
@@ -314,7 +321,7 @@ fn a_user_has_no_capability_whatever_the_caller_left() {
             let actions = words!["-u", plain(), "--", sandbox.probe(), "copy", "/proc/self/status", &out];
             let before = job.iter().map(OsString::from).collect();
             let line = [before, words![sandbox.path("vsrun")], way.clone(), actions].concat();
-            sandbox.program(&harness::find_tool("setpriv").unwrap(), line).finish().exited(0);
+            sandbox.program(&harness::find_tool("setpriv").unwrap(), line).finish().assert_exited(0);
             harness::await_true("the server's copy", || harness::text(&out).ends_with('\n'));
             let status = harness::text(&out);
             assert_eq!(sets(&status)[..4], [0; 4], "{way:?} {job:?}");
@@ -364,7 +371,13 @@ fn variables_come_from_the_files_of_a_directory() {
         let report = sandbox.out("report");
         let options = words!["-u", plain(), "--env-dir", &directory, "-e", "SHELL=/from/line"];
         let line = [way, options, words!["--", sandbox.probe(), "report", &report]].concat();
-        sandbox.vsrun(line).env("GONE", "caller").env("PLAIN", "caller").env("KEPT", "caller").finish().exited(0);
+        sandbox
+            .vsrun(line)
+            .env("GONE", "caller")
+            .env("PLAIN", "caller")
+            .env("KEPT", "caller")
+            .finish()
+            .assert_exited(0);
         let found = sandbox.report(&report);
         let variable = |name: &str| found.variable(name);
         for (name, value) in [
@@ -399,7 +412,7 @@ fn the_environment_can_begin_empty() {
         // The sandbox finds the processes that it has to end by the variable of its mark.
         let options = words!["--clear-env", "-u", plain(), "--env-dir", &directory, "-e", sandbox.mark(), "-e", "E=2"];
         let line = [way, options, words!["--", sandbox.probe(), "report", &report]].concat();
-        sandbox.vsrun(line).env("SECRET", "x").env("FILE", "caller").finish().exited(0);
+        sandbox.vsrun(line).env("SECRET", "x").env("FILE", "caller").finish().assert_exited(0);
         let mut found = sandbox.report(&report).all("variable");
         found.sort();
         assert!(found[5].starts_with("SHELL="), "{found:?}");
@@ -413,8 +426,8 @@ fn the_environment_can_begin_empty() {
     }
     // COMMAND is searched in the server's PATH or, if that is not set, in vsrun's default path.
     let line = words!["--clear-env", "-e", sandbox.mark(), "--", "sh", "-c", "exit 7"];
-    sandbox.vsrun(line.clone()).env("PATH", "/nowhere").finish().exited(7);
-    sandbox.vsrun([words!["-e", "PATH=/nowhere"], line].concat()).finish().failed(127, &["sh"]);
+    sandbox.vsrun(line.clone()).env("PATH", "/nowhere").finish().assert_exited(7);
+    sandbox.vsrun([words!["-e", "PATH=/nowhere"], line].concat()).finish().assert_failed(127, &["sh"]);
 }
 
 #[test]
@@ -425,7 +438,7 @@ fn a_directory_that_cannot_be_read_is_an_error_that_names_it() {
         for way in harness::ways() {
             let options = words!["-p", "pid", "--env-dir", directory];
             let line = [way, options, words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"]].concat();
-            sandbox.vsrun(line).finish().failed(125, &["--env-dir", part]);
+            sandbox.vsrun(line).finish().assert_failed(125, &["--env-dir", part]);
             assert!(!sandbox.out("ran").exists() && !sandbox.path("pid").exists());
         }
     };

@@ -42,8 +42,8 @@ fn the_root_and_the_working_directory_may_be_mounted_on_entry() {
     let automounter = words!["--mount", "--", python, "-c", AUTOMOUNTER, &there, sandbox.path("vsrun")];
     let call =
         |line| sandbox.program(&harness::find_tool("unshare").unwrap(), [automounter.clone(), line].concat()).finish();
-    call(words!["-w", &there, "--", sandbox.probe(), "report", &report]).exited(0);
+    call(words!["-w", &there, "--", sandbox.probe(), "report", &report]).assert_exited(0);
     assert_eq!(sandbox.report(&report).one("cwd"), there.display().to_string());
     // The mounted root is empty, so COMMAND is missing. That is found out only after vsrun has entered the root.
-    call(words!["-r", &there, "--", "/probe"]).failed(127, &["'/probe'", "No such file"]);
+    call(words!["-r", &there, "--", "/probe"]).assert_failed(127, &["'/probe'", "No such file"]);
 }

@@ -18,7 +18,7 @@ fn the_caller_returns_and_the_server_stays() {
         let line = [way.clone(), words!["-p", "pid", "--", sandbox.probe(), "report", &report, "wait"]].concat();
         let caller = sandbox.vsrun(line).start();
         let called = caller.pid();
-        caller.finish().exited(0);
+        caller.finish().assert_exited(0);
         let found = sandbox.report(&report);
         let server = found.number("pid");
         assert_eq!(harness::text(&sandbox.path("pid")), format!("{server}\n"), "the number is the last process's");
@@ -33,7 +33,7 @@ fn the_caller_returns_and_the_server_stays() {
 }
 
 #[test]
-fn it_has_a_session_of_its_own_and_cannot_get_a_terminal() {
+fn a_background_process_leaves_the_session_and_the_terminal() {
     let sandbox = Sandbox::new();
     for way in both() {
         let report = sandbox.out("report");
@@ -41,7 +41,7 @@ fn it_has_a_session_of_its_own_and_cannot_get_a_terminal() {
         let (call, _terminal) = sandbox.vsrun(line).on_terminal();
         let caller = call.start();
         let called = caller.pid();
-        caller.finish().exited(0);
+        caller.finish().assert_exited(0);
         let found = sandbox.report(&report);
         let keeper = if way.contains(&"-m".into()) { found.number("ppid") } else { found.number("pid") };
         assert_ne!(process::session(keeper), called, "not the caller's session");
@@ -56,18 +56,21 @@ fn it_has_a_session_of_its_own_and_cannot_get_a_terminal() {
 fn the_managers_directory_is_the_root_and_the_servers_is_the_callers() {
     let sandbox = Sandbox::new();
     let report = sandbox.out("report");
-    sandbox.vsrun(words!["-b", "-m", "-", "-", "--", sandbox.probe(), "report", &report, "wait"]).finish().exited(0);
+    sandbox
+        .vsrun(words!["-b", "-m", "-", "-", "--", sandbox.probe(), "report", &report, "wait"])
+        .finish()
+        .assert_exited(0);
     let found = sandbox.report(&report);
     assert_eq!(process::directory(found.number("ppid")), "/");
     assert_eq!(found.one("cwd"), sandbox.directory().display().to_string());
 }
 
 #[test]
-fn a_relative_command_is_the_callers() {
+fn a_relative_command_starts_in_the_callers_directory() {
     let sandbox = Sandbox::new();
     for way in both() {
         let line = [way, words!["--", "./probe", "append", "out/ran", "x"]].concat();
-        sandbox.vsrun(line).finish().exited(0);
+        sandbox.vsrun(line).finish().assert_exited(0);
         harness::await_file(&sandbox.out("ran"));
         fs::remove_file(sandbox.out("ran")).unwrap();
     }
@@ -87,7 +90,7 @@ fn a_manager_keeps_no_descriptor_of_the_caller() {
             [words!["-b", "-m", "-", "-"], output, words!["--", sandbox.probe(), "report", &report, "wait"]].concat();
         let file = File::open(sandbox.directory()).unwrap();
         let hook = move || [3, 7, 100].into_iter().try_for_each(|to| sys::duplicate(file.as_raw_fd(), to));
-        sandbox.vsrun(line).before(hook).finish().exited(0);
+        sandbox.vsrun(line).before(hook).finish().assert_exited(0);
         let found = sandbox.report(&report);
         let caller = sandbox.directory().display().to_string();
         for (fd, target) in process::descriptors(found.number("ppid")) {
@@ -116,7 +119,7 @@ fn a_caller_that_reads_to_the_end_is_not_kept_waiting() {
             harness::await_life(&life, 1);
             harness::await_true("end of file on what was stdout", || sys::at_end(&out));
             harness::await_true("end of file on what was stderr", || sys::at_end(&err));
-            caller.finish().exited(0);
+            caller.finish().assert_exited(0);
             assert!(!harness::gone(harness::await_life(&life, 1)), "the server lives on");
             fs::remove_file(&life).unwrap();
         }
@@ -130,8 +133,8 @@ fn assert_same_failure(sandbox: &Sandbox, options: Vec<OsString>, command: Vec<O
     for stay in [words![], words!["-m", "monitor", "-"]] {
         let line = [stay, options.clone(), words!["--"], command.clone()].concat();
         let before: Vec<String> = harness::names(sandbox.directory());
-        sandbox.vsrun(line.clone()).finish().failed(status, &[part]);
-        sandbox.vsrun([words!["-b"], line].concat()).finish().failed(status, &[part]);
+        sandbox.vsrun(line.clone()).finish().assert_failed(status, &[part]);
+        sandbox.vsrun([words!["-b"], line].concat()).finish().assert_failed(status, &[part]);
         let new: Vec<String> = harness::names(sandbox.directory())
             .into_iter()
             .filter(|name| !before.contains(name) && !name.starts_with('.'))
@@ -182,7 +185,7 @@ fn failures_in_the_jail_reach_the_caller() {
 #[test]
 fn a_wrong_line_is_refused_before_anything_is_detached() {
     let sandbox = Sandbox::new();
-    sandbox.vsrun(words!["-b", "--nonsense", "--", sandbox.probe()]).finish().failed(2, &["--nonsense"]);
+    sandbox.vsrun(words!["-b", "--nonsense", "--", sandbox.probe()]).finish().assert_failed(2, &["--nonsense"]);
     sandbox.await_nothing_left();
 }
 
@@ -195,7 +198,7 @@ fn a_server_that_ends_at_once_was_ready_all_the_same() {
             sandbox
                 .vsrun([way.clone(), restart.clone(), words!["--", sandbox.probe(), "exit", "3"]].concat())
                 .finish()
-                .exited(0);
+                .assert_exited(0);
             sandbox.await_nothing_left();
         }
     }
@@ -208,7 +211,7 @@ fn it_outlives_the_callers_terminal() {
         let life = sandbox.out("life");
         let (call, terminal) =
             sandbox.vsrun([way, words!["--", sandbox.probe(), "life", &life, "wait"]].concat()).on_terminal();
-        call.start().finish().exited(0);
+        call.start().finish().assert_exited(0);
         drop(terminal);
         let server = harness::await_life(&life, 1);
         assert!(!harness::gone(server));
@@ -218,7 +221,7 @@ fn it_outlives_the_callers_terminal() {
 
 /// A signal ends the caller that waits for a slow server, as it ends any other program. The start goes on.
 #[test]
-fn the_caller_need_not_wait() {
+fn a_signal_ends_the_waiting_caller_and_not_the_start() {
     let sandbox = Sandbox::new();
     for way in both() {
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {

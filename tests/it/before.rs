@@ -32,7 +32,7 @@ fn commands_run_in_order_and_then_the_server() {
         let sandbox = Sandbox::new();
         let commands = before(&sandbox, &["append OUT/marks one", "nap 20 append OUT/marks two"]);
         let server = words!["--", sandbox.probe(), "append", sandbox.out("marks"), "server"];
-        sandbox.vsrun([way, commands, server].concat()).finish().exited(0);
+        sandbox.vsrun([way, commands, server].concat()).finish().assert_exited(0);
         assert_eq!(harness::await_lines(&sandbox.out("marks"), 3), ["one", "two", "server"]);
     }
 }
@@ -108,7 +108,7 @@ fn commands_run_before_every_restart() {
     manager.signal(libc::SIGHUP);
     harness::await_life(&life, 4);
     assert_eq!(marks(&sandbox).len(), 4, "a restart by request");
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -140,7 +140,10 @@ fn a_command_that_fails_is_a_failed_start() {
                 sandbox.out("marks"),
                 "server"
             ];
-            sandbox.vsrun([way.clone(), options, rest].concat()).finish().failed(125, &["vsrun: --before '", reason]);
+            sandbox
+                .vsrun([way.clone(), options, rest].concat())
+                .finish()
+                .assert_failed(125, &["vsrun: --before '", reason]);
             assert_eq!(marks(&sandbox), Vec::<String>::new());
             assert!(!sandbox.path("pid").exists() && !socket.exists());
             sandbox.await_nothing_left();
@@ -156,7 +159,7 @@ fn a_failure_before_a_restart_is_an_unexpected_end_with_status_125() {
     let commands = before(&sandbox, &["life OUT/runs at 2 exit 7"]);
     let server = words!["--", sandbox.probe(), "append", sandbox.out("marks"), "server", "exit", "3"];
     let manager = sandbox.vsrun([words!["-m", "-", &handler], commands, server].concat()).finish();
-    manager.exited(125);
+    manager.assert_exited(125);
     assert!(
         manager.err.iter().any(|line| line.contains("--before '") && line.ends_with("exited with status 7")),
         "{manager:?}"
@@ -178,7 +181,7 @@ fn a_manager_tries_again_after_a_failed_command() {
     let manager = sandbox.vsrun([options, commands, server].concat()).start();
     harness::await_life(&life, 2);
     assert_eq!(harness::lives(&sandbox.out("runs")).len(), 4);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 /// A script for the probe: starts a child, writes a line to `marks`, and waits.
@@ -207,7 +210,7 @@ fn a_stop_ends_the_command_and_starts_nothing() {
         let server = words!["--", sandbox.probe(), "append", sandbox.out("marks"), "server"];
         let running = sandbox.vsrun([way.clone(), words!["-p", "pid"], commands, server].concat()).start();
         let child = await_child(&sandbox);
-        running.stop().exited(status);
+        running.stop().assert_exited(status);
         harness::await_gone(child);
         assert_eq!(marks(&sandbox), ["running"], "{way:?}");
         assert!(!sandbox.path("pid").exists(), "{way:?}");
@@ -228,10 +231,10 @@ fn the_caller_of_a_start_in_the_background_learns_that_it_was_stopped() {
             let server = words!["--", sandbox.probe(), "append", sandbox.out("marks"), "server"];
             let caller = sandbox.vsrun([options, way.clone(), before(&sandbox, &[script]), server].concat()).start();
             harness::await_lines(&sandbox.out("marks"), 1);
-            sandbox.vsrun(words!["--stop", file]).finish().exited(0);
+            sandbox.vsrun(words!["--stop", file]).finish().assert_exited(0);
             let ended = caller.finish();
             let status = if way.contains(&"--init".into()) && end.contains("KILL") { 128 + 9 } else { 128 + 15 };
-            ended.exited(status);
+            ended.assert_exited(status);
             let error = ended.err.last().unwrap();
             let says = error.starts_with("vsrun: the start was stopped by SIGTERM: --before '") && error.ends_with(end);
             assert!(says, "{way:?}: {ended:?}");
@@ -253,9 +256,9 @@ fn the_caller_of_a_start_in_the_background_learns_that_it_was_stopped() {
         let options = words!["-p", "pid", "--ready", "fd:5", "--", sandbox.probe(), "append", sandbox.out("marks")];
         let caller = sandbox.vsrun([way.clone(), options, words!["running", "wait"]].concat()).start();
         harness::await_lines(&sandbox.out("marks"), 1);
-        sandbox.vsrun(words!["--stop", file]).finish().exited(0);
+        sandbox.vsrun(words!["--stop", file]).finish().assert_exited(0);
         let ended = caller.finish();
-        ended.exited(status);
+        ended.assert_exited(status);
         assert!(ended.err.last().unwrap().contains(says), "{way:?}: {ended:?}");
         sandbox.await_nothing_left();
     }
@@ -274,7 +277,7 @@ fn a_restart_in_the_background_before_the_server_is_ready_is_no_stop() {
     harness::await_lines(&sandbox.out("marks"), 2);
     fs::write(sandbox.out("go"), "").unwrap();
     let ended = caller.finish();
-    ended.exited(125);
+    ended.assert_exited(125);
     assert!(ended.err.last().unwrap().ends_with("exited with status 3"), "{ended:?}");
     assert!(!ended.err.last().unwrap().contains("stopped by"), "{ended:?}");
 }
@@ -287,7 +290,7 @@ fn a_command_that_handles_term_does_not_let_the_server_start() {
         let server = words!["--", sandbox.probe(), "append", sandbox.out("marks"), "server"];
         let running = sandbox.vsrun([way.clone(), commands, server].concat()).start();
         harness::await_lines(&sandbox.out("signals"), 1);
-        running.stop().exited(status);
+        running.stop().assert_exited(status);
         assert_eq!(marks(&sandbox), Vec::<String>::new(), "{way:?}");
     }
 }
@@ -305,7 +308,7 @@ fn other_signals_do_not_reach_a_command() {
         // vsrun must read both signals before the command ends.
         harness::await_true("the signal", || process::pending(running.pid()) == 0);
         fs::write(sandbox.out("go"), "").unwrap();
-        running.finish().exited(0);
+        running.finish().assert_exited(0);
         assert_eq!(marks(&sandbox), ["running", "server"], "{way:?}");
     }
 }
@@ -317,7 +320,7 @@ fn a_command_that_ignores_term_is_killed_after_the_stop_timeout() {
     let options = words!["-m", "-", "-", "--stop-timeout", "50ms"];
     let running = sandbox.vsrun([options, commands, words!["--", sandbox.probe(), "exit", "0"]].concat()).start();
     let child = await_child(&sandbox);
-    running.stop().exited(0);
+    running.stop().assert_exited(0);
     harness::await_gone(child);
     sandbox.await_nothing_left();
 }
@@ -333,7 +336,7 @@ fn a_restart_request_ends_the_command_and_begins_with_the_first() {
     manager.signal(libc::SIGHUP);
     harness::await_life(&life, 1);
     assert_eq!(marks(&sandbox), ["first", "first"]);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -344,7 +347,7 @@ fn the_ready_timeout_limits_the_commands_of_the_first_start() {
         let options = words!["--ready-timeout", "300ms", "-p", "pid"];
         let server = words!["--", sandbox.probe(), "append", sandbox.out("marks"), "server"];
         let ended = sandbox.vsrun([way.clone(), options, commands, server].concat()).finish();
-        ended.exited(125);
+        ended.assert_exited(125);
         let said = ended.err.iter().any(|line| line.contains("was not done in time: --ready-timeout 0.3 s"));
         assert!(said, "{way:?}: {ended:?}");
         assert!(!marks(&sandbox).contains(&"server".to_owned()) && !sandbox.path("pid").exists());
@@ -368,7 +371,7 @@ fn the_ready_timeout_for_the_commands_ends_no_server() {
     // If the deadline had ended the server, the manager would exit instead of restarting the server.
     manager.signal(libc::SIGHUP);
     harness::await_lines(&sandbox.out("marks"), 2);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -385,7 +388,7 @@ fn the_ready_timeout_limits_the_commands_of_a_restart() {
         harness::await_life(&life, 2);
         manager.await_err("was not done in time: --ready-timeout 3.5 s");
         assert_eq!(harness::lives(&sandbox.out("runs")).len(), 3);
-        manager.stop().exited(0);
+        manager.stop().assert_exited(0);
     }
 }
 
@@ -395,7 +398,7 @@ fn what_a_command_leaves_of_its_process_group_is_killed() {
         let sandbox = Sandbox::new();
         let commands = before(&sandbox, &["ignore 15 child OUT/child exit 0"]);
         let server = words!["--", sandbox.probe(), "append", sandbox.out("marks"), "server"];
-        sandbox.vsrun([way, commands, server].concat()).finish().exited(0);
+        sandbox.vsrun([way, commands, server].concat()).finish().assert_exited(0);
         harness::await_gone(await_child(&sandbox));
     }
 }
@@ -409,7 +412,7 @@ fn a_command_does_not_take_the_servers_standard_input() {
         let file = sandbox.path("input");
         fs::write(&file, "for the server\n").unwrap();
         let line = [way, words!["--stdin"], commands, server].concat();
-        sandbox.vsrun(line).stdin(fs::File::open(&file).unwrap()).finish().exited(0);
+        sandbox.vsrun(line).stdin(fs::File::open(&file).unwrap()).finish().assert_exited(0);
         assert_eq!(harness::text(&sandbox.out("taken")), "");
         assert_eq!(harness::text(&sandbox.out("got")), "for the server\n");
     }
@@ -421,7 +424,7 @@ fn the_output_of_commands_goes_where_the_servers_goes() {
         let sandbox = Sandbox::new();
         let commands = before(&sandbox, &["print from-before complain also-from-before"]);
         let server = words!["-d", sandbox.path("logs"), "1", "--", sandbox.probe(), "print", "from-server"];
-        sandbox.vsrun([way, commands, server].concat()).finish().exited(0);
+        sandbox.vsrun([way, commands, server].concat()).finish().assert_exited(0);
         let log = sandbox.path("logs/logfile");
         assert_eq!(harness::await_lines(&log, 3), ["from-before", "also-from-before", "from-server"]);
     }
@@ -438,8 +441,8 @@ fn status_and_stop_find_a_server_that_is_being_prepared() {
         let running = sandbox.vsrun([words!["-p", "pid"], way.clone(), commands, server].concat()).start();
         let child = await_child(&sandbox);
         let reported = sandbox.vsrun(words!["--status", "pid"]).finish();
-        assert!(reported.exited(0).out[0].starts_with(status), "{way:?}: {reported:?}");
-        sandbox.vsrun(words!["--stop", "pid"]).finish().exited(0);
+        assert!(reported.assert_exited(0).out[0].starts_with(status), "{way:?}: {reported:?}");
+        sandbox.vsrun(words!["--stop", "pid"]).finish().assert_exited(0);
         running.finish();
         harness::await_gone(child);
         assert_eq!(marks(&sandbox), ["running"]);
@@ -453,7 +456,7 @@ fn a_check_looks_for_the_programs_and_runs_none() {
     let server = words!["--", sandbox.probe(), "exit", "0"];
     let ended = sandbox.vsrun([words!["--check"], commands.clone(), server].concat()).finish();
     assert_eq!(
-        ended.exited(125).out,
+        ended.assert_exited(125).out,
         [
             "--before '/no/such/init --all': cannot execute '/no/such/init': No such file or directory (there is no directory '/no')"
         ]
@@ -461,7 +464,7 @@ fn a_check_looks_for_the_programs_and_runs_none() {
     // A problem of both the commands and the server is reported once.
     let server = words!["-w", "/no/such/dir", "--", sandbox.probe(), "exit", "0"];
     let ended = sandbox.vsrun([words!["--check"], commands, server].concat()).finish();
-    let about = |what: &str| ended.exited(125).out.iter().filter(|line| line.contains(what)).count();
+    let about = |what: &str| ended.assert_exited(125).out.iter().filter(|line| line.contains(what)).count();
     assert_eq!((about("change directory"), about("/no/such/init --all"), about("not checked")), (1, 1, 0), "{ended:?}");
     assert_eq!(marks(&sandbox), Vec::<String>::new());
 }
@@ -470,13 +473,13 @@ fn a_check_looks_for_the_programs_and_runs_none() {
 fn words_are_neither_expanded_nor_quoted() {
     let sandbox = Sandbox::new();
     let command = words!["--expand", "--before", probe(&sandbox, "report OUT/report exit 0 ${NO} \"a b\" $$")];
-    sandbox.vsrun([command, words!["--", sandbox.probe(), "exit", "0"]].concat()).finish().exited(0);
+    sandbox.vsrun([command, words!["--", sandbox.probe(), "exit", "0"]].concat()).finish().assert_exited(0);
     let words = sandbox.report(&sandbox.out("report")).all("argument");
     assert_eq!(words[words.len() - 4..], ["${NO}", "\"a", "b\"", "$$"]);
     for empty in ["", " ", "\t"] {
-        sandbox.vsrun(words!["--before", empty, "--", "/bin/true"]).finish().failed(2, &["option --before: '"]);
+        sandbox.vsrun(words!["--before", empty, "--", "/bin/true"]).finish().assert_failed(2, &["option --before: '"]);
     }
-    sandbox.vsrun(words!["--ready-timeout", "1", "--", "/bin/true"]).finish().failed(2, &["or --before"]);
+    sandbox.vsrun(words!["--ready-timeout", "1", "--", "/bin/true"]).finish().assert_failed(2, &["or --before"]);
 }
 
 #[test]
@@ -503,7 +506,7 @@ fn files_of_the_environment_are_read_again_for_commands_too() {
             assert_eq!((first.variable(name), server.variable(name).is_some()), (None, true), "{name}");
         }
     }
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -515,7 +518,7 @@ fn commands_are_confined_as_the_server() {
         let commands = before(&sandbox, &["report OUT/report try read /etc/hostname"]);
         let server = words!["--", sandbox.probe(), "append", sandbox.out("marks"), "server"];
         let line = [way, options, words!["-d", sandbox.path("logs"), "1"], commands, server].concat();
-        sandbox.vsrun(line).finish().exited(0);
+        sandbox.vsrun(line).finish().assert_exited(0);
         let log = harness::await_lines(&sandbox.path("logs/logfile"), 1);
         assert_eq!(log, ["read /etc/hostname: EACCES"]);
     }
@@ -555,7 +558,7 @@ fn a_caller_that_waits_gets_the_output_and_the_error_of_a_command() {
     let commands = before(&sandbox, &["complain the-reason exit 4"]);
     let line = [words!["-b", "-q"], commands, words!["--", sandbox.probe(), "exit", "0"]].concat();
     let ended = sandbox.vsrun(line).finish();
-    ended.exited(125);
+    ended.assert_exited(125);
     assert_eq!(ended.err[0], "the-reason");
     assert!(
         ended.err[1].starts_with("vsrun: --before '") && ended.err[1].ends_with("exited with status 4"),

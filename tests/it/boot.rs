@@ -22,13 +22,15 @@ impl<'place> Initramfs<'place> {
         harness::sandbox::copy(&harness::sandbox::built("vsrun"), &directory.join("vsrun"));
         harness::sandbox::copy(&harness::sandbox::built("probe"), &directory.join("server"));
         let initramfs = Self { sandbox, directory };
-        initramfs
-            .add("init", &format!("#!/vsrun --args\n# No blank line and no comment counts.\n\n{}\n", lines(arguments)));
+        initramfs.add_executable(
+            "init",
+            &format!("#!/vsrun --args\n# No blank line and no comment counts.\n\n{}\n", join_lines(arguments)),
+        );
         make_serial_line(&initramfs.directory);
         initramfs
     }
 
-    fn add(&self, name: &str, text: &str) {
+    fn add_executable(&self, name: &str, text: &str) {
         harness::sandbox::write_executable(&self.directory.join(name), text.as_bytes());
     }
 
@@ -47,27 +49,31 @@ impl<'place> Initramfs<'place> {
     #[track_caller]
     fn boot_with(self, words: &str) -> Emulated {
         // Pack the initramfs with the command that the comment in `examples/machine` recommends.
-        let pack = example().lines().find_map(|line| line.strip_prefix("#     find . ").map(str::to_owned)).unwrap();
+        let pack =
+            machine_example().lines().find_map(|line| line.strip_prefix("#     find . ").map(str::to_owned)).unwrap();
         Emulated::boot(self.sandbox, &self.directory, &format!("find . {pack}"), words)
     }
 }
 
-fn example() -> String {
+fn machine_example() -> String {
     harness::text(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/machine"))
 }
 
-fn lines(words: &[&str]) -> String {
+fn join_lines(words: &[&str]) -> String {
     words.join("\n")
 }
 
 #[test]
-fn a_machine_without_a_console_restarts_its_server_and_switches_itself_off() {
+fn init_without_console_restarts_its_server_and_powers_off() {
     needs!(emulation());
     let sandbox = Sandbox::new();
     let server = ["", "life", "/out/life", "at", "1", "segv", "at", "2", "exit", "3"];
     let end = ["report", "/out/report", "copy", "/out/report", "/serial", "copy", "/out/life", "/serial", "exit", "0"];
     let initramfs = Initramfs::new(&sandbox, &[]);
-    initramfs.add("init", &[example().trim_end(), &lines(&server), "\n", &lines(&end)].concat());
+    initramfs.add_executable(
+        "init",
+        &[machine_example().trim_end(), &join_lines(&server), "\n", &join_lines(&end)].concat(),
+    );
     harness::sandbox::make_directory(&initramfs.directory.join("out"), 0o777);
     initramfs.without_console();
     let said = initramfs.boot().finish();
@@ -86,7 +92,7 @@ fn a_machine_without_a_console_restarts_its_server_and_switches_itself_off() {
 }
 
 #[test]
-fn a_serial_console_is_what_all_speak_on() {
+fn vsrun_and_server_write_to_the_serial_console() {
     needs!(emulation());
     let sandbox = Sandbox::new();
     let options = ["--at-exit", "reboot", "--restart", "always", "--restart-limit", "2/1min", "--linger", "1s", "--"];
@@ -112,7 +118,7 @@ fn a_machine_without_a_startable_server_reports_it_and_halts() {
 }
 
 /// The first stage, in the initramfs: starts a server in the background and replaces the initramfs by the real root.
-const HANDOVER: &str = "#!/busybox sh
+const SWITCH_ROOT_SCRIPT: &str = "#!/busybox sh
 set -e
 /busybox mkdir /run /real
 /busybox mount -t tmpfs none /run
@@ -160,8 +166,8 @@ fn a_server_outlives_the_initramfs() {
     let sandbox = Sandbox::new();
     let initramfs = Initramfs::new(&sandbox, &["--", "/handover"]);
     harness::sandbox::copy(&harness::find_tool("busybox").unwrap(), &initramfs.directory.join("busybox"));
-    initramfs.add("handover", HANDOVER);
-    initramfs.add("stage2", STAGE2);
+    initramfs.add_executable("handover", SWITCH_ROOT_SCRIPT);
+    initramfs.add_executable("stage2", STAGE2);
     let said = initramfs.boot().finish();
     let running = ["running: pid", "running: pid", "status 0", "already running", "second start 125"];
     assert_in_order(&said, &[&["the initramfs is gone"][..], &running, &running].concat());

@@ -24,7 +24,7 @@ fn a_hangup_that_the_caller_ignores_ends_neither_vsrun_nor_server() {
         let server = process::children(running.pid())[0];
         if ends {
             running.signal(libc::SIGHUP);
-            running.finish().exited(0);
+            running.finish().assert_exited(0);
             continue;
         }
         sys::kill(server, libc::SIGHUP);
@@ -38,12 +38,12 @@ fn a_hangup_that_the_caller_ignores_ends_neither_vsrun_nor_server() {
     // Without a manager, the server ignores SIGHUP if the caller does.
     let sandbox = Sandbox::new();
     let line = words!["--", sandbox.probe(), "raise", "1", "exit", "7"];
-    sandbox.vsrun(line.clone()).before(|| sys::ignore_signal(libc::SIGHUP)).finish().exited(7);
+    sandbox.vsrun(line.clone()).before(|| sys::ignore_signal(libc::SIGHUP)).finish().assert_exited(7);
     assert_eq!(sandbox.vsrun(line).finish().signal(), Some(libc::SIGHUP));
 }
 
 #[test]
-fn two_numbers_need_no_account_files() {
+fn numeric_user_and_group_need_no_account_files() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let none = sandbox.path("none");
@@ -57,10 +57,10 @@ fn two_numbers_need_no_account_files() {
     let mounts = Mounts::new(&sandbox, &binds);
     let report = sandbox.out("report");
     let line = words!["-u", "33:44", "--", sandbox.probe(), "report", &report];
-    sandbox.vsrun(line).within(&mounts).finish().exited(0);
+    sandbox.vsrun(line).within(&mounts).finish().assert_exited(0);
     assert_eq!(sandbox.report(&report).one("uids"), "33 33 33");
     let line = words!["-u", "33", "--", sandbox.probe()];
-    sandbox.vsrun(line).within(&mounts).finish().failed(125, &["cannot read /etc/passwd"]);
+    sandbox.vsrun(line).within(&mounts).finish().assert_failed(125, &["cannot read /etc/passwd"]);
 }
 
 /// setgroups(2) fails here, as it does for a plain user in a user namespace.
@@ -74,14 +74,14 @@ fn a_user_that_changes_nothing_needs_no_privilege() {
         let line = [refuse, words![sandbox.path("vsrun")], way, words!["-u", "0:0"]].concat();
         let line = [line, words!["--", sandbox.probe(), "report", &report]].concat();
         let call = sandbox.program(&harness::find_tool("strace").unwrap(), line);
-        call.before(|| sys::set_groups(&[0])).finish().exited(0);
+        call.before(|| sys::set_groups(&[0])).finish().assert_exited(0);
         assert_eq!(sandbox.report(&report).one("uids"), "0 0 0");
         fs::remove_file(&report).unwrap();
         assert!(!harness::text(&sandbox.path("trace")).contains("setgroups"), "not even tried");
     }
     // The caller has a supplementary group, which `-u 0:0` must drop.
     let line = words!["-u", "0:0", "--", sandbox.probe(), "report", &report];
-    sandbox.vsrun(line).before(|| sys::set_groups(&[0, 44])).finish().exited(0);
+    sandbox.vsrun(line).before(|| sys::set_groups(&[0, 44])).finish().assert_exited(0);
     assert_eq!(sandbox.report(&report).groups(), [0]);
 }
 
@@ -102,7 +102,7 @@ fn a_manager_leaves_the_callers_directory_and_its_server_does_not() {
 
 /// The server's user replaces the working directory by a link to a directory that only root may search.
 #[test]
-fn no_restart_shows_the_server_a_directory_that_is_closed_to_it() {
+fn restart_fails_if_the_user_may_not_enter_the_directory() {
     needs!(harness::root());
     for work_dir in [false, true] {
         let sandbox = Sandbox::new();
@@ -133,7 +133,7 @@ fn no_restart_shows_the_server_a_directory_that_is_closed_to_it() {
 
 /// If root calls vsrun in a directory that the server's user cannot reach, the server still starts there.
 #[test]
-fn a_directory_that_only_the_caller_can_reach_stays_the_servers() {
+fn server_starts_in_a_directory_that_only_the_caller_can_reach() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let inner = sandbox.path("closed/inner");
@@ -142,30 +142,33 @@ fn a_directory_that_only_the_caller_can_reach_stays_the_servers() {
     for way in harness::ways() {
         let report = sandbox.out("report");
         let line = [way.clone(), words!["-u", USER.to_string(), "--", sandbox.probe(), "report", &report]].concat();
-        sandbox.vsrun(line).directory(&inner).finish().exited(0);
+        sandbox.vsrun(line).directory(&inner).finish().assert_exited(0);
         assert_eq!(sandbox.report(&report).one("here"), harness::call::identity(&inner), "{way:?}");
         fs::remove_file(&report).unwrap();
         // A directory that an option names is entered with the rights of the server's user.
         let line =
             [way, words!["-u", USER.to_string(), "-w", &inner, "--", sandbox.probe(), "report", &report]].concat();
-        sandbox.vsrun(line).finish().failed(125, &["change directory", "not searchable for this user"]);
+        sandbox.vsrun(line).finish().assert_failed(125, &["change directory", "not searchable for this user"]);
         assert!(!report.exists());
     }
     let check = words!["--check", "-u", USER.to_string(), "-w", &inner, "--", sandbox.probe()];
     let ended = sandbox.vsrun(check).finish();
-    ended.exited(125);
+    ended.assert_exited(125);
     assert!(ended.out[0].contains("cannot change directory to"), "{ended:?}");
 }
 
 #[test]
-fn a_logdir_is_entered_where_its_user_may_not() {
+fn server_starts_in_a_logdir_that_its_user_may_not_enter() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     harness::sandbox::make_directory(&sandbox.path("closed"), 0o700);
     for way in harness::ways() {
         let report = sandbox.out("report");
         let options = words!["-u", USER.to_string(), "-d", sandbox.path("closed/logs"), "1"];
-        sandbox.vsrun([way, options, words!["--", sandbox.probe(), "report", &report]].concat()).finish().exited(0);
+        sandbox
+            .vsrun([way, options, words!["--", sandbox.probe(), "report", &report]].concat())
+            .finish()
+            .assert_exited(0);
         assert_eq!(sandbox.report(&report).one("here"), harness::call::identity(&sandbox.path("closed/logs")));
         fs::remove_file(&report).unwrap();
     }
@@ -178,12 +181,12 @@ fn a_relative_command_that_is_missing_names_the_directory() {
     for way in harness::ways() {
         let line = [way.clone(), words!["--", "./missing"]].concat();
         let ended = sandbox.vsrun(line).finish();
-        ended.exited(127);
+        ended.assert_exited(127);
         let says = |part: &str| ended.err.iter().any(|line| line.contains(part));
         assert!(says(&format!("(looked for in the directory '{dir}')")), "{way:?}: {ended:?}");
         let line = [way.clone(), words!["-d", "logs", "1", "--", "bin/server"]].concat();
         let ended = sandbox.vsrun(line).finish();
-        ended.exited(127);
+        ended.assert_exited(127);
         let reported = format!("there is no directory '{dir}/logs/bin'");
         assert!(ended.err.iter().any(|line| line.contains(&reported)), "{way:?}: {ended:?}");
     }

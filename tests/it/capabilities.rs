@@ -3,7 +3,7 @@
 //! vsrun runs as root, as in a container, with all capabilities of this machine except one. CASES lists the
 //! capabilities that each option needs; the manual's chapter CAPABILITIES has the same table.
 
-use crate::harness::{self, Call, Ended, Sandbox, needs, process, sys, words};
+use crate::harness::{self, Call, ProcessResult, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::chown;
@@ -65,7 +65,7 @@ const CASES: [Case; 19] = [
     Case {
         name: "--user and --work-dir",
         needs: IDS,
-        options: |sandbox| [user(), words!["-w", private(sandbox)]].concat(),
+        options: |sandbox| [user(), words!["-w", make_private_directory(sandbox)]].concat(),
     },
     Case { name: "--user and --ready", needs: IDS, options: |_| [user(), words!["--ready", "fd:9"]].concat() },
     Case {
@@ -98,7 +98,7 @@ fn user() -> Vec<OsString> {
 }
 
 /// A directory that root without CAP_DAC_OVERRIDE cannot enter.
-fn private(sandbox: &Sandbox) -> OsString {
+fn make_private_directory(sandbox: &Sandbox) -> OsString {
     let path = sandbox.path("private");
     harness::sandbox::make_directory(&path, 0o700);
     chown(&path, Some(USER), Some(USER)).unwrap();
@@ -114,7 +114,7 @@ fn address(port: u16) -> String {
 }
 
 /// A call of vsrun as root without this capability: execve(2) gives root only capabilities of the bounding set.
-fn call<'place>(sandbox: &'place Sandbox, capability: &str, line: Vec<OsString>) -> Call<'place> {
+fn call_without_capability<'place>(sandbox: &'place Sandbox, capability: &str, line: Vec<OsString>) -> Call<'place> {
     let set = format!("--bounding-set=-{}", capability.to_ascii_lowercase());
     let words = [words![set, "--", sandbox.path("vsrun")], line].concat();
     sandbox.program(&harness::find_tool("setpriv").unwrap(), words).before(|| sys::limit_descriptors(1000))
@@ -126,14 +126,14 @@ enum Outcome {
     /// The server was started, restarted on request and after a crash, and stopped.
     Works,
     /// vsrun has exited too early, or with another status than 0.
-    Fails(Ended),
+    Fails(ProcessResult),
     /// vsrun did not do in time what was requested. The text is its records, for the message of a failed test.
     #[allow(dead_code, reason = "shown as part of the whole")]
     Hangs(Vec<String>),
 }
 
 /// Starts a server, restarts it by SIGHUP and by killing it, and stops it.
-fn life(sandbox: &Sandbox, options: Vec<OsString>, capability: &str) -> Outcome {
+fn run_without_capability(sandbox: &Sandbox, options: Vec<OsString>, capability: &str) -> Outcome {
     let jail = options.iter().any(|word| word == "-r");
     let life = if jail { "/out/life".into() } else { sandbox.out("life") };
     let seen = if jail { sandbox.jail().join("out/life") } else { sandbox.out("life") };
@@ -141,9 +141,9 @@ fn life(sandbox: &Sandbox, options: Vec<OsString>, capability: &str) -> Outcome 
     let ready = if options.iter().any(|word| word == "fd:9") { words!["tell", "9", "ready"] } else { words![] };
     let base = words!["-m", sandbox.path("manager.pid"), "-", "--stop-timeout", "2s"];
     let server = [words!["--", probe, "life", life], ready, words!["wait"]].concat();
-    let manager = call(sandbox, capability, [base, options, server].concat()).start();
+    let manager = call_without_capability(sandbox, capability, [base, options, server].concat()).start();
     for round in 1..=3 {
-        if !comes(|| harness::lives(&seen).len() >= round || !manager.lives()) {
+        if !becomes_true_in_time(|| harness::lives(&seen).len() >= round || !manager.is_running()) {
             return Outcome::Hangs(manager.err());
         }
         let Some((server, _)) = harness::lives(&seen).get(round - 1).copied() else {
@@ -155,7 +155,7 @@ fn life(sandbox: &Sandbox, options: Vec<OsString>, capability: &str) -> Outcome 
             _ => manager.signal(libc::SIGTERM),
         }
     }
-    if !comes(|| !manager.lives()) {
+    if !becomes_true_in_time(|| !manager.is_running()) {
         return Outcome::Hangs(manager.err());
     }
     let ended = manager.finish();
@@ -164,7 +164,7 @@ fn life(sandbox: &Sandbox, options: Vec<OsString>, capability: &str) -> Outcome 
 
 /// Waits up to 60 s for the condition, and returns whether it became true. It does not panic, so that one test run
 /// reports every wrong case.
-fn comes(mut condition: impl FnMut() -> bool) -> bool {
+fn becomes_true_in_time(mut condition: impl FnMut() -> bool) -> bool {
     let since = Instant::now();
     while !condition() {
         if since.elapsed() > Duration::from_secs(60) {
@@ -176,23 +176,26 @@ fn comes(mut condition: impl FnMut() -> bool) -> bool {
 }
 
 /// True if the bounding set of this test has the capability.
-fn held(capability: &str) -> bool {
+fn machine_has_capability(capability: &str) -> bool {
     let set = u64::from_str_radix(&process::status(sys::pid(), "CapBnd"), 16).unwrap();
     CAPABILITIES.iter().any(|(name, number)| *name == capability && set >> number & 1 == 1)
 }
 
 /// The capabilities that the options need and that vsrun does not have if `capability` is taken away.
-fn missing(case: &Case, capability: &str) -> Vec<String> {
-    let missing = |need: &&&str| **need == capability || !held(need);
+fn missing_capabilities(case: &Case, capability: &str) -> Vec<String> {
+    let missing = |need: &&&str| **need == capability || !machine_has_capability(need);
     case.needs.iter().filter(missing).map(|need| format!("CAP_{need}")).collect()
 }
 
 /// Tries the options without each capability that `wanted` selects, and describes the cases that are not `fine`. The
 /// cases of one option run at the same time.
-fn try_all(wanted: impl Fn(&Case, &str) -> bool, fine: impl Fn(&Case, &str, &Outcome) -> bool + Sync) -> Vec<String> {
+fn failed_cases(
+    wanted: impl Fn(&Case, &str) -> bool,
+    fine: impl Fn(&Case, &str, &Outcome) -> bool + Sync,
+) -> Vec<String> {
     let complaint = |case: &Case, capability: &str| {
         let sandbox = Sandbox::new();
-        let found = life(&sandbox, (case.options)(&sandbox), capability);
+        let found = run_without_capability(&sandbox, (case.options)(&sandbox), capability);
         let fine = fine(case, capability, &found);
         if fine {
             sandbox.await_nothing_left();
@@ -214,7 +217,7 @@ fn try_all(wanted: impl Fn(&Case, &str) -> bool, fine: impl Fn(&Case, &str, &Out
 fn every_option_works_without_the_capabilities_that_it_does_not_need() {
     needs!(harness::root(), harness::tool("setpriv"));
     let works = |_: &Case, _: &str, found: &Outcome| matches!(found, Outcome::Works);
-    let wrong = try_all(|case, capability| missing(case, capability).is_empty(), works);
+    let wrong = failed_cases(|case, capability| missing_capabilities(case, capability).is_empty(), works);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
@@ -226,9 +229,9 @@ fn an_option_without_a_capability_that_it_needs_names_it() {
         let Outcome::Fails(ended) = found else { return false };
         let complaints = ended.complaints();
         let named = |name: &String| complaints.len() == 1 && complaints[0].contains(name);
-        ended.code() == Some(125) && missing(case, capability).iter().any(named)
+        ended.code() == Some(125) && missing_capabilities(case, capability).iter().any(named)
     };
-    let wrong = try_all(|case, capability| case.needs.contains(&capability), named);
+    let wrong = failed_cases(|case, capability| case.needs.contains(&capability), named);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
@@ -238,30 +241,30 @@ fn a_limit_that_cannot_be_raised_names_the_hard_limit_in_force() {
     let sandbox = Sandbox::plain();
     let line = words!["--limit", "nofile=5000:6000", "--", sandbox.probe(), "exit", "0"];
     let ended = sandbox.vsrun(line).before(|| sys::limit_descriptors(1000)).finish();
-    ended.failed(125, &["--limit nofile=5000:6000", "CAP_SYS_RESOURCE", "the hard limit is 1000"]);
+    ended.assert_failed(125, &["--limit nofile=5000:6000", "CAP_SYS_RESOURCE", "the hard limit is 1000"]);
     // An error that no capability prevents does not mention capabilities.
     let line = words!["-r", sandbox.path("nothing"), "--", "/probe"];
     let ended = sandbox.vsrun(line).finish();
-    ended.exited(125);
+    ended.assert_exited(125);
     assert!(!ended.err[0].contains("CAP_"), "{ended:?}");
 }
 
 /// Without CAP_KILL, root signals a server of another user that has no manager.
 #[test]
-fn a_control_option_without_kill_says_what_is_missing() {
+fn control_command_without_cap_kill_reports_the_reason() {
     needs!(harness::root(), harness::tool("setpriv"));
     let sandbox = Sandbox::new();
     let line = [words!["-b", "-p", "pid"], user(), words!["--", sandbox.probe(), "life", sandbox.out("life"), "wait"]]
         .concat();
-    sandbox.vsrun(line).finish().exited(0);
+    sandbox.vsrun(line).finish().assert_exited(0);
     let server = harness::await_life(&sandbox.out("life"), 1);
     for control in [words!["--signal", "CONT", "pid"], words!["--stop", "pid"]] {
-        let ended = call(&sandbox, "KILL", control).finish();
+        let ended = call_without_capability(&sandbox, "KILL", control).finish();
         // The command may succeed with another capability; otherwise it says what is missing.
         let named = ended.err.iter().any(|line| line.contains("CAP_KILL") || line.contains("not permitted"));
         assert!(ended.code() == Some(0) || ended.code() == Some(125) && named, "{ended:?}");
     }
-    sandbox.vsrun(words!["--stop", "pid"]).finish().exited(0);
+    sandbox.vsrun(words!["--stop", "pid"]).finish().assert_exited(0);
     harness::await_gone(server);
 }
 
@@ -278,7 +281,7 @@ fn a_check_names_what_a_start_would_miss() {
             let probe = if jail { "/probe".into() } else { sandbox.probe() };
             let base = words!["--check", "-m", sandbox.path("manager.pid"), "-"];
             let line = [base, (case.options)(&sandbox), words!["--", probe, "wait"]].concat();
-            let ended = call(&sandbox, capability, line).finish();
+            let ended = call_without_capability(&sandbox, capability, line).finish();
             let named = ended.out.iter().any(|line| line.contains(&format!("CAP_{capability}")));
             if ended.code() != Some(125) || !named {
                 wrong.push(format!("{} without CAP_{capability}: {ended:?}", case.name));
@@ -290,7 +293,7 @@ fn a_check_names_what_a_start_would_miss() {
 
 /// Each row of the manual's table has an option and the capabilities that it needs, as CASES lists them.
 #[test]
-fn the_manual_has_the_same_table() {
+fn manual_lists_the_capabilities_of_each_option() {
     let page = fs::read_to_string(Path::new(env!("OUT_DIR")).join("vsrun.8")).unwrap();
     let chapter = page.split_once(".SH CAPABILITIES\n").unwrap().1.split("\n.SH ").next().unwrap().replace("\\-", "-");
     let table = chapter.split_once(".EX\n").unwrap().1.split(".EE").next().unwrap();

@@ -2,12 +2,12 @@
 //! there.
 
 use crate::harness::cgroups::{self, Parent, mounted};
-use crate::harness::{self, Ended, Sandbox, needs, process, sys, words};
+use crate::harness::{self, ProcessResult, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn able() -> bool {
+fn can_use_cgroups() -> bool {
     harness::root() && harness::available(mounted().is_some(), "a cgroup 2 file system")
 }
 
@@ -25,8 +25,8 @@ fn await_processes(group: &Path, count: usize) {
 }
 
 #[test]
-fn the_server_is_in_it_and_vsrun_is_not() {
-    needs!(able());
+fn server_is_in_its_cgroup_and_vsrun_is_not() {
+    needs!(can_use_cgroups());
     for way in harness::ways() {
         for user in [words![], words!["-u", "7:7"]] {
             let (sandbox, parent) = (Sandbox::new(), Parent::new());
@@ -55,7 +55,7 @@ fn the_server_is_in_it_and_vsrun_is_not() {
 
 #[test]
 fn what_has_left_group_and_session_is_killed_before_the_next_run_and_at_the_end() {
-    needs!(able(), harness::tool("setsid"));
+    needs!(can_use_cgroups(), harness::tool("setsid"));
     let (sandbox, parent) = (Sandbox::new(), Parent::new());
     let (life, children) = (sandbox.out("life"), sandbox.out("children"));
     // `child` starts a process that ignores TERM and HUP, `crowd` makes orphans.
@@ -66,14 +66,14 @@ fn what_has_left_group_and_session_is_killed_before_the_next_run_and_at_the_end(
     let first: i32 = harness::await_lines(&children, 2)[0].parse().unwrap();
     harness::await_true("the first run's processes gone", || process::gone(first) && processes(&parent.child()) <= 7);
     assert_eq!(harness::lives(&life).len(), 2);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     sandbox.await_nothing_left();
     assert!(!parent.child().exists());
 }
 
 #[test]
-fn with_linger_they_are_asked_first() {
-    needs!(able());
+fn linger_sends_term_to_the_cgroup_before_kill() {
+    needs!(can_use_cgroups());
     let (sandbox, parent) = (Sandbox::new(), Parent::new());
     let seen = sandbox.out("seen");
     let script = words!["forked", "forked", "child", sandbox.out("child"), "signals", &seen, "15"];
@@ -94,7 +94,7 @@ fn with_linger_they_are_asked_first() {
 /// The process has joined the group but is no descendant of vsrun, so vsrun can find it only through the group.
 #[test]
 fn with_linger_a_process_of_another_parent_is_killed_before_the_next_run_too() {
-    needs!(able());
+    needs!(can_use_cgroups());
     for linger in [words!["--linger", "10s"], words![]] {
         let (sandbox, parent) = (Sandbox::new(), Parent::new());
         let life = sandbox.out("life");
@@ -106,14 +106,14 @@ fn with_linger_a_process_of_another_parent_is_killed_before_the_next_run_too() {
         sys::kill(process::children(manager.pid())[0], libc::SIGSEGV);
         assert_eq!(joined.finish().signal(), Some(libc::SIGKILL));
         harness::await_life(&life, 2);
-        manager.stop().exited(0);
+        manager.stop().assert_exited(0);
         assert!(!parent.child().exists());
     }
 }
 
 #[test]
 fn a_directory_in_use_or_of_another_kind_is_refused_and_nothing_is_left() {
-    needs!(able());
+    needs!(can_use_cgroups());
     let (sandbox, parent) = (Sandbox::new(), Parent::new());
     let holder =
         words!["--cgroup", parent.child(), "--init", "--", sandbox.probe(), "append", sandbox.out("up"), "x", "wait"];
@@ -136,32 +136,36 @@ fn a_directory_in_use_or_of_another_kind_is_refused_and_nothing_is_left() {
                 way,
                 words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"],
             ];
-            sandbox.vsrun(line.concat()).finish().failed(125, &["cgroup '", says]);
+            sandbox.vsrun(line.concat()).finish().assert_failed(125, &["cgroup '", says]);
             assert!(!sandbox.out("ran").exists() && !sandbox.path("pid").exists());
         }
         let check = sandbox.vsrun(words!["--check", "--cgroup", &group, "--", sandbox.probe()]).finish();
-        assert!(check.exited(125).out[0].contains(says), "{check:?}");
+        assert!(check.assert_exited(125).out[0].contains(says), "{check:?}");
     }
     assert!(!sandbox.out("plain").exists());
     holder.stop();
     let before = harness::names(&parent.0);
-    sandbox.vsrun(words!["--check", "--cgroup", parent.child(), "--", sandbox.probe()]).finish().exited(0).silently();
+    sandbox
+        .vsrun(words!["--check", "--cgroup", parent.child(), "--", sandbox.probe()])
+        .finish()
+        .assert_exited(0)
+        .assert_silent();
     assert_eq!(harness::names(&parent.0), before, "--check makes none");
 }
 
 #[test]
 fn a_group_that_cannot_be_made_or_entered_is_a_finding() {
-    needs!(able(), harness::tool("unshare"));
+    needs!(can_use_cgroups(), harness::tool("unshare"));
     let (sandbox, parent) = (Sandbox::plain(), Parent::new());
     let have = parent.0.join("have");
     fs::create_dir(&have).unwrap();
-    let same = |call: &dyn Fn(Vec<OsString>) -> Ended, group: &Path, says: &str| {
+    let same = |call: &dyn Fn(Vec<OsString>) -> ProcessResult, group: &Path, says: &str| {
         let line = words!["--cgroup", group, "--", sandbox.probe(), "exit", "0"];
         let check = call([words!["--check"], line.clone()].concat());
-        check.exited(125);
+        check.assert_exited(125);
         assert!(check.out[0].contains(&group.display().to_string()) && check.out[0].ends_with(says), "{check:?}");
         let start = call(line);
-        start.failed(125, &[&check.out[0]]);
+        start.assert_failed(125, &[&check.out[0]]);
     };
     for group in [parent.child(), have.clone()] {
         same(&|line| sandbox.vsrun(line).finish(), &group, "Permission denied");
@@ -190,7 +194,7 @@ fn a_group_that_cannot_be_made_or_entered_is_a_finding() {
 /// If vsrun cannot read cgroup.events, other processes may be in the group, which it must not kill at the end of a run.
 #[test]
 fn a_group_that_cannot_be_looked_into_is_refused() {
-    needs!(able());
+    needs!(can_use_cgroups());
     let (sandbox, parent) = (Sandbox::new(), Parent::new());
     fs::create_dir(parent.child()).unwrap();
     // A device file whose device has no driver cannot be opened.
@@ -202,45 +206,45 @@ fn a_group_that_cannot_be_looked_into_is_refused() {
     for way in harness::ways() {
         let server = words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
         let call = sandbox.program(&harness::find_tool("unshare").unwrap(), [unshare.clone(), way, server].concat());
-        call.finish().failed(125, &["cannot use cgroup '", "No such device or address"]);
+        call.finish().assert_failed(125, &["cannot use cgroup '", "No such device or address"]);
         assert!(!sandbox.out("ran").exists());
     }
 }
 
 /// Below the mount point all files are the kernel's, but the path to it may lead through a user's link.
 #[test]
-fn a_users_link_chooses_no_group_and_one_of_roots_does() {
-    needs!(able());
+fn cgroup_path_may_have_links_of_root_but_not_of_users() {
+    needs!(can_use_cgroups());
     let (sandbox, parent) = (Sandbox::new(), Parent::new());
     let home = sandbox.path("home");
     harness::sandbox::make_directory(&home, 0o755);
     let link = home.join("groups");
     std::os::unix::fs::symlink(&parent.0, &link).unwrap();
     let line = words!["--cgroup", link.join("web"), "--init", "--", sandbox.probe(), "exit", "0"];
-    sandbox.vsrun(line.clone()).finish().exited(0);
+    sandbox.vsrun(line.clone()).finish().assert_exited(0);
     for path in [&home, &link] {
         std::os::unix::fs::lchown(path, Some(12345), Some(12345)).unwrap();
     }
-    sandbox.vsrun(line.clone()).finish().failed(125, &["cannot use cgroup '", "belongs to user 0", "12345"]);
+    sandbox.vsrun(line.clone()).finish().assert_failed(125, &["cannot use cgroup '", "belongs to user 0", "12345"]);
     let check = sandbox.vsrun([words!["--check"], line].concat()).finish();
-    assert!(check.exited(125).out[0].contains("belongs to user 0"), "{check:?}");
+    assert!(check.assert_exited(125).out[0].contains("belongs to user 0"), "{check:?}");
     assert!(!parent.child().exists());
 }
 
 #[test]
 fn a_start_that_fails_removes_the_group_that_it_made() {
-    needs!(able());
+    needs!(can_use_cgroups());
     for way in harness::ways() {
         for user in [words![], words!["-u", "7:7"]] {
             let (sandbox, parent) = (Sandbox::new(), Parent::new());
             let line =
                 [words!["-p", "pid", "--cgroup", parent.child()], user, way.clone(), words!["--", "/nothing"]].concat();
-            sandbox.vsrun(line.clone()).finish().exited(127);
+            sandbox.vsrun(line.clone()).finish().assert_exited(127);
             harness::await_true("no group", || !parent.child().exists());
             sandbox.await_nothing_left();
             // A group that existed before the start is not removed.
             fs::create_dir(parent.child()).unwrap();
-            sandbox.vsrun(line).finish().exited(127);
+            sandbox.vsrun(line).finish().assert_exited(127);
             sandbox.await_nothing_left();
             assert!(parent.child().exists());
         }
@@ -249,14 +253,14 @@ fn a_start_that_fails_removes_the_group_that_it_made() {
 
 #[test]
 fn settings_are_written_before_the_server_runs() {
-    needs!(able());
+    needs!(can_use_cgroups());
     let (sandbox, parent) = (Sandbox::new(), Parent::new());
     let out = sandbox.out("settings");
     let sets = words!["--cgroup-set", "cgroup.max.depth=3", "--cgroup-set", "cgroup.max.descendants=5"];
     let line = [words!["--cgroup", parent.child()], sets, words!["--init", "--", sandbox.probe()]].concat();
     let copies =
         ["cgroup.max.depth", "cgroup.max.descendants"].map(|name| words!["copy", parent.child().join(name), &out]);
-    sandbox.vsrun([line, copies.concat()].concat()).finish().exited(0);
+    sandbox.vsrun([line, copies.concat()].concat()).finish().assert_exited(0);
     assert_eq!(harness::lines(&out), ["3", "5"]);
     for (set, says) in [
         ("memory.max=1M", "'+memory' is missing in '"),
@@ -265,11 +269,11 @@ fn settings_are_written_before_the_server_runs() {
         ("cgroup.nothing=1", "No such file or directory"),
     ] {
         let line = words!["--cgroup", parent.child(), "--cgroup-set", set, "--init", "--", sandbox.probe()];
-        sandbox.vsrun(line).finish().failed(125, &["cannot write '", says]);
+        sandbox.vsrun(line).finish().assert_failed(125, &["cannot write '", says]);
         assert!(!parent.child().exists(), "{set}");
     }
     let line = words!["--check", "--cgroup", parent.child(), "--cgroup-set", "memory.max=1M", "--", sandbox.probe()];
-    assert!(sandbox.vsrun(line).finish().exited(125).out[0].contains("'+memory' is missing in '"));
+    assert!(sandbox.vsrun(line).finish().assert_exited(125).out[0].contains("'+memory' is missing in '"));
     // With the controller enabled, its setting is written.
     let root = mounted().unwrap();
     if fs::write(root.join("cgroup.subtree_control"), "+hugetlb").is_ok()
@@ -278,7 +282,10 @@ fn settings_are_written_before_the_server_runs() {
         let line =
             words!["--cgroup", parent.child(), "--cgroup-set", "hugetlb.2MB.max=0", "--init", "--", sandbox.probe()];
         let out = sandbox.out("limit");
-        sandbox.vsrun([line, words!["copy", parent.child().join("hugetlb.2MB.max"), &out]].concat()).finish().exited(0);
+        sandbox
+            .vsrun([line, words!["copy", parent.child().join("hugetlb.2MB.max"), &out]].concat())
+            .finish()
+            .assert_exited(0);
         assert_eq!(harness::lines(&out), ["0"]);
     }
     drop(parent);
@@ -287,7 +294,7 @@ fn settings_are_written_before_the_server_runs() {
 
 #[test]
 fn groups_that_the_server_makes_are_emptied_with_it() {
-    needs!(able(), harness::tool("sh"));
+    needs!(can_use_cgroups(), harness::tool("sh"));
     for hidden in [false, true] {
         let (sandbox, parent) = (Sandbox::new(), Parent::new());
         // Linux before 5.14 has no cgroup.kill: here a file that cannot be written is mounted over it.
@@ -319,8 +326,8 @@ fn groups_that_the_server_makes_are_emptied_with_it() {
 }
 
 #[test]
-fn a_user_may_do_it_in_a_directory_of_its_own() {
-    needs!(able());
+fn plain_user_can_use_a_cgroup_in_its_own_directory() {
+    needs!(can_use_cgroups());
     let (sandbox, parent) = (Sandbox::plain(), Parent::new());
     let start = parent.0.join("start");
     fs::create_dir(&start).unwrap();
@@ -330,15 +337,15 @@ fn a_user_may_do_it_in_a_directory_of_its_own() {
     let out = sandbox.out("cgroup");
     let line = words!["--cgroup", parent.child(), "--init", "--", sandbox.probe(), "copy", "/proc/self/cgroup", &out];
     let enter = move || fs::write(start.join("cgroup.procs"), "0");
-    sandbox.vsrun(line).before(enter).finish().exited(0);
+    sandbox.vsrun(line).before(enter).finish().assert_exited(0);
     assert!(harness::text(&out).trim().ends_with("/web"), "{}", harness::text(&out));
     assert!(!parent.child().exists());
 }
 
 /// A process that enters a frozen group executes nothing until the group is thawed, and no signal but KILL ends it.
 #[test]
-fn a_frozen_group_keeps_no_manager_from_its_signals() {
-    needs!(able());
+fn manager_handles_signals_while_its_cgroup_is_frozen() {
+    needs!(can_use_cgroups());
     for way in [words![], words!["-b"]] {
         let (sandbox, parent) = (Sandbox::new(), Parent::new());
         let options = words!["-m", "keeper", "-", "--stop-timeout", "100ms", "--cgroup", parent.child()];
@@ -346,10 +353,10 @@ fn a_frozen_group_keeps_no_manager_from_its_signals() {
         let called = sandbox.vsrun([way.clone(), options, server].concat()).start();
         await_processes(&parent.child(), 1);
         if way.is_empty() {
-            called.stop().exited(0);
+            called.stop().assert_exited(0);
         } else {
-            sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
-            called.finish().exited(128 + libc::SIGTERM);
+            sandbox.vsrun(words!["--stop", "keeper"]).finish().assert_exited(0);
+            called.finish().assert_exited(128 + libc::SIGTERM);
         }
         sandbox.await_nothing_left();
         assert!(!parent.child().exists());
@@ -358,7 +365,7 @@ fn a_frozen_group_keeps_no_manager_from_its_signals() {
 
 #[test]
 fn a_restart_into_a_frozen_group_can_be_stopped() {
-    needs!(able());
+    needs!(can_use_cgroups());
     let (sandbox, parent) = (Sandbox::new(), Parent::new());
     let life = sandbox.out("life");
     let options = words!["-m", "-", "-", "--stop-timeout", "100ms", "--cgroup", parent.child()];
@@ -369,7 +376,7 @@ fn a_restart_into_a_frozen_group_can_be_stopped() {
     sys::kill(first, libc::SIGKILL);
     process::await_gone(first);
     await_processes(&parent.child(), 1);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert_eq!(harness::lives(&life).len(), 1);
     assert!(!parent.child().exists());
 }
@@ -377,7 +384,7 @@ fn a_restart_into_a_frozen_group_can_be_stopped() {
 /// When the ready timeout is over, the manager does not wait for the exec of the new server any longer.
 #[test]
 fn a_replacement_in_a_frozen_group_is_given_up_in_time() {
-    needs!(able());
+    needs!(can_use_cgroups());
     let (sandbox, parent) = (Sandbox::new(), Parent::new());
     let life = sandbox.out("life");
     let options = words!["-m", "keeper", "-", "--stop-timeout", "100ms", "--cgroup", parent.child()];
@@ -387,9 +394,9 @@ fn a_replacement_in_a_frozen_group_is_given_up_in_time() {
     harness::await_life(&life, 1);
     harness::await_true("the closed ready pipe", || !process::has_pipe(manager.pid()));
     fs::write(parent.child().join("cgroup.freeze"), "1").unwrap();
-    sandbox.vsrun(words!["--replace", "keeper"]).finish().failed(125, &["not ready in time"]);
+    sandbox.vsrun(words!["--replace", "keeper"]).finish().assert_failed(125, &["not ready in time"]);
     await_processes(&parent.child(), 1);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert!(!parent.child().exists());
 }
 
@@ -403,6 +410,6 @@ fn wrong_usage_is_named() {
         (words!["--cgroup", "x", "--cgroup", "y"], "given twice"),
     ] {
         let line: Vec<OsString> = [line, words!["--", sandbox.probe()]].concat();
-        sandbox.vsrun(line).finish().failed(2, &[says]);
+        sandbox.vsrun(line).finish().assert_failed(2, &[says]);
     }
 }

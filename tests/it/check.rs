@@ -1,6 +1,6 @@
 //! `--check` reports what would make a start fail, in the words of that start, and changes nothing.
 
-use crate::harness::{self, Ended, Mount, Mounts, PLAIN, Sandbox, needs, sys, words};
+use crate::harness::{self, Mount, Mounts, PLAIN, ProcessResult, Sandbox, needs, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -28,7 +28,7 @@ fn tree(directory: &Path) -> Vec<String> {
 }
 
 /// Creates a directory with a jail and a program `handler`, both of which options of these tests name.
-fn world(sandbox: &Sandbox) -> std::path::PathBuf {
+fn make_service_files(sandbox: &Sandbox) -> std::path::PathBuf {
     let world = sandbox.path("world");
     harness::sandbox::make_directory(&world, 0o755);
     if sys::user() == 0 {
@@ -44,7 +44,7 @@ fn world(sandbox: &Sandbox) -> std::path::PathBuf {
 }
 
 /// Options that use nearly every feature and pass the check.
-fn whole(world: &Path) -> Vec<OsString> {
+fn valid_options(world: &Path) -> Vec<OsString> {
     let path = |name: &str| world.join(name);
     let mut words = words!["-p", path("pid"), "-m", path("monitor"), path("handler"), "-d", path("logs/deep"), "3"];
     words.extend(words!["--listen", path("socket")]);
@@ -64,21 +64,21 @@ fn free_port() -> String {
 fn findings(sandbox: &Sandbox, options: Vec<OsString>, command: &str) -> Vec<String> {
     let ended = sandbox.vsrun([words!["--check"], options, words!["--", command]].concat()).finish();
     let counted = ended.out.iter().any(|line| !line.starts_with("warning: "));
-    ended.exited(if counted { 125 } else { 0 });
+    ended.assert_exited(if counted { 125 } else { 0 });
     assert!(ended.err.is_empty(), "{ended:?}");
     ended.out
 }
 
 /// The one error line of a start, without the prefix `vsrun: `.
 #[track_caller]
-fn complaint(ended: &Ended) -> String {
+fn complaint(ended: &ProcessResult) -> String {
     assert_eq!(ended.complaints().len(), 1, "{ended:?}");
     ended.complaints()[0].strip_prefix("vsrun: ").unwrap().to_owned()
 }
 
 /// Asserts that `--check` prints the error line of the start and nothing else, without and with a manager.
 #[track_caller]
-fn assert_same(sandbox: &Sandbox, options: Vec<OsString>, command: &str, parts: &[&str]) {
+fn assert_check_reports_start_error(sandbox: &Sandbox, options: Vec<OsString>, command: &str, parts: &[&str]) {
     for way in [words![], words!["-m", "-", "-"]] {
         let options = [options.clone(), way].concat();
         let found = findings(sandbox, options.clone(), command);
@@ -93,14 +93,14 @@ fn assert_same(sandbox: &Sandbox, options: Vec<OsString>, command: &str, parts: 
 }
 
 #[test]
-fn what_is_all_right_is_silent_and_leaves_no_trace() {
+fn check_of_a_valid_start_is_silent_and_leaves_no_trace() {
     for sandbox in [Sandbox::new(), Sandbox::plain()] {
-        let world = world(&sandbox);
+        let world = make_service_files(&sandbox);
         let jailed = sandbox.user() == 0 && sys::user() == 0;
         let user = if jailed { words!["-u", USER, "-r", world.join("jail")] } else { words![] };
         let command = if jailed { "/probe".into() } else { sandbox.probe().display().to_string() };
         let before = tree(&world);
-        let found = findings(&sandbox, [whole(&world), user.clone()].concat(), &command);
+        let found = findings(&sandbox, [valid_options(&world), user.clone()].concat(), &command);
         assert_eq!(found, [""; 0]);
         assert_eq!(tree(&world), before);
         let logger = words!["-s", "tag", "--logger", format!("{} collect -", world.join("handler").display())];
@@ -112,17 +112,17 @@ fn what_is_all_right_is_silent_and_leaves_no_trace() {
 
 /// No system call of `--check` creates, changes, locks, listens or signals; the only execve is strace's, of vsrun.
 #[test]
-fn no_call_makes_or_changes_anything() {
+fn check_makes_no_system_call_that_changes_anything() {
     needs!(harness::tool("strace"), harness::root());
     let sandbox = Sandbox::new();
-    let world = world(&sandbox);
-    let options = [whole(&world), words!["-u", USER, "-r", world.join("jail"), "-w", "/out"]].concat();
+    let world = make_service_files(&sandbox);
+    let options = [valid_options(&world), words!["-u", USER, "-r", world.join("jail"), "-w", "/out"]].concat();
     let line = [words!["-f", "-qq", "-o", sandbox.path("trace"), sandbox.path("vsrun"), "--check"], options].concat();
     let strace = harness::find_tool("strace").unwrap();
     let wrong = [line.clone(), words!["--", "/none"]].concat();
-    sandbox.program(&strace, wrong).finish().exited(125);
+    sandbox.program(&strace, wrong).finish().assert_exited(125);
     let mut trace = harness::lines(&sandbox.path("trace"));
-    sandbox.program(&strace, [line, words!["--", "/probe"]].concat()).finish().exited(0).silently();
+    sandbox.program(&strace, [line, words!["--", "/probe"]].concat()).finish().assert_exited(0).assert_silent();
     trace.extend(harness::lines(&sandbox.path("trace")));
     let forbidden = [
         "mkdir",
@@ -168,7 +168,7 @@ fn no_call_makes_or_changes_anything() {
 #[test]
 fn all_findings_are_reported() {
     let sandbox = Sandbox::new();
-    let world = world(&sandbox);
+    let world = make_service_files(&sandbox);
     fs::write(world.join("plain"), "").unwrap();
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -236,21 +236,31 @@ fn a_command_is_judged_as_by_its_start() {
         ("foreign", "another machine"),
     ] {
         let command = jail.join(name).display().to_string();
-        assert_same(&sandbox, words![], &command, &[&command, part]);
-        assert_same(&sandbox, words!["-w", "jail"], &format!("./{name}"), &[name, part]);
+        assert_check_reports_start_error(&sandbox, words![], &command, &[&command, part]);
+        assert_check_reports_start_error(&sandbox, words!["-w", "jail"], &format!("./{name}"), &[name, part]);
         if sys::user() == 0 {
-            assert_same(&sandbox, words!["-r", &jail, "-u", USER], &format!("/{name}"), &["on the host '", part]);
+            assert_check_reports_start_error(
+                &sandbox,
+                words!["-r", &jail, "-u", USER],
+                &format!("/{name}"),
+                &["on the host '", part],
+            );
         }
     }
-    assert_same(&sandbox, words![], "not-in-path", &["PATH"]);
+    assert_check_reports_start_error(&sandbox, words![], "not-in-path", &["PATH"]);
     needs!(harness::root());
     fs::set_permissions(jail.join("out"), fs::Permissions::from_mode(0o700)).unwrap();
     harness::sandbox::install(&sandbox.probe(), &jail.join("out/probe"));
-    assert_same(&sandbox, words!["-r", &jail, "-u", USER], "/out/probe", &["'/out' is not searchable"]);
+    assert_check_reports_start_error(
+        &sandbox,
+        words!["-r", &jail, "-u", USER],
+        "/out/probe",
+        &["'/out' is not searchable"],
+    );
     assert_eq!(findings(&sandbox, words!["-r", &jail], "/out/probe"), [""; 0]);
     let shell = fs::canonicalize(harness::find_tool("sh").unwrap()).unwrap();
     harness::sandbox::copy(&shell, &jail.join("sh"));
-    assert_same(&sandbox, words!["-r", &jail], "/sh", &["ELF loader"]);
+    assert_check_reports_start_error(&sandbox, words!["-r", &jail], "/sh", &["ELF loader"]);
     assert_eq!(findings(&sandbox, words![], &shell.display().to_string()), [""; 0]);
 }
 
@@ -261,15 +271,20 @@ fn pidfiles_and_their_locks_are_judged_as_by_a_start() {
     symlink("elsewhere", sandbox.path("link")).unwrap();
     fs::write(sandbox.path("file"), "").unwrap();
     fs::hard_link(sandbox.path("file"), sandbox.path("second")).unwrap();
-    assert_same(&sandbox, words!["-p", "no/pid"], &command, &["'no/pid'", "No such file"]);
-    assert_same(&sandbox, words!["-p", "link"], &command, &["symbolic link"]);
-    assert_same(&sandbox, words!["-p", "file"], &command, &["more than one link"]);
-    assert_same(&sandbox, words!["-p", "out"], &command, &["'out'"]);
-    assert_same(&sandbox, words!["-p", "out/"], &command, &["names a directory"]);
+    assert_check_reports_start_error(&sandbox, words!["-p", "no/pid"], &command, &["'no/pid'", "No such file"]);
+    assert_check_reports_start_error(&sandbox, words!["-p", "link"], &command, &["symbolic link"]);
+    assert_check_reports_start_error(&sandbox, words!["-p", "file"], &command, &["more than one link"]);
+    assert_check_reports_start_error(&sandbox, words!["-p", "out"], &command, &["'out'"]);
+    assert_check_reports_start_error(&sandbox, words!["-p", "out/"], &command, &["names a directory"]);
     let life = sandbox.out("life");
     let server = sandbox.vsrun(words!["-p", "pid", "--", &command, "life", &life, "wait"]).start();
     let pid = harness::await_life(&life, 1);
-    assert_same(&sandbox, words!["-p", "pid"], &command, &[&format!("already running: pid is locked by pid {pid}")]);
+    assert_check_reports_start_error(
+        &sandbox,
+        words!["-p", "pid"],
+        &command,
+        &[&format!("already running: pid is locked by pid {pid}")],
+    );
     assert_eq!(harness::text(&sandbox.path("pid")), format!("{pid}\n"));
     sys::kill(pid, libc::SIGKILL);
     server.finish();
@@ -286,25 +301,45 @@ fn sockets_are_judged_as_by_a_start() {
     let command = sandbox.probe().display().to_string();
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    assert_same(&sandbox, words!["--port", &port], &command, &[&port, "pid ", "Address in use"]);
+    assert_check_reports_start_error(&sandbox, words!["--port", &port], &command, &[&port, "pid ", "Address in use"]);
     let living = UnixListener::bind(sandbox.path("living")).unwrap();
     let [living_path, dead] = ["living", "dead"].map(|name| sandbox.path(name));
-    assert_same(&sandbox, words!["--bind", &living_path], &command, &["living", "Address in use"]);
-    assert_same(&sandbox, words!["--bind", &living_path, "-p", "pid"], &command, &["living", "Address in use"]);
+    assert_check_reports_start_error(&sandbox, words!["--bind", &living_path], &command, &["living", "Address in use"]);
+    assert_check_reports_start_error(
+        &sandbox,
+        words!["--bind", &living_path, "-p", "pid"],
+        &command,
+        &["living", "Address in use"],
+    );
     drop(UnixListener::bind(&dead).unwrap());
-    assert_same(&sandbox, words!["--bind", &dead], &command, &["the socket of a dead server"]);
+    assert_check_reports_start_error(&sandbox, words!["--bind", &dead], &command, &["the socket of a dead server"]);
     assert_eq!(findings(&sandbox, words!["--bind", &dead, "-p", "pid"], &command), [""; 0]);
     assert!(dead.exists() && !sandbox.path("pid").exists());
-    assert_same(&sandbox, words!["--bind", sandbox.path("no/socket")], &command, &["No such file"]);
+    assert_check_reports_start_error(
+        &sandbox,
+        words!["--bind", sandbox.path("no/socket")],
+        &command,
+        &["No such file"],
+    );
     drop((taken, living));
     let low = harness::text(Path::new("/proc/sys/net/ipv4/ip_unprivileged_port_start")).trim().parse::<u16>().unwrap();
     let sandbox = Sandbox::plain();
     if low > 1 {
-        assert_same(&sandbox, words!["--port", "1"], &sandbox.probe().display().to_string(), &["Permission denied"]);
+        assert_check_reports_start_error(
+            &sandbox,
+            words!["--port", "1"],
+            &sandbox.probe().display().to_string(),
+            &["Permission denied"],
+        );
     }
     if sys::user() == 0 {
         let options = words!["--bind", "/root/socket"];
-        assert_same(&sandbox, options, &sandbox.probe().display().to_string(), &["Permission denied"]);
+        assert_check_reports_start_error(
+            &sandbox,
+            options,
+            &sandbox.probe().display().to_string(),
+            &["Permission denied"],
+        );
     }
 }
 
@@ -313,19 +348,39 @@ fn users_roots_and_outputs_are_judged_as_by_a_start() {
     let sandbox = Sandbox::new();
     let command = sandbox.probe().display().to_string();
     fs::write(sandbox.path("file"), "").unwrap();
-    assert_same(&sandbox, words!["-u", "no-such-user"], &command, &["no-such-user"]);
-    assert_same(&sandbox, words!["-d", "file/logs", "3"], &command, &["Not a directory"]);
-    assert_same(&sandbox, words!["-d", "file", "3", "-w", "."], &command, &["Not a directory"]);
-    assert_same(&sandbox, words!["-s", "tag", "--logger", "no-such-logger"], &command, &["no-such-logger"]);
-    assert_same(&sandbox, words!["-w", "nowhere"], "./probe", &["nowhere"]);
+    assert_check_reports_start_error(&sandbox, words!["-u", "no-such-user"], &command, &["no-such-user"]);
+    assert_check_reports_start_error(&sandbox, words!["-d", "file/logs", "3"], &command, &["Not a directory"]);
+    assert_check_reports_start_error(&sandbox, words!["-d", "file", "3", "-w", "."], &command, &["Not a directory"]);
+    assert_check_reports_start_error(
+        &sandbox,
+        words!["-s", "tag", "--logger", "no-such-logger"],
+        &command,
+        &["no-such-logger"],
+    );
+    assert_check_reports_start_error(&sandbox, words!["-w", "nowhere"], "./probe", &["nowhere"]);
     let plain = Sandbox::plain();
     let command = plain.probe().display().to_string();
-    assert_same(&plain, words!["-u", "0"], &command, &["started using wrong user ID"]);
+    assert_check_reports_start_error(&plain, words!["-u", "0"], &command, &["started using wrong user ID"]);
     if sys::user() == 0 {
-        assert_same(&plain, words!["-r", "/"], &command, &["cannot change root to '/': Operation not permitted"]);
-        assert_same(&plain, words!["-d", "/root/logs/x", "3"], &command, &["Permission denied"]);
-        assert_same(&plain, words!["-p", "/pid"], &command, &["pidfile '/pid': Permission denied"]);
-        assert_same(&sandbox, words!["-r", "nowhere"], "/x", &["cannot change root to '", "nowhere': No such file"]);
+        assert_check_reports_start_error(
+            &plain,
+            words!["-r", "/"],
+            &command,
+            &["cannot change root to '/': Operation not permitted"],
+        );
+        assert_check_reports_start_error(&plain, words!["-d", "/root/logs/x", "3"], &command, &["Permission denied"]);
+        assert_check_reports_start_error(
+            &plain,
+            words!["-p", "/pid"],
+            &command,
+            &["pidfile '/pid': Permission denied"],
+        );
+        assert_check_reports_start_error(
+            &sandbox,
+            words!["-r", "nowhere"],
+            "/x",
+            &["cannot change root to '", "nowhere': No such file"],
+        );
         // Root may execute the handler, the server's user may not.
         let handler = sandbox.script("handler", words!["exit", "0"]);
         fs::set_permissions(&handler, fs::Permissions::from_mode(0o700)).unwrap();
@@ -342,21 +397,26 @@ fn a_logdir_that_a_start_could_not_create_is_a_finding() {
     let command = sandbox.probe().display().to_string();
     symlink("/no/such/directory", sandbox.path("dangling")).unwrap();
     for dir in ["dangling", "dangling/logs"] {
-        assert_same(&sandbox, words!["-d", dir, "3"], &command, &[dir, "No such file"]);
+        assert_check_reports_start_error(&sandbox, words!["-d", dir, "3"], &command, &[dir, "No such file"]);
     }
     let plain = Sandbox::plain();
     harness::sandbox::make_directory(&plain.path("unlisted"), 0o333);
     if sys::user() == 0 {
         std::os::unix::fs::chown(plain.path("unlisted"), Some(PLAIN), Some(PLAIN)).unwrap();
     }
-    assert_same(&plain, words!["-d", "unlisted", "3"], &plain.probe().display().to_string(), &["Permission denied"]);
+    assert_check_reports_start_error(
+        &plain,
+        words!["-d", "unlisted", "3"],
+        &plain.probe().display().to_string(),
+        &["Permission denied"],
+    );
     needs!(harness::root());
     harness::sandbox::make_directory(&sandbox.path("theirs"), 0o755);
     std::os::unix::fs::chown(sandbox.path("theirs"), Some(12345), Some(12345)).unwrap();
     let says = "would be made in a directory of user 12345";
     for dir in ["theirs/logs", "theirs/deep/logs"] {
-        assert_same(&sandbox, words!["-d", dir, "3"], &command, &[dir, says]);
-        assert_same(&sandbox, words!["-d", dir, "3", "-u", USER], &command, &[dir, says]);
+        assert_check_reports_start_error(&sandbox, words!["-d", dir, "3"], &command, &[dir, says]);
+        assert_check_reports_start_error(&sandbox, words!["-d", dir, "3", "-u", USER], &command, &[dir, says]);
         assert_eq!(findings(&sandbox, words!["-d", dir, "3", "-u", "12345"], &command), [""; 0]);
     }
     assert_eq!(harness::names(&sandbox.path("theirs")), [""; 0]);
@@ -367,13 +427,18 @@ fn attributes_are_judged_as_by_a_start() {
     let sandbox = Sandbox::plain();
     let command = sandbox.probe().display().to_string();
     fs::create_dir(sandbox.path("out/env")).unwrap();
-    assert_same(&sandbox, words!["--env-dir", "no-dir"], &command, &["--env-dir", "no-dir"]);
+    assert_check_reports_start_error(&sandbox, words!["--env-dir", "no-dir"], &command, &["--env-dir", "no-dir"]);
     assert_eq!(findings(&sandbox, words!["--env-dir", "out/env", "--no-new-privs"], &command), [""; 0]);
     fs::write(sandbox.path("out/env/A"), "a\n").unwrap();
     fs::create_dir(sandbox.path("out/env/B=C")).unwrap();
     fs::write(sandbox.path("out/env/B=D"), "d\n").unwrap();
-    assert_same(&sandbox, words!["--env-dir", "out/env"], &command, &["out/env/B=D"]);
-    assert_same(&sandbox, words!["--caps", "net_bind_service"], &command, &["--caps net_bind_service"]);
+    assert_check_reports_start_error(&sandbox, words!["--env-dir", "out/env"], &command, &["out/env/B=D"]);
+    assert_check_reports_start_error(
+        &sandbox,
+        words!["--caps", "net_bind_service"],
+        &command,
+        &["--caps net_bind_service"],
+    );
     let hard = words!["--nice", "-5", "--limit", "nofile=unlimited", "--oom-score-adj", "-5"];
     let found = findings(&sandbox, hard, "/no/such");
     assert_eq!(found.len(), 4, "{found:?}");
@@ -384,14 +449,14 @@ fn attributes_are_judged_as_by_a_start() {
 
 /// `--check` does not have to be PID 1 to accept `--at-exit`; and if it is PID 1, it does not power the machine off.
 #[test]
-fn what_is_for_the_end_of_the_machine_ends_no_check() {
+fn check_with_at_exit_does_not_stop_the_machine() {
     needs!(harness::root(), harness::tool("unshare"));
     let sandbox = Sandbox::new();
     let line = words!["--check", "--init", "--at-exit", "poweroff", "--"];
-    sandbox.vsrun([line.clone(), words![sandbox.probe()]].concat()).finish().exited(0).silently();
+    sandbox.vsrun([line.clone(), words![sandbox.probe()]].concat()).finish().assert_exited(0).assert_silent();
     for (command, status) in [(sandbox.probe(), 0), ("/no/such".into(), 125)] {
         let line = [words!["-pf", "--kill-child", sandbox.path("vsrun")], line.clone(), words![command]].concat();
-        sandbox.program(&harness::find_tool("unshare").unwrap(), line).finish().exited(status);
+        sandbox.program(&harness::find_tool("unshare").unwrap(), line).finish().assert_exited(status);
     }
 }
 
@@ -402,13 +467,13 @@ fn each_finding_is_reported_once() {
     let options = words!["--env-dir", &missing, "--nice", "-7", "--limit", "core=0", "--caps", "kill"];
     let line = [words!["--check"], options, words!["--", sandbox.probe()]].concat();
     let ended = sandbox.vsrun(line).before(|| sys::limit_descriptors(50)).finish();
-    ended.exited(125);
+    ended.assert_exited(125);
     let parts = [missing.as_str(), "nice value to -7", "--caps kill"];
     for part in parts {
         assert_eq!(ended.out.iter().filter(|line| line.contains(part)).count(), 1, "{part}: {ended:?}");
     }
     let fine = words!["--check", "--nice", "5", "--limit", "core=0", "--no-new-privs", "--", sandbox.probe()];
-    sandbox.vsrun(fine).finish().exited(0).silently();
+    sandbox.vsrun(fine).finish().assert_exited(0).assert_silent();
 }
 
 #[test]
@@ -418,10 +483,10 @@ fn a_service_in_a_file_is_checked() {
     let text = format!("#!/sbin/vsrun --args\n-p\npid\n--\n{probe}\nappend\nran\nx\n");
     fs::write(sandbox.path("service"), &text).unwrap();
     for line in [words!["--check", "--args", "service"], words!["--check", "--args=service", "more"]] {
-        sandbox.vsrun(line).finish().exited(0).silently();
+        sandbox.vsrun(line).finish().assert_exited(0).assert_silent();
     }
     fs::write(sandbox.path("service"), text.replace("-p\npid", "-p\nno/pid\n--check")).unwrap();
-    assert!(sandbox.vsrun(words!["--args", "service"]).finish().exited(125).out[0].contains("'no/pid'"));
+    assert!(sandbox.vsrun(words!["--args", "service"]).finish().assert_exited(125).out[0].contains("'no/pid'"));
     assert!(!sandbox.path("ran").exists() && !sandbox.path("pid").exists());
 }
 
@@ -439,19 +504,19 @@ fn wrong_usage_is_no_finding() {
         words!["--check", "-m", "-", "-", "--ready", "fd:3", "--port", "70", "--", "x"],
     ] {
         let ended = sandbox.vsrun(line).finish();
-        ended.failed(2, &[]);
+        ended.assert_failed(2, &[]);
         assert!(ended.out.is_empty(), "{ended:?}");
     }
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let ended = sandbox.vsrun(words!["--check", "--", "/no/such"]).stdout(full).finish();
-    ended.failed(125, &["standard output", "No space left"]);
+    ended.assert_failed(125, &["standard output", "No space left"]);
 }
 
 #[test]
 fn steps_are_shown_on_request() {
     let sandbox = Sandbox::new();
     let ended = sandbox.vsrun(words!["--check", "--debug", "--umask", "022", "--", sandbox.probe()]).finish();
-    ended.exited(0);
+    ended.assert_exited(0);
     assert!(ended.out.is_empty() && ended.err.iter().any(|line| line.contains("set the umask")), "{ended:?}");
 }
 
@@ -462,8 +527,8 @@ fn a_missing_system_logger_is_a_warning() {
     let line = words!["--check", "--syslog-usage", "only", "--", sandbox.probe()];
     let mounts = Mounts::new(&sandbox, &[Mount::Memory("/dev".into(), "size=64k,mode=755")]);
     let ended = sandbox.vsrun(line.clone()).within(&mounts).finish();
-    ended.exited(0);
+    ended.assert_exited(0);
     assert_eq!(ended.out, ["warning: no process listens at /dev/log, which --syslog-usage needs"]);
     let mounts = Mounts::with_syslog(&sandbox);
-    sandbox.vsrun(line).within(&mounts).finish().exited(0).silently();
+    sandbox.vsrun(line).within(&mounts).finish().assert_exited(0).assert_silent();
 }

@@ -189,7 +189,7 @@ const TWICE: &[(&[&str], &[&str])] = &[
 
 /// Command lines that end too early, and words of which the error must contain one.
 #[rustfmt::skip]
-const CUT: &[(&[&str], &[&str])] = &[
+const INCOMPLETE: &[(&[&str], &[&str])] = &[
     (&["-b"], &["--", "COMMAND"]),
     (&["-p", "pid"], &["--", "COMMAND"]),
     (&["--"], &["COMMAND", "command"]),
@@ -267,7 +267,7 @@ fn malformed_options_are_refused_and_nothing_is_touched() {
 #[test]
 fn a_line_that_ends_too_early_is_refused() {
     let sandbox = Sandbox::new();
-    let wrong: Vec<String> = CUT
+    let wrong: Vec<String> = INCOMPLETE
         .iter()
         .filter_map(|(row, names)| complaint(&sandbox, row.iter().map(OsString::from).collect(), names))
         .collect();
@@ -286,7 +286,7 @@ fn bytes_that_are_no_text_are_refused_in_one_clean_line() {
     for (word, part) in rows {
         let ended =
             sandbox.vsrun(vec![OsString::from_vec(word.to_vec()), "--".into(), sandbox.probe().into()]).finish();
-        ended.failed(2, &[part]);
+        ended.assert_failed(2, &[part]);
         assert!(!ended.err[0].contains(char::is_control), "printable: {ended:?}");
     }
 }
@@ -296,7 +296,7 @@ fn unknown_accounts_are_no_wrong_usage() {
     let sandbox = Sandbox::new();
     for (account, unknown) in [("no-such-user", "no-such-user"), ("1:no-such-group", "no-such-group")] {
         let line = words!["-p", "pid", "-d", "logs", "1", "-u", account, "--", sandbox.probe(), "append", "ran", "x"];
-        sandbox.vsrun(line).finish().failed(125, &[unknown]);
+        sandbox.vsrun(line).finish().assert_failed(125, &[unknown]);
         assert_eq!(
             harness::names(sandbox.directory())
                 .iter()
@@ -310,19 +310,19 @@ fn unknown_accounts_are_no_wrong_usage() {
 #[test]
 fn the_error_line_may_get_lost_but_not_the_status() {
     let sandbox = Sandbox::new();
-    sandbox.vsrun(words!["--nonsense"]).closed(&[0, 1, 2]).finish().exited(2);
+    sandbox.vsrun(words!["--nonsense"]).closed(&[0, 1, 2]).finish().assert_exited(2);
     sandbox
         .vsrun(words!["--nonsense"])
         .stderr(File::options().write(true).open("/dev/full").unwrap())
         .finish()
-        .exited(2);
+        .assert_exited(2);
 }
 
 #[test]
 fn help_and_version_go_to_stdout() {
     let sandbox = Sandbox::new();
     let help = sandbox.vsrun(words!["--help"]).finish();
-    help.exited(0);
+    help.assert_exited(0);
     assert!(help.err.is_empty(), "{help:?}");
     for option in OPTIONS.split(' ') {
         assert!(help.out.iter().any(|line| line.contains(option)), "{option} is in the help: {help:?}");
@@ -330,7 +330,7 @@ fn help_and_version_go_to_stdout() {
     assert!(help.out.iter().all(|line| line.chars().count() <= 80), "lines fit a terminal: {help:?}");
     for word in ["-V", "--version"] {
         let version = sandbox.vsrun(words![word]).finish();
-        version.exited(0);
+        version.assert_exited(0);
         assert!(version.err.is_empty(), "{version:?}");
         assert_eq!(version.out.len(), 3, "{version:?}");
         assert_eq!(version.out[0], format!("vsrun {}", env!("CARGO_PKG_VERSION")));
@@ -360,7 +360,7 @@ const HEADINGS: [&str; 14] = [
 #[test]
 fn help_is_grouped_and_ends_with_the_examples() {
     let sandbox = Sandbox::new();
-    let help = sandbox.vsrun(words!["--help"]).finish().exited(0).out.clone();
+    let help = sandbox.vsrun(words!["--help"]).finish().assert_exited(0).out.clone();
     let found: Vec<&String> = help.windows(2).filter(|pair| pair[0].is_empty()).map(|pair| &pair[1]).skip(1).collect();
     assert_eq!(found, HEADINGS);
     let (examples, before) = (&help[help.len() - 6..], &help[help.len() - 7]);
@@ -377,8 +377,8 @@ fn help_is_grouped_and_ends_with_the_examples() {
 #[test]
 fn the_short_help_is_one_screen_of_examples_and_the_options_used_most() {
     let sandbox = Sandbox::new();
-    let short = sandbox.vsrun(words!["-h"]).finish().exited(0).out.clone();
-    let all = sandbox.vsrun(words!["--help"]).finish().exited(0).out.clone();
+    let short = sandbox.vsrun(words!["-h"]).finish().assert_exited(0).out.clone();
+    let all = sandbox.vsrun(words!["--help"]).finish().assert_exited(0).out.clone();
     assert!(short.len() <= 24 && short.iter().all(|line| line.chars().count() <= 80), "{short:#?}");
     assert_eq!(short[..3], all[..3], "the usage");
     assert_eq!(short[3..10], [&[String::new()][..], &all[all.len() - 6..]].concat(), "the examples");
@@ -395,7 +395,7 @@ fn the_short_help_is_one_screen_of_examples_and_the_options_used_most() {
 #[test]
 fn the_examples_of_the_help_are_right_usage() {
     let sandbox = Sandbox::new();
-    let help = sandbox.vsrun(words!["-h"]).finish().exited(0).out.clone();
+    let help = sandbox.vsrun(words!["-h"]).finish().assert_exited(0).out.clone();
     let examples: Vec<&str> = help.iter().filter_map(|line| line.strip_prefix("  vsrun ")).collect();
     assert_eq!(examples.len(), 6);
     for example in examples.iter().map(|line| line.split("  ").next().unwrap()) {
@@ -412,13 +412,13 @@ fn the_examples_of_the_help_are_right_usage() {
 fn without_any_word_the_usage_goes_to_stderr() {
     let sandbox = Sandbox::new();
     let ended = sandbox.vsrun(words![]).finish();
-    ended.exited(2);
+    ended.assert_exited(2);
     assert!(ended.out.is_empty(), "{ended:?}");
     let help = sandbox.vsrun(words!["--help"]).finish().out;
     assert_eq!(ended.err[..3], help[..3]);
     assert_eq!(ended.err.len(), 4, "{ended:?}");
     assert!(ended.err[3].contains("vsrun -h"), "{ended:?}");
-    sandbox.vsrun(words![]).closed(&[0, 1, 2]).finish().exited(2);
+    sandbox.vsrun(words![]).closed(&[0, 1, 2]).finish().assert_exited(2);
 }
 
 const OPTIONS: &str = "-u --user --no-user-checks -p --pidfile -r --root -w --work-dir -b --background -f --foreground \
@@ -436,13 +436,13 @@ fn help_and_version_win_over_what_follows_but_not_over_what_precedes() {
         words!["-V", "-h"],
     ] {
         let ended = sandbox.vsrun(row).finish();
-        ended.exited(0);
+        ended.assert_exited(0);
         assert!(ended.err.is_empty() && !ended.out.is_empty(), "{ended:?}");
     }
-    sandbox.vsrun(words!["--nonsense", "--help"]).finish().failed(2, &["--nonsense"]);
-    sandbox.vsrun(words!["bogus", "--version"]).finish().failed(2, &["bogus"]);
+    sandbox.vsrun(words!["--nonsense", "--help"]).finish().assert_failed(2, &["--nonsense"]);
+    sandbox.vsrun(words!["bogus", "--version"]).finish().assert_failed(2, &["bogus"]);
     let ended = sandbox.vsrun(words!["--", sandbox.probe(), "append", "ran", "yes", "exit", "3", "--help"]).finish();
-    ended.exited(3).silently();
+    ended.assert_exited(3).assert_silent();
 }
 
 #[test]
@@ -456,7 +456,7 @@ fn help_and_version_need_nothing_of_the_system() {
         let root = empty.clone();
         let call = sandbox.program("/vsrun".as_ref(), words![word]).before(move || sys::change_root(root.as_os_str()));
         let ended = call.finish();
-        ended.exited(0);
+        ended.assert_exited(0);
         assert!(ended.err.is_empty() && ended.out.len() >= 3, "{ended:?}");
     }
 }
@@ -473,7 +473,7 @@ fn the_commands_words_reach_it_byte_for_byte() {
         let mut line = options;
         line.extend(words!["--", sandbox.probe(), "report", &report, "exit", "0"]);
         line.extend(odd.clone());
-        sandbox.vsrun(line).finish().exited(0);
+        sandbox.vsrun(line).finish().assert_exited(0);
         let arguments = sandbox.report(&report).bytes("argument");
         assert_eq!(arguments[5..], odd.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>());
     }
@@ -487,7 +487,7 @@ fn a_value_may_follow_an_equals_sign() {
     let work = format!("--work-dir={}", sandbox.path("out").display());
     let line = words!["--pidfile=pid", user, work, "--umask=027", "--argv0=na=me", "--env=A=b=c", "--env=E=", "--"];
     let line = [line, words![sandbox.probe(), "report", &report]].concat();
-    sandbox.vsrun(line).finish().exited(0).silently();
+    sandbox.vsrun(line).finish().assert_exited(0).assert_silent();
     let report = sandbox.report(&report);
     assert_eq!(report.one("cwd"), sandbox.path("out").display().to_string());
     assert_eq!(report.number("umask"), 0o27);
@@ -501,7 +501,7 @@ fn a_value_may_follow_an_equals_sign() {
 fn a_later_foreground_cancels_background() {
     let sandbox = Sandbox::new();
     for options in [["-b", "-f"], ["--background", "--foreground"]] {
-        sandbox.vsrun(words![options[0], options[1], "--", sandbox.probe(), "exit", "5"]).finish().exited(5);
+        sandbox.vsrun(words![options[0], options[1], "--", sandbox.probe(), "exit", "5"]).finish().assert_exited(5);
     }
-    sandbox.vsrun(words!["-f", "-b", "--", sandbox.probe(), "wait"]).finish().exited(0);
+    sandbox.vsrun(words!["-f", "-b", "--", sandbox.probe(), "wait"]).finish().assert_exited(0);
 }

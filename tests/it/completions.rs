@@ -55,55 +55,55 @@ const ROWS: &[Row] = &[
 ];
 
 /// After `--`, the shell's own completion of the command is used: the tests define one for `zz-one`.
-const COMMAND: &[Row] = &[("-b -- zz-one ", &["mine", "other"]), ("-b -- zz-one m", &["mine"])];
+const COMMAND_ROWS: &[Row] = &[("-b -- zz-one ", &["mine", "other"]), ("-b -- zz-one m", &["mine"])];
 
 /// An option that may be given only once is not offered again. Only bash and zsh are tested for this.
-const GIVEN: &[Row] = &[("-p abc --pidf", &[]), ("-bp abc --pidf", &[]), ("--pidfile=abc --pidf", &[])];
+const NOT_OFFERED_AGAIN: &[Row] = &[("-p abc --pidf", &[]), ("-bp abc --pidf", &[]), ("--pidfile=abc --pidf", &[])];
 
 #[test]
 fn bash_answers() {
     needs!(harness::tool("bash"));
-    let sandbox = ready();
-    let registered = format!("source {}; complete -p vsrun", made("vsrun.bash").display());
+    let sandbox = make_completion_sandbox();
+    let registered = format!("source {}; complete -p vsrun", generated_file("vsrun.bash").display());
     let ended = sandbox.program(&tool("bash"), words!["-c", registered]).finish();
-    ended.exited(0);
+    ended.assert_exited(0);
     assert_eq!(ended.out, ["complete -F _vsrun vsrun"]);
 
     let bash = |lines: &[String]| ask_bash(&sandbox, "", lines);
-    hold(&[ROWS, GIVEN].concat(), &bash);
-    hold_all_options(&sandbox, &bash);
+    assert_completions(&[ROWS, NOT_OFFERED_AGAIN].concat(), &bash);
+    assert_all_options_offered(&sandbox, &bash);
 }
 
 #[test]
-fn bash_answers_with_what_else_completes_there() {
+fn bash_completes_with_the_bash_completion_package() {
     let package = Path::new("/usr/share/bash-completion/bash_completion");
     needs!(harness::tool("bash"), harness::available(package.is_file(), "bash-completion"));
-    let sandbox = ready();
+    let sandbox = make_completion_sandbox();
     let rc = format!("source {}; complete -W 'mine other' zz-one", package.display());
-    hold(&[ROWS, GIVEN, COMMAND].concat(), &|lines| ask_bash(&sandbox, &rc, lines));
+    assert_completions(&[ROWS, NOT_OFFERED_AGAIN, COMMAND_ROWS].concat(), &|lines| ask_bash(&sandbox, &rc, lines));
 }
 
 #[test]
 fn zsh_answers() {
     needs!(harness::tool("zsh"));
-    let sandbox = ready();
+    let sandbox = make_completion_sandbox();
     let zsh = |lines: &[String]| ask_zsh(&sandbox, lines);
-    hold(&[ROWS, GIVEN, COMMAND].concat(), &zsh);
-    hold_all_options(&sandbox, &zsh);
+    assert_completions(&[ROWS, NOT_OFFERED_AGAIN, COMMAND_ROWS].concat(), &zsh);
+    assert_all_options_offered(&sandbox, &zsh);
 }
 
 #[test]
 fn fish_answers() {
     needs!(harness::tool("fish"));
-    let sandbox = ready();
+    let sandbox = make_completion_sandbox();
     let fish = |lines: &[String]| ask_fish(&sandbox, lines);
-    hold(&[ROWS, COMMAND].concat(), &fish);
-    hold_all_options(&sandbox, &fish);
+    assert_completions(&[ROWS, COMMAND_ROWS].concat(), &fish);
+    assert_all_options_offered(&sandbox, &fish);
 }
 
 /// Asserts that the shell's completions of each row are as expected.
 #[track_caller]
-fn hold(rows: &[Row], ask: &dyn Fn(&[String]) -> Vec<Vec<String>>) {
+fn assert_completions(rows: &[Row], ask: &dyn Fn(&[String]) -> Vec<Vec<String>>) {
     let lines: Vec<String> = rows.iter().map(|(line, _)| format!("vsrun {line}")).collect();
     let answers = ask(&lines);
     assert_eq!(answers.len(), rows.len(), "{answers:?}");
@@ -119,7 +119,7 @@ fn hold(rows: &[Row], ask: &dyn Fn(&[String]) -> Vec<Vec<String>>) {
 
 /// Asserts that every option of vsrun is offered, and `--env` again after a first one.
 #[track_caller]
-fn hold_all_options(sandbox: &Sandbox, ask: &dyn Fn(&[String]) -> Vec<Vec<String>>) {
+fn assert_all_options_offered(sandbox: &Sandbox, ask: &dyn Fn(&[String]) -> Vec<Vec<String>>) {
     let answers = ask(&["vsrun -".into(), "vsrun --".into(), "vsrun -e A=1 --en".into()]);
     for option in options(sandbox) {
         for name in option.split(' ').next().unwrap().split(',') {
@@ -133,7 +133,7 @@ fn hold_all_options(sandbox: &Sandbox, ask: &dyn Fn(&[String]) -> Vec<Vec<String
 
 /// The lines of `--help-completion` except the last, which describes the command.
 fn options(sandbox: &Sandbox) -> Vec<String> {
-    let mut lines = sandbox.vsrun(words!["--help-completion"]).finish().exited(0).out.clone();
+    let mut lines = sandbox.vsrun(words!["--help-completion"]).finish().assert_exited(0).out.clone();
     assert_eq!(lines.pop().as_deref(), Some("command 1 none"));
     lines
 }
@@ -153,7 +153,7 @@ fn normal(answers: Vec<String>) -> Vec<String> {
 // Helpers that run the shells.
 
 /// Creates a sandbox with files, directories and commands to complete.
-fn ready() -> Sandbox {
+fn make_completion_sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
     for directory in ["bin", "here/sub/inner", "zsh"] {
         fs::create_dir_all(sandbox.path(directory)).unwrap();
@@ -169,28 +169,38 @@ fn ready() -> Sandbox {
 
 fn ask_bash(sandbox: &Sandbox, rc: &str, lines: &[String]) -> Vec<Vec<String>> {
     // Meta-* inserts all completions into the line.
-    let rc = format!("{rc}\n{}\nsource {}\nPROMPT_COMMAND='>../ready'\n", note(), made("vsrun.bash").display());
+    let rc = format!(
+        "{rc}\n{}\nsource {}\nPROMPT_COMMAND='>../ready'\n",
+        recording_function(),
+        generated_file("vsrun.bash").display()
+    );
     fs::write(sandbox.path("bashrc"), rc).unwrap();
     let call = words!["--noprofile", "--rcfile", sandbox.path("bashrc"), "-i"];
-    press(sandbox, "bash", call, "\x1b*", lines)
+    type_and_complete(sandbox, "bash", call, "\x1b*", lines)
 }
 
 fn ask_zsh(sandbox: &Sandbox, lines: &[String]) -> Vec<Vec<String>> {
-    fs::copy(made("_vsrun"), sandbox.path("zsh/_vsrun")).unwrap();
+    fs::copy(generated_file("_vsrun"), sandbox.path("zsh/_vsrun")).unwrap();
     let rc = format!(
         "fpath=($ZDOTDIR $fpath)\nautoload -U compinit\ncompinit -u -D\n{}\n\
          zz() {{ compadd mine other }}\ncompdef zz zz-one\n\
          all() {{ _main_complete; compstate[insert]=all; compstate[list]= }}\nzle -C all complete-word all\n\
          bindkey '^T' all\nzle-line-init() {{ >../ready }}\nzle -N zle-line-init\n",
-        note()
+        recording_function()
     );
     fs::write(sandbox.path("zsh/.zshrc"), rc).unwrap();
-    press(sandbox, "zsh", words!["-d", "-i"], "\x14", lines)
+    type_and_complete(sandbox, "zsh", words!["-d", "-i"], "\x14", lines)
 }
 
 /// Types each line and the key that inserts its completions, and returns these. `vsrun` is a shell function that writes
 /// its arguments to a file.
-fn press(sandbox: &Sandbox, shell: &str, call: Vec<OsString>, key: &str, lines: &[String]) -> Vec<Vec<String>> {
+fn type_and_complete(
+    sandbox: &Sandbox,
+    shell: &str,
+    call: Vec<OsString>,
+    key: &str,
+    lines: &[String],
+) -> Vec<Vec<String>> {
     for file in ["ready", "answers"] {
         let _ = fs::remove_file(sandbox.path(file));
     }
@@ -198,7 +208,7 @@ fn press(sandbox: &Sandbox, shell: &str, call: Vec<OsString>, key: &str, lines: 
     let call = call.env("PATH", path(sandbox)).env("ZDOTDIR", sandbox.path("zsh")).env("HOME", sandbox.directory());
     let (call, terminal) = call.env("TERM", "dumb").on_terminal();
     let running = call.start();
-    let mut person = terminal.person;
+    let mut person = terminal.master;
     let mut eyes = person.try_clone().unwrap();
     // Read the terminal to its end: the shell blocks if its output is not read.
     let reader = std::thread::spawn(move || while eyes.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {});
@@ -207,21 +217,21 @@ fn press(sandbox: &Sandbox, shell: &str, call: Vec<OsString>, key: &str, lines: 
         writeln!(person, "{line}{key}").unwrap();
     }
     person.write_all(b"exit 0\n").unwrap();
-    running.finish().exited(0);
+    running.finish().assert_exited(0);
     reader.join().unwrap();
     let noted = harness::lines(&sandbox.path("answers"));
-    lines.iter().zip(noted).map(|(line, noted)| added(line, &noted)).collect()
+    lines.iter().zip(noted).map(|(line, noted)| completed_words(line, &noted)).collect()
 }
 
 /// A shell function in place of vsrun. It writes its arguments to a file, separated by `|`, which no file name here
 /// has.
-fn note() -> &'static str {
+fn recording_function() -> &'static str {
     "vsrun() { { printf '%s|' \"$@\"; echo; } >>../answers; }"
 }
 
 /// The completions: the written arguments, from the last typed word on. Returns none if the shell has not changed that
 /// word.
-fn added(line: &str, noted: &str) -> Vec<String> {
+fn completed_words(line: &str, noted: &str) -> Vec<String> {
     let typed: Vec<&str> = line.split(' ').collect();
     // A blank after a backslash does not end a word.
     let ends = typed.iter().filter(|word| !word.ends_with('\\')).count();
@@ -234,12 +244,12 @@ fn ask_fish(sandbox: &Sandbox, lines: &[String]) -> Vec<Vec<String>> {
     let ask = |line: &String| {
         let script = format!(
             "source {}; complete -c zz-one -f -a 'mine other'; complete -C '{}'",
-            made("vsrun.fish").display(),
+            generated_file("vsrun.fish").display(),
             line.replace('\\', "\\\\"),
         );
         let call = sandbox.program(&tool("fish"), words!["-c", script]).directory(&sandbox.path("here"));
         let ended = call.env("PATH", path(sandbox)).env("HOME", sandbox.directory()).finish();
-        ended.exited(0);
+        ended.assert_exited(0);
         assert!(ended.err.is_empty(), "{ended:?}");
         ended.out.iter().map(|answer| answer.split('\t').next().unwrap().to_owned()).collect()
     };
@@ -255,7 +265,7 @@ fn tool(name: &str) -> PathBuf {
 }
 
 /// The path of a completion file that build.rs generated.
-fn made(name: &str) -> PathBuf {
+fn generated_file(name: &str) -> PathBuf {
     Path::new(env!("OUT_DIR")).join(name)
 }
 
@@ -314,7 +324,7 @@ fn everything_is_installed_where_the_conventions_say_and_removed_again() {
             set("BIN", &sandbox.path("vsrun")),
             set("MADE", build)
         ];
-        sandbox.program(&tool("make"), call).finish().exited(0).silently();
+        sandbox.program(&tool("make"), call).finish().assert_exited(0).assert_silent();
     };
     make("install");
     let installed = [
@@ -333,7 +343,7 @@ fn everything_is_installed_where_the_conventions_say_and_removed_again() {
             assert_eq!(fs::read(&path).unwrap(), fs::read(sandbox.path(from)).unwrap(), "{file}");
         }
     }
-    for (name, made) in [("vsrun.bash", made("vsrun.bash")), ("_vsrun", made("_vsrun"))] {
+    for (name, made) in [("vsrun.bash", generated_file("vsrun.bash")), ("_vsrun", generated_file("_vsrun"))] {
         assert_eq!(fs::read(sandbox.path("made").join(name)).unwrap(), fs::read(made).unwrap(), "{name}");
     }
     make("uninstall");

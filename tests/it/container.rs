@@ -21,17 +21,17 @@ fn run(sandbox: &Sandbox, root: &PathBuf, line: Vec<OsString>) -> Running {
 }
 
 #[track_caller]
-fn first(outside: &Running) -> i32 {
+fn pid_1(outside: &Running) -> i32 {
     harness::await_some("PID 1", || process::children(outside.pid()).first().copied())
 }
 
 #[test]
-fn it_becomes_the_server() {
+fn vsrun_as_pid_1_becomes_the_server() {
     needs!(harness::root(), harness::tool("unshare"));
     let sandbox = Sandbox::new();
     let root = container(&sandbox);
     let line = words!["-u", "5:6", "-p", "/out/pid", "--", "/probe", "report", "/out/report", "exit", "9"];
-    run(&sandbox, &root, line).finish().exited(9);
+    run(&sandbox, &root, line).finish().assert_exited(9);
     let found = sandbox.report(&root.join("out/report"));
     assert_eq!((found.number("pid"), found.one("uids")), (1, "5 5 5".to_owned()));
     assert_eq!(found.descriptors().iter().filter(|fd| fd.number < 3).count(), 3);
@@ -40,7 +40,7 @@ fn it_becomes_the_server() {
 }
 
 #[test]
-fn it_manages_a_server_restarts_it_and_hears_term() {
+fn manager_as_pid_1_restarts_its_server_and_exits_on_term() {
     needs!(harness::root(), harness::tool("unshare"));
     let sandbox = Sandbox::new();
     let root = container(&sandbox);
@@ -52,8 +52,8 @@ fn it_manages_a_server_restarts_it_and_hears_term() {
     assert_eq!(found.descriptor_numbers(), [0, 1, 2]);
     assert_eq!(harness::text(&root.join("out/monitor")), "1\n");
     assert_eq!(harness::text(&root.join("out/pid")), format!("{}\n", found.one("pid")));
-    sys::kill(first(&outside), libc::SIGTERM);
-    outside.finish().exited(0);
+    sys::kill(pid_1(&outside), libc::SIGTERM);
+    outside.finish().assert_exited(0);
     assert!(!root.join("out/pid").exists() && !root.join("out/monitor").exists());
 }
 
@@ -67,10 +67,10 @@ fn orphans_of_pid_1_are_reaped() {
     for line in harness::await_lines(&root.join("out/orphans"), 20) {
         assert!(line.ends_with(" 1"), "its parent is PID 1: {line}");
     }
-    let manager = first(&outside);
+    let manager = pid_1(&outside);
     harness::await_true("the server alone to be left", || process::children(manager).len() == 1);
     sys::kill(manager, libc::SIGTERM);
-    outside.finish().exited(0);
+    outside.finish().assert_exited(0);
 }
 
 #[test]
@@ -83,8 +83,8 @@ fn signals_reach_the_server() {
     let outside = run(&sandbox, &root, line);
     harness::await_lines(&seen, 1);
     for (count, signal) in [libc::SIGUSR1, libc::SIGWINCH, libc::SIGQUIT, 34, 64].into_iter().enumerate() {
-        sys::kill(first(&outside), signal);
+        sys::kill(pid_1(&outside), signal);
         assert_eq!(harness::await_lines(&seen, count + 2)[count + 1], signal.to_string());
     }
-    outside.finish().exited(0);
+    outside.finish().assert_exited(0);
 }

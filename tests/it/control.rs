@@ -1,7 +1,7 @@
 //! `--status`, `--stop` and `--signal`: what the pidfile's lock shows them, and which processes they never signal.
 
 use crate::harness::sys::Lock;
-use crate::harness::{self, Call, Ended, Mount, Mounts, PLAIN, Running, Sandbox, needs, process, sys, words};
+use crate::harness::{self, Call, Mount, Mounts, PLAIN, ProcessResult, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -17,18 +17,18 @@ fn status(sandbox: &Sandbox, file: &Path, code: i32) -> String {
 #[track_caller]
 fn said(call: Call<'_>, code: i32) -> String {
     let ended = call.finish();
-    ended.exited(code);
+    ended.assert_exited(code);
     assert!(ended.err.is_empty() && ended.out.len() == 1, "one line: {ended:?}");
     ended.out[0].clone()
 }
 
 #[track_caller]
-fn stop(sandbox: &Sandbox, file: &Path) -> Ended {
+fn stop(sandbox: &Sandbox, file: &Path) -> ProcessResult {
     sandbox.vsrun(words!["--stop", file]).finish()
 }
 
 #[track_caller]
-fn signal(sandbox: &Sandbox, name: &str, file: &Path) -> Ended {
+fn signal(sandbox: &Sandbox, name: &str, file: &Path) -> ProcessResult {
     sandbox.vsrun(words!["--signal", name, file]).finish()
 }
 
@@ -37,8 +37,8 @@ fn signal(sandbox: &Sandbox, name: &str, file: &Path) -> Ended {
 fn assert_unknown(sandbox: &Sandbox, file: &Path, why: &str) {
     let line = status(sandbox, file, 4);
     assert!(line.starts_with("state unknown: ") && line.contains(why), "{why:?}: {line}");
-    stop(sandbox, file).failed(4, &[why]);
-    signal(sandbox, "KILL", file).failed(4, &[why]);
+    stop(sandbox, file).assert_failed(4, &[why]);
+    signal(sandbox, "KILL", file).assert_failed(4, &[why]);
 }
 
 /// Starts a server with a pidfile, which does `actions` after it has written its pid. Returns that pid and the vsrun
@@ -62,8 +62,8 @@ fn assert_runs(line: &str, pid: i32, file: &Path) {
 
 /// Asserts that `--stop` exited with 0 and reported that nothing is running.
 #[track_caller]
-fn assert_not_running(ended: &Ended, file: &Path) {
-    ended.exited(0);
+fn assert_not_running(ended: &ProcessResult, file: &Path) {
+    ended.assert_exited(0);
     assert_eq!((ended.out.len(), &ended.err[..]), (0, &[format!("vsrun: not running: {}", file.display())][..]));
 }
 
@@ -82,7 +82,7 @@ fn status_reports_what_the_lock_shows() {
     harness::await_true("the number", || harness::text(&file) == format!("{pid}\n"));
     assert_runs(&status(&sandbox, &file, 0), pid, &file);
     assert_runs(&status(&sandbox, &monitor, 0), manager.pid(), &monitor);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert_eq!(status(&sandbox, &file, 3), none);
     assert_eq!(status(&sandbox, &sandbox.path("no/such/pid"), 3).split(':').next(), Some("not running"));
 }
@@ -97,7 +97,7 @@ fn a_dead_manager_is_dead_though_its_server_lives() {
     for file in [&file, &monitor] {
         assert!(status(&sandbox, file, 1).starts_with("dead: "));
         assert_not_running(&stop(&sandbox, file), file);
-        signal(&sandbox, "KILL", file).failed(3, &["not locked"]);
+        signal(&sandbox, "KILL", file).assert_failed(3, &["not locked"]);
     }
     assert!(!harness::gone(pid), "a number without a lock is never signalled");
 }
@@ -112,10 +112,10 @@ fn between_two_starts_there_is_no_process_to_signal() {
     harness::await_true("the pause", || harness::text(&file).is_empty());
     assert_eq!(status(&sandbox, &file, 0), format!("restarting: {}: locked, and contains no pid", file.display()));
     assert_runs(&status(&sandbox, &monitor, 0), manager.pid(), &monitor);
-    signal(&sandbox, "TERM", &file).failed(3, &["restarting"]);
-    assert!(manager.lives());
-    stop(&sandbox, &monitor).exited(0).silently();
-    manager.finish().exited(0);
+    signal(&sandbox, "TERM", &file).assert_failed(3, &["restarting"]);
+    assert!(manager.is_running());
+    stop(&sandbox, &monitor).assert_exited(0).assert_silent();
+    manager.finish().assert_exited(0);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn what_cannot_be_read_is_unknown() {
     let file = roots.path("pid");
     let (_, server) = start(&roots, words!["-p", &file], words!["wait"]);
     assert_unknown(&sandbox, &file, "Permission denied");
-    assert!(server.lives());
+    assert!(server.is_running());
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_locked_file_that_names_no_pid_is_unknown() {
 }
 
 #[test]
-fn the_number_of_another_than_the_holder_is_unknown() {
+fn pid_of_a_process_without_the_lock_is_unknown() {
     let sandbox = Sandbox::new();
     let file = sandbox.path("pid");
     let stranger = sandbox.program(&sandbox.probe(), words!["wait"]).start();
@@ -180,7 +180,7 @@ fn the_number_of_another_than_the_holder_is_unknown() {
             }
             assert_unknown(&sandbox, &file, "not by the process that it names");
         }
-        assert!(stranger.lives() && reader.lives());
+        assert!(stranger.is_running() && reader.is_running());
     }
 }
 
@@ -192,14 +192,14 @@ fn a_stale_number_names_no_process() {
     fs::write(&file, format!("{}\n", stranger.pid())).unwrap();
     assert!(status(&sandbox, &file, 1).starts_with("dead: "));
     assert_not_running(&stop(&sandbox, &file), &file);
-    signal(&sandbox, "KILL", &file).failed(3, &["not locked"]);
-    assert!(stranger.lives());
-    signal(&sandbox, "KILL", &sandbox.path("none")).failed(3, &["not running"]);
+    signal(&sandbox, "KILL", &file).assert_failed(3, &["not locked"]);
+    assert!(stranger.is_running());
+    signal(&sandbox, "KILL", &sandbox.path("none")).assert_failed(3, &["not running"]);
     assert_not_running(&stop(&sandbox, &sandbox.path("none")), &sandbox.path("none"));
 }
 
 #[test]
-fn either_pidfile_stops_the_whole() {
+fn stop_by_either_pidfile_ends_server_and_manager() {
     for background in [words![], words!["-b"]] {
         for manager in [words![], words!["-m", "monitor", "-"]] {
             for name in ["pid", "monitor"] {
@@ -214,7 +214,7 @@ fn either_pidfile_stops_the_whole() {
                 if managed {
                     harness::await_true("the number", || harness::text(&sandbox.path("pid")) == format!("{pid}\n"));
                 }
-                stop(&sandbox, &file).exited(0).silently();
+                stop(&sandbox, &file).assert_exited(0).assert_silent();
                 assert!(harness::gone(pid), "it is gone when that is said");
                 if managed {
                     assert!(!sandbox.path("pid").exists() && !sandbox.path("monitor").exists());
@@ -235,7 +235,7 @@ fn a_server_stopped_by_a_signal_is_continued_to_end() {
     sys::kill(pid, libc::SIGSTOP);
     harness::await_true("the stop", || process::state(pid) == "T");
     assert_runs(&status(&sandbox, &file, 0), pid, &file);
-    stop(&sandbox, &file).exited(0);
+    stop(&sandbox, &file).assert_exited(0);
     assert_eq!(server.finish().signal(), Some(libc::SIGTERM));
 
     let (pid, manager) = start(&sandbox, words!["-p", &file, "-m", "-", "-"], words!["wait"]);
@@ -244,8 +244,8 @@ fn a_server_stopped_by_a_signal_is_continued_to_end() {
         sys::kill(pid, libc::SIGSTOP);
         harness::await_true("the stop", || process::state(pid) == "T");
     }
-    stop(&sandbox, &file).exited(0);
-    manager.finish().exited(0);
+    stop(&sandbox, &file).assert_exited(0);
+    manager.finish().assert_exited(0);
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn a_server_that_will_not_end_is_killed_and_a_manager_is_not() {
     let file = sandbox.path("pid");
     let (_, server) = start(&sandbox, words!["-p", &file], words!["ignore", "15", "append", "deaf", "x", "wait"]);
     harness::await_file(&sandbox.path("deaf"));
-    sandbox.vsrun(words!["--stop-timeout", "50ms", "--stop", &file]).finish().exited(0).silently();
+    sandbox.vsrun(words!["--stop-timeout", "50ms", "--stop", &file]).finish().assert_exited(0).assert_silent();
     assert_eq!(server.finish().signal(), Some(libc::SIGKILL));
 
     fs::remove_file(sandbox.path("deaf")).unwrap();
@@ -263,10 +263,10 @@ fn a_server_that_will_not_end_is_killed_and_a_manager_is_not() {
     harness::await_file(&sandbox.path("deaf"));
     harness::await_true("the number", || harness::text(&file) == format!("{pid}\n"));
     let ended = sandbox.vsrun(words!["--stop", &file, "--stop-timeout", "50ms"]).finish();
-    ended.failed(125, &["has not exited in time", &manager.pid().to_string()]);
-    assert!(manager.lives() && !harness::gone(pid));
+    ended.assert_failed(125, &["has not exited in time", &manager.pid().to_string()]);
+    assert!(manager.is_running() && !harness::gone(pid));
     sys::kill(pid, libc::SIGKILL);
-    manager.finish().exited(0);
+    manager.finish().assert_exited(0);
 }
 
 #[test]
@@ -277,10 +277,10 @@ fn a_lock_that_a_dead_servers_child_keeps_is_unknown_and_is_waited_for() {
     let child: i32 = harness::await_lines(&child, 1)[0].parse().unwrap();
     let stopping = sandbox.vsrun(words!["--stop", &file]).start();
     server.finish();
-    assert!(stopping.lives(), "nobody can start yet");
+    assert!(stopping.is_running(), "nobody can start yet");
     assert_unknown(&sandbox, &file, "not by the process that it names");
     sys::kill(child, libc::SIGKILL);
-    stopping.finish().exited(0).silently();
+    stopping.finish().assert_exited(0).assert_silent();
     assert!(status(&sandbox, &file, 1).starts_with("dead: "));
 }
 
@@ -294,19 +294,19 @@ fn a_signal_goes_to_the_process_that_is_named() {
         let (_, server) = start(&sandbox, options, words!["signals", &log, "64"]);
         harness::await_lines(&log, 1);
         for name in &all {
-            sandbox.vsrun(words!["--signal", name, &file]).finish().exited(0).silently();
+            sandbox.vsrun(words!["--signal", name, &file]).finish().assert_exited(0).assert_silent();
         }
-        server.finish().exited(0);
+        server.finish().assert_exited(0);
         let mut got = harness::lines(&log);
         got.sort();
         assert_eq!(got, ["10", "12", "28", "37", "64", "ready"]);
     }
     let (pid, manager) = start(&sandbox, words!["-p", &file, "-m", &monitor, "-"], words!["wait"]);
-    signal(&sandbox, "HUP", &monitor).exited(0);
+    signal(&sandbox, "HUP", &monitor).assert_exited(0);
     harness::await_life(&sandbox.out("life"), 4);
     assert!(harness::gone(pid), "what the manager does with a signal is its own");
-    stop(&sandbox, &monitor).exited(0);
-    manager.finish().exited(0);
+    stop(&sandbox, &monitor).assert_exited(0);
+    manager.finish().assert_exited(0);
 }
 
 /// Runs a script in a shell that is PID 1 of a new pid namespace. `$D` is the directory of the test.
@@ -325,7 +325,7 @@ fn unshare() -> PathBuf {
 /// The server is killed while its child keeps the lock, and its pid is used again: in even rounds by a process that has
 /// not opened the pidfile, in odd rounds by vsrun, which opens it.
 #[test]
-fn a_number_that_is_used_again_hits_no_stranger() {
+fn reused_pid_is_never_signalled() {
     needs!(harness::root(), harness::tool("unshare"));
     let sandbox = Sandbox::new();
     let script = r#"
@@ -367,18 +367,18 @@ fn a_number_that_is_used_again_hits_no_stranger() {
     let running = in_namespace(&sandbox, &["--mount-proc"], script).start();
     for rounds in (50..=500).step_by(50) {
         harness::await_true(&format!("round {rounds}"), || {
-            let (lives, done) = (running.lives(), harness::lines(&sandbox.out("rounds")).len());
+            let (lives, done) = (running.is_running(), harness::lines(&sandbox.out("rounds")).len());
             assert!(lives || done == 500, "it has ended: {:?}", running.out());
             done >= rounds
         });
     }
-    running.finish().exited(0);
+    running.finish().assert_exited(0);
 }
 
 /// `--signal` runs again and again while the server dies and is restarted. Another process of the same user, which
 /// never opens the pidfile, must not get the signal.
 #[test]
-fn a_server_that_comes_and_goes_is_all_that_is_hit() {
+fn only_the_restarting_server_is_signalled() {
     needs!(harness::root(), harness::tool("unshare"));
     let sandbox = Sandbox::new();
     // Few pids, so that each is soon used again. Before Linux 6.14 the limit would be the whole machine's.
@@ -402,12 +402,12 @@ fn a_server_that_comes_and_goes_is_all_that_is_hit() {
     let running = in_namespace(&sandbox, &["--mount-proc"], &format!("{few}\n{script}")).start();
     for rounds in (50..=500).step_by(50) {
         harness::await_true(&format!("round {rounds}"), || {
-            let (lives, done) = (running.lives(), harness::lines(&sandbox.out("rounds")).len());
+            let (lives, done) = (running.is_running(), harness::lines(&sandbox.out("rounds")).len());
             assert!(lives || done == 500, "it has ended: {:?}", running.out());
             done >= rounds
         });
     }
-    running.finish().exited(0);
+    running.finish().assert_exited(0);
 }
 
 #[test]
@@ -420,7 +420,7 @@ fn a_pid_of_another_namespace_signals_no_process() {
         let inside = in_namespace(&sandbox, &["--mount-proc"], &script).start();
         harness::await_file(&sandbox.out("up"));
         assert_unknown(&sandbox, &sandbox.path("pid"), "not by the process that it names");
-        assert!(inside.lives());
+        assert!(inside.is_running());
         inside.signal(libc::SIGKILL);
         inside.finish();
         // PID 1 of the namespace is killed, but may not have exited yet.
@@ -447,23 +447,23 @@ fn a_pid_of_another_namespace_signals_no_process() {
                 kill -0 $pid
             "#;
             let ended = in_namespace(&sandbox, proc, script).finish();
-            ended.exited(0);
-            assert!(server.lives());
+            ended.assert_exited(0);
+            assert!(server.is_running());
         }
-        stop(&sandbox, &file).exited(0);
+        stop(&sandbox, &file).assert_exited(0);
         server.finish();
     }
 }
 
 #[test]
-fn a_plain_user_has_power_over_its_own() {
+fn plain_user_controls_its_own_servers() {
     let sandbox = Sandbox::plain();
     let file = sandbox.path("pid");
     for options in [words!["-p", &file], words!["-p", &file, "-m", "-", "-"]] {
         let (pid, server) = start(&sandbox, options, words!["wait"]);
         harness::await_true("the number", || harness::text(&file) == format!("{pid}\n"));
         assert_runs(&status(&sandbox, &file, 0), pid, &file);
-        stop(&sandbox, &file).exited(0).silently();
+        stop(&sandbox, &file).assert_exited(0).assert_silent();
         server.finish();
     }
 }
@@ -476,8 +476,8 @@ fn root_has_power_over_the_servers_of_others_and_is_not_misled_by_them() {
     let (pid, manager) = start(&sandbox, words!["-p", &file, "-m", "-", "-"], words!["wait"]);
     harness::await_true("the number", || harness::text(&file) == format!("{pid}\n"));
     assert_runs(&status(&roots, &file, 0), pid, &file);
-    stop(&roots, &file).exited(0);
-    manager.finish().exited(0);
+    stop(&roots, &file).assert_exited(0);
+    manager.finish().assert_exited(0);
 
     // A user locks its own file, which names a process of another user. Root must not be misled, even without
     // CAP_SYS_PTRACE, when it cannot see which process holds the lock.
@@ -490,34 +490,34 @@ fn root_has_power_over_the_servers_of_others_and_is_not_misled_by_them() {
     harness::await_file(&locked);
     assert_unknown(&roots, &file, "not by the process that it names");
     for order in [words!["--stop", &file], words!["--signal", "KILL", &file]] {
-        half_blind(&roots, order).finish().failed(4, &["not by the process that it names"]);
+        without_sys_ptrace(&roots, order).finish().assert_failed(4, &["not by the process that it names"]);
     }
-    assert!(victim.lives() && liar.lives());
+    assert!(victim.is_running() && liar.is_running());
 }
 
 /// vsrun as root without CAP_SYS_PTRACE, as in most containers: it cannot look into the processes of other users.
-fn half_blind(sandbox: &Sandbox, order: Vec<OsString>) -> Call<'_> {
+fn without_sys_ptrace(sandbox: &Sandbox, order: Vec<OsString>) -> Call<'_> {
     let words = words!["--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace", sandbox.path("vsrun")];
     sandbox.program(&harness::find_tool("setpriv").unwrap(), [words, order].concat())
 }
 
 #[test]
-fn where_proc_does_not_tell_an_exclusive_lock_does() {
+fn exclusive_lock_identifies_the_server_without_proc() {
     needs!(harness::root(), harness::tool("setpriv"));
     let sandbox = Sandbox::new();
     let file = sandbox.path("pid");
     let user = words!["-u", PLAIN.to_string(), "-p", &file];
     let life = sandbox.out("life");
     let line = [user.clone(), words!["-m", "-", "-", "--", sandbox.probe(), "life", &life, "wait"]].concat();
-    let manager = half_blind(&sandbox, line).start();
+    let manager = without_sys_ptrace(&sandbox, line).start();
     let pid = harness::await_life(&life, 1);
-    assert_runs(&said(half_blind(&sandbox, words!["--status", &file]), 0), pid, &file);
-    half_blind(&sandbox, words!["--stop", &file]).finish().exited(0).silently();
-    manager.finish().exited(0);
+    assert_runs(&said(without_sys_ptrace(&sandbox, words!["--status", &file]), 0), pid, &file);
+    without_sys_ptrace(&sandbox, words!["--stop", &file]).finish().assert_exited(0).assert_silent();
+    manager.finish().assert_exited(0);
     let (_, server) = start(&sandbox, user, words!["wait"]);
-    let line = said(half_blind(&sandbox, words!["--status", &file]), 4);
+    let line = said(without_sys_ptrace(&sandbox, words!["--status", &file]), 4);
     assert!(line.contains("/proc does not show"), "{line}");
-    stop(&sandbox, &file).exited(0);
+    stop(&sandbox, &file).assert_exited(0);
     server.finish();
 
     let mounts = Mounts::new(&sandbox, &[Mount::Memory(PathBuf::from("/proc"), "")]);
@@ -526,17 +526,17 @@ fn where_proc_does_not_tell_an_exclusive_lock_does() {
     harness::await_true("the number", || harness::text(&file) == format!("{pid}\n"));
     assert_runs(&said(sandbox.vsrun(words!["--status", &file]).within(&mounts), 0), pid, &file);
     let ended = sandbox.vsrun(words!["--stop", &file]).within(&mounts).finish();
-    ended.failed(125, &[&pid.to_string(), "its manager still runs"]);
-    sandbox.vsrun(words!["--stop", &monitor]).within(&mounts).finish().exited(0).silently();
-    manager.finish().exited(0);
+    ended.assert_failed(125, &[&pid.to_string(), "its manager still runs"]);
+    sandbox.vsrun(words!["--stop", &monitor]).within(&mounts).finish().assert_exited(0).assert_silent();
+    manager.finish().assert_exited(0);
     let (pid, server) = start(&sandbox, words!["-p", &file], words!["wait"]);
     assert!(said(sandbox.vsrun(words!["--status", &file]).within(&mounts), 4).contains("/proc does not show"));
-    sandbox.vsrun(words!["--stop", &file]).within(&mounts).finish().failed(4, &["/proc does not show"]);
-    assert!(!harness::gone(pid) && server.lives());
+    sandbox.vsrun(words!["--stop", &file]).within(&mounts).finish().assert_failed(4, &["/proc does not show"]);
+    assert!(!harness::gone(pid) && server.is_running());
 }
 
 #[test]
-fn the_number_of_an_earlier_start_is_believed_at_no_moment_of_the_next_one() {
+fn pid_of_an_earlier_start_is_never_trusted() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let file = sandbox.path("pid");
@@ -544,14 +544,14 @@ fn the_number_of_an_earlier_start_is_believed_at_no_moment_of_the_next_one() {
     fs::write(&file, format!("{}\n", stranger.pid())).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     let held = File::options().read(true).write(true).open(&file).unwrap();
-    sys::lock_as_a_start_does(&held).unwrap();
+    sys::lock_as_a_starting_vsrun(&held).unwrap();
     let mounts = Mounts::new(&sandbox, &[Mount::Memory(PathBuf::from("/proc"), "")]);
     assert!(said(sandbox.vsrun(words!["--status", &file]).within(&mounts), 0).starts_with("restarting: "));
-    sandbox.vsrun(words!["--signal", "KILL", &file]).within(&mounts).finish().failed(3, &["contains no pid"]);
-    assert!(stranger.lives());
+    sandbox.vsrun(words!["--signal", "KILL", &file]).within(&mounts).finish().assert_failed(3, &["contains no pid"]);
+    assert!(stranger.is_running());
     // The lock that a start takes first prevents another start, which leaves the file unchanged.
     let line = words!["-p", &file, "--", sandbox.probe(), "exit", "0"];
-    sandbox.vsrun(line.clone()).finish().failed(125, &["already running"]);
+    sandbox.vsrun(line.clone()).finish().assert_failed(125, &["already running"]);
     assert_eq!(harness::text(&file), format!("{}\n", stranger.pid()));
     drop(held);
 
@@ -559,7 +559,7 @@ fn the_number_of_an_earlier_start_is_believed_at_no_moment_of_the_next_one() {
     let trace = sandbox.path("trace");
     let words = words!["-o", &trace, "-e", "trace=fcntl,ftruncate", "-e", "signal=none", sandbox.path("vsrun")];
     needs!(harness::tool("strace"));
-    sandbox.program(&harness::find_tool("strace").unwrap(), [words, line].concat()).finish().exited(0);
+    sandbox.program(&harness::find_tool("strace").unwrap(), [words, line].concat()).finish().assert_exited(0);
     let lines = harness::text(&trace);
     let order: Vec<&str> = lines
         .lines()
@@ -591,26 +591,26 @@ fn a_kernel_without_pidfd_is_served_all_the_same() {
         let (pid, server) = start(&sandbox, options, words!["wait"]);
         harness::await_true("the number", || harness::text(&file) == format!("{pid}\n"));
         assert_runs(&said(without(words!["--status", &file]), 0), pid, &file);
-        without(words!["--signal", "CONT", &file]).finish().exited(0).silently();
-        without(words!["--stop", &file]).finish().exited(0).silently();
+        without(words!["--signal", "CONT", &file]).finish().assert_exited(0).assert_silent();
+        without(words!["--stop", &file]).finish().assert_exited(0).assert_silent();
         server.finish();
         harness::await_gone(pid);
     }
     let _ = fs::remove_file(sandbox.path("deaf"));
     let (_, server) = start(&sandbox, words!["-p", &file], words!["ignore", "15", "append", "deaf", "x", "wait"]);
     harness::await_file(&sandbox.path("deaf"));
-    without(words!["--stop", &file, "--stop-timeout", "50ms"]).finish().exited(0).silently();
+    without(words!["--stop", &file, "--stop-timeout", "50ms"]).finish().assert_exited(0).assert_silent();
     assert_eq!(server.finish().signal(), Some(libc::SIGKILL));
 }
 
 #[test]
-fn a_question_keeps_no_server_from_starting() {
+fn status_does_not_prevent_a_start() {
     let sandbox = Sandbox::new();
     let file = sandbox.path("pid");
     fs::write(&file, "").unwrap();
     let asking: Vec<Running> = (0..8).map(|_| sandbox.vsrun(words!["--status", &file]).start()).collect();
     for _ in 0..20 {
-        sandbox.vsrun(words!["-p", &file, "--", sandbox.probe()]).finish().exited(0);
+        sandbox.vsrun(words!["-p", &file, "--", sandbox.probe()]).finish().assert_exited(0);
         sandbox.vsrun(words!["--status", &file]).start();
     }
     drop(asking);

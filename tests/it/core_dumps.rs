@@ -21,7 +21,7 @@ os.kill(os.getpid(), signal.SIGQUIT)
 const CALLS: [&str; 3] = ["setgroups", "setresgid", "setresuid"];
 
 #[test]
-fn no_signal_on_the_way_to_the_server_dumps_memory_of_roots() {
+fn signal_before_the_exec_dumps_no_memory_of_root() {
     needs!(harness::root(), harness::tool("python3"), harness::tool("strace"));
     let sandbox = Sandbox::new();
     let cores = sandbox.out("cores");

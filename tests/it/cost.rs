@@ -47,13 +47,13 @@ fn within(what: &str, found: usize, budget: usize, why: &impl std::fmt::Debug) {
 /// The page faults of a program and its children. The program must exit with 0.
 fn faults(sandbox: &Sandbox, program: &Path, words: Vec<OsString>) -> usize {
     let (out, run) = (sandbox.path("faults"), words!["-f", "%R", "-o", sandbox.path("faults"), program]);
-    sandbox.program(&harness::find_tool("time").unwrap(), [run, words].concat()).finish().exited(0);
+    sandbox.program(&harness::find_tool("time").unwrap(), [run, words].concat()).finish().assert_exited(0);
     harness::text(&out).trim().parse().unwrap()
 }
 
 /// The page faults that vsrun adds to those of the server alone. Each is the minimum of nine runs, because the machine
 /// adds faults of its own, for a page that is being written back or moved.
-fn added(sandbox: &Sandbox, options: Vec<OsString>) -> usize {
+fn page_faults_added(sandbox: &Sandbox, options: Vec<OsString>) -> usize {
     let server = || words![sandbox.probe(), "exit", "0"];
     let alone = (0..9).map(|_| faults(sandbox, &sandbox.probe(), words!["exit", "0"])).min().unwrap();
     let line = [options, words!["--"], server()].concat();
@@ -66,14 +66,19 @@ fn a_start_touches_few_pages() {
     needs!(harness::root(), harness::tool("time"));
     // Take the minimum of four copies of the program: the page cache places each differently, and one fault maps
     // neighbouring pages together.
-    let least = |options: Vec<OsString>| (0..4).map(|_| added(&Sandbox::new(), options.clone())).min().unwrap();
+    let least =
+        |options: Vec<OsString>| (0..4).map(|_| page_faults_added(&Sandbox::new(), options.clone())).min().unwrap();
     within("faults of a start", least(words!["-u", "65534:65534"]), FAULTS_OF_A_START, &());
     within("faults of an init", least(words!["--init"]), FAULTS_OF_AN_INIT, &());
 }
 
 /// The system calls of a manager whose server runs: one list for each signal that it receives. None if the machine was
 /// so busy that a child needed a second for its exec and the manager started another one.
-fn heard(sandbox: &Sandbox, options: Vec<OsString>, happens: impl FnOnce(&Running)) -> Option<Vec<Vec<String>>> {
+fn calls_after_each_signal(
+    sandbox: &Sandbox,
+    options: Vec<OsString>,
+    happens: impl FnOnce(&Running),
+) -> Option<Vec<Vec<String>>> {
     let server = words!["--", sandbox.probe(), "life", sandbox.out("life"), "signals", sandbox.out("seen"), "15"];
     let manager = sandbox.vsrun([options, server].concat()).start();
     harness::await_lines(&sandbox.out("seen"), 1);
@@ -82,7 +87,7 @@ fn heard(sandbox: &Sandbox, options: Vec<OsString>, happens: impl FnOnce(&Runnin
     let tracer = sandbox.program(&harness::find_tool("strace").unwrap(), line).start();
     harness::await_true("the tracer", || process::status(manager.pid(), "TracerPid") != "0");
     happens(&manager);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     tracer.finish();
     let trace = harness::lines(&sandbox.path("trace"));
     if trace.iter().any(|line| line.contains("SIGALRM")) {
@@ -104,7 +109,7 @@ fn a_manager_makes_few_system_calls() {
     let options = words!["-p", "pid", "-m", "monitor", "-", "--restart-delay", "0"];
     let heard = harness::await_some("a quick restart", || {
         let sandbox = Sandbox::new();
-        heard(&sandbox, options.clone(), |manager| {
+        calls_after_each_signal(&sandbox, options.clone(), |manager| {
             manager.signal(libc::SIGUSR1);
             harness::await_lines(&sandbox.out("seen"), 2);
             sys::kill(harness::await_life(&sandbox.out("life"), 1), libc::SIGKILL);
@@ -126,7 +131,7 @@ fn an_init_makes_few_system_calls() {
     let sandbox = Sandbox::new();
     let line =
         words!["-qq", "-o", sandbox.path("trace"), sandbox.path("vsrun"), "--init", "--", sandbox.probe(), "exit", "0"];
-    sandbox.program(&harness::find_tool("strace").unwrap(), line).finish().exited(0);
+    sandbox.program(&harness::find_tool("strace").unwrap(), line).finish().assert_exited(0);
     let trace = harness::lines(&sandbox.path("trace"));
     let others = ["-", "+", "rt_sigaction(", "rt_sigprocmask(", "read("];
     let is_counted = |call: &&String| !others.iter().any(|other| call.starts_with(other));

@@ -38,7 +38,7 @@ fn a_start_needs_few_system_calls() {
     needs!(harness::root(), harness::tool("strace"));
     let sandbox = Sandbox::new();
     let line = words![sandbox.path("vsrun"), "-u", "65534:65534", "--", "true"];
-    strace(&sandbox, line).finish().exited(0);
+    strace(&sandbox, line).finish().assert_exited(0);
     let trace = harness::lines(&sandbox.path("trace"));
     // The first line is strace's own execve of vsrun; the start ends with the next execve that succeeds, that of the
     // command.
@@ -80,7 +80,7 @@ fn a_manager_at_rest_makes_no_system_call() {
     tracer.signal(libc::SIGINT);
     tracer.finish();
     assert!(calls.is_empty(), "{calls:#?}");
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_manager_holds_no_descriptor_it_does_not_need() {
         assert!(index.is_some(), "{fd} is one too many: {found:#?}");
         needed.remove(index.unwrap());
     }
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 /// The anonymous memory of a process, in KiB.
@@ -132,7 +132,7 @@ fn a_manager_at_rest_has_little_memory() {
     if is_small() {
         assert!(found <= MEMORY_AT_REST, "{found} KiB");
     }
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 /// Maximum of stack bytes of a manager at rest, counted from the kernel's argv. Because the kernel places the stack at
@@ -154,7 +154,7 @@ fn a_manager_at_rest_has_a_short_stack() {
     if is_small() {
         assert!(found <= STACK_AT_REST, "{found} bytes");
     }
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn two_thousand_restarts_change_neither_descriptors_nor_memory() {
     harness::await_life(&life, RESTARTS + 1);
     harness::await_true("a manager that waits for nothing but signals", waits);
     assert_eq!((held(), memory(manager.pid())), before);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     sandbox.await_nothing_left();
 }
 
@@ -222,7 +222,7 @@ fn after_the_first_start_nothing_is_allocated() {
     harness::await_life(&life, 21);
     manager.signal(libc::SIGHUP);
     harness::await_life(&life, 22);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     tracer.finish();
     let calls: Vec<String> = harness::lines(&sandbox.path("trace"))
         .into_iter()

@@ -14,10 +14,10 @@ fn it_becomes_the_server_as_a_user_in_a_jail() {
     let jail = sandbox.jail();
     let options = words!["-u", "12345:23456", "-p", "pid", "-r", &jail, "-w", "/out", "--umask", "027", "--argv0", "x"];
     let line = [options, words!["-e", "A=b", "--", "/probe", "report", "/out/report", "exit", "7"]].concat();
-    let call = sandbox.vsrun(line).before(sys::spoil_signals);
+    let call = sandbox.vsrun(line).before(sys::block_and_ignore_signals);
     let running = call.start();
     let pid = running.pid();
-    running.finish().exited(7).silently();
+    running.finish().assert_exited(7).assert_silent();
     let found = sandbox.report(&jail.join("out/report"));
     assert_eq!(found.number("pid"), pid, "vsrun has become the server");
     assert_eq!((found.one("uids"), found.one("gids")), ("12345 12345 12345".into(), "23456 23456 23456".into()));
@@ -37,7 +37,7 @@ fn kept_signals() -> String {
 }
 
 #[test]
-fn a_pidfile_is_locked_by_the_living_and_by_them_only() {
+fn pidfile_is_locked_only_while_its_server_runs() {
     let sandbox = Sandbox::new();
     let (file, life) = (sandbox.path("pid"), sandbox.out("life"));
     let line = words!["-p", &file, "--", sandbox.probe(), "life", &life, "wait"];
@@ -47,11 +47,11 @@ fn a_pidfile_is_locked_by_the_living_and_by_them_only() {
         (harness::text(&file), sys::lock_of(&fs::File::open(&file).unwrap())),
         (format!("{pid}\n"), Lock::Shared)
     );
-    sandbox.vsrun(line).finish().failed(125, &["already running", &format!("pid {pid}")]);
-    sandbox.vsrun(words!["--status", &file]).finish().exited(0);
-    sandbox.vsrun(words!["--signal", "KILL", &file]).finish().exited(0).silently();
+    sandbox.vsrun(line).finish().assert_failed(125, &["already running", &format!("pid {pid}")]);
+    sandbox.vsrun(words!["--status", &file]).finish().assert_exited(0);
+    sandbox.vsrun(words!["--signal", "KILL", &file]).finish().assert_exited(0).assert_silent();
     assert_eq!(server.finish().signal(), Some(libc::SIGKILL));
-    sandbox.vsrun(words!["--status", &file]).finish().exited(1);
+    sandbox.vsrun(words!["--status", &file]).finish().assert_exited(1);
     assert_eq!(harness::lives(&life).len(), 1);
 }
 
@@ -76,7 +76,7 @@ fn a_manager_restarts_and_informs_the_handler() {
     assert!(small("MAXRSS_KB", 1 << 20) && variable("MAXRSS_KB") != "0" && small("CPU_MS", 20_000), "{found:?}");
     manager.signal(libc::SIGHUP);
     harness::await_life(&life, 5);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert!(!sandbox.path("pid").exists() && !sandbox.path("monitor").exists());
 }
 
@@ -93,28 +93,28 @@ fn signals_go_to_the_server_and_its_orphans_are_reaped() {
         manager.signal(signal);
         assert_eq!(harness::await_lines(&seen, count + 2)[count + 1], signal.to_string());
     }
-    manager.finish().exited(0);
+    manager.finish().assert_exited(0);
 }
 
 #[test]
-fn in_the_background_it_is_asked_and_stopped() {
+fn background_server_reports_status_and_stops() {
     for options in [words!["-b", "-p", "pid"], words!["-b", "-p", "pid", "-m", "monitor", "-"]] {
         let sandbox = Sandbox::new();
         let (file, life) = (sandbox.path("pid"), sandbox.out("life"));
         let line = [options, words!["--", sandbox.probe(), "life", &life, "wait"]].concat();
-        sandbox.vsrun(line).finish().exited(0);
+        sandbox.vsrun(line).finish().assert_exited(0);
         let pid = harness::await_life(&life, 1);
         let status = sandbox.vsrun(words!["--status", &file]).finish();
         let begin = format!("running: pid {pid} ({})", file.display());
-        assert!(status.exited(0).out.len() == 1 && status.out[0].starts_with(&begin), "{status:?}");
+        assert!(status.assert_exited(0).out.len() == 1 && status.out[0].starts_with(&begin), "{status:?}");
         assert_eq!(process::terminal(pid), 0);
-        sandbox.vsrun(words!["--stop", &file]).finish().exited(0).silently();
+        sandbox.vsrun(words!["--stop", &file]).finish().assert_exited(0).assert_silent();
         assert!(harness::gone(pid));
         sandbox.await_nothing_left();
     }
     let sandbox = Sandbox::new();
     let missing = sandbox.path("missing");
-    sandbox.vsrun(words!["-b", "-m", "-", "-", "--", &missing]).finish().failed(127, &["missing"]);
+    sandbox.vsrun(words!["-b", "-m", "-", "-", "--", &missing]).finish().assert_failed(127, &["missing"]);
 }
 
 #[test]
@@ -122,7 +122,11 @@ fn output_goes_to_files_that_are_renamed() {
     let sandbox = Sandbox::new();
     let logs = sandbox.path("logs");
     for _ in 0..2 {
-        sandbox.vsrun(words!["-d", "logs", "1h", "--", sandbox.probe(), "print", "x"]).finish().exited(0).silently();
+        sandbox
+            .vsrun(words!["-d", "logs", "1h", "--", sandbox.probe(), "print", "x"])
+            .finish()
+            .assert_exited(0)
+            .assert_silent();
     }
     assert_eq!(harness::names(&logs), ["logfile", "logfile.1", "vsrun.log", "vsrun.log.1"]);
     assert_eq!(
@@ -144,14 +148,14 @@ fn a_socket_is_kept_over_restarts() {
     let mut answer = String::new();
     TcpStream::connect(("127.0.0.1", port)).unwrap().read_to_string(&mut answer).unwrap();
     assert_eq!(answer, format!("{}\n", harness::lives(&life)[1].0));
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
 fn what_is_wrong_is_said_in_one_line() {
     let sandbox = Sandbox::new();
-    sandbox.vsrun(words!["--umask", "9", "--", "x"]).finish().failed(2, &["--umask"]);
-    sandbox.vsrun(words!["-p", "no/where/pid", "--", "x"]).finish().failed(125, &["no/where", "No such file"]);
-    sandbox.vsrun(words!["--", sandbox.path("none")]).finish().failed(127, &["none"]);
-    sandbox.vsrun(words!["--", sandbox.directory()]).finish().failed(126, &["Permission denied"]);
+    sandbox.vsrun(words!["--umask", "9", "--", "x"]).finish().assert_failed(2, &["--umask"]);
+    sandbox.vsrun(words!["-p", "no/where/pid", "--", "x"]).finish().assert_failed(125, &["no/where", "No such file"]);
+    sandbox.vsrun(words!["--", sandbox.path("none")]).finish().assert_failed(127, &["none"]);
+    sandbox.vsrun(words!["--", sandbox.directory()]).finish().assert_failed(126, &["Permission denied"]);
 }

@@ -14,7 +14,7 @@ fn package(sandbox: &Sandbox, name: &str) -> PathBuf {
     let file = sandbox.path(name);
     let line = words![sandbox.path("vsrun"), std::env::consts::ARCH, env!("OUT_DIR"), &file];
     let call = sandbox.program(&script, line).env("DEBFULLNAME", "A Builder").env("DEBEMAIL", "builder@debian.org");
-    call.finish().exited(0).silently();
+    call.finish().assert_exited(0).assert_silent();
     file
 }
 
@@ -64,7 +64,11 @@ fn lintian_has_nothing_to_say() {
     needs!(harness::tool("dpkg-deb"), harness::tool("lintian"));
     let sandbox = Sandbox::plain();
     let file = package(&sandbox, "vsrun.deb");
-    sandbox.program(&tool("lintian"), words!["--fail-on", "error,warning", file]).finish().exited(0).silently();
+    sandbox
+        .program(&tool("lintian"), words!["--fail-on", "error,warning", file])
+        .finish()
+        .assert_exited(0)
+        .assert_silent();
 }
 
 #[test]
@@ -76,8 +80,12 @@ fn dpkg_installs_it_and_removes_all_of_it() {
         let line = [words![format!("--root={}", root.display())], line].concat();
         sandbox.program(&tool("dpkg"), line).finish()
     };
-    dpkg(words!["--install", file]).exited(0);
-    assert_eq!(dpkg(words!["--verify", "vsrun"]).exited(0).out, [""; 0], "each file has the sum that is noted for it");
+    dpkg(words!["--install", file]).assert_exited(0);
+    assert_eq!(
+        dpkg(words!["--verify", "vsrun"]).assert_exited(0).out,
+        [""; 0],
+        "each file has the sum that is noted for it"
+    );
 
     let here = files(&root.join("usr"));
     for wanted in [
@@ -101,7 +109,7 @@ fn dpkg_installs_it_and_removes_all_of_it() {
     }
     assert!(fs::read(root.join("usr/sbin/vsrun")).unwrap() == fs::read(sandbox.path("vsrun")).unwrap());
 
-    dpkg(words!["--purge", "vsrun"]).exited(0);
+    dpkg(words!["--purge", "vsrun"]).assert_exited(0);
     assert!(!root.join("usr").exists(), "{:?}", files(&root));
 }
 
@@ -111,7 +119,7 @@ fn what_was_installed_keeps_a_server_in_that_root() {
     let sandbox = Sandbox::new();
     let (file, root) = (package(&sandbox, "vsrun.deb"), root(&sandbox));
     let options = words![format!("--root={}", root.display()), "--install", file];
-    sandbox.program(&tool("dpkg"), options).finish().exited(0);
+    sandbox.program(&tool("dpkg"), options).finish().assert_exited(0);
     harness::sandbox::make_directory(&root.join("run"), 0o755);
     harness::sandbox::make_directory(&root.join("out"), 0o777);
     harness::sandbox::install(&harness::sandbox::built("probe"), &root.join("probe"));
@@ -120,18 +128,18 @@ fn what_was_installed_keeps_a_server_in_that_root() {
         sandbox.program(&tool("chroot"), line).finish()
     };
     let version = vsrun(words!["--version"]);
-    assert_eq!(version.exited(0).out[0], concat!("vsrun ", env!("CARGO_PKG_VERSION")));
+    assert_eq!(version.assert_exited(0).out[0], concat!("vsrun ", env!("CARGO_PKG_VERSION")));
 
     let user = PLAIN.to_string();
     let start = words!["-b", "-p", "/run/server.pid", "-m", "/run/manager.pid", "-", "-u", user, "--"];
-    vsrun([start, words!["/probe", "life", "/out/life", "wait"]].concat()).exited(0);
+    vsrun([start, words!["/probe", "life", "/out/life", "wait"]].concat()).assert_exited(0);
     let first = harness::await_life(&root.join("out/life"), 1);
     harness::sys::kill(first, libc::SIGSEGV);
     let second = harness::await_life(&root.join("out/life"), 2);
     assert_ne!(first, second);
     assert_eq!(fs::metadata(root.join("out/life")).unwrap().uid(), PLAIN);
     // Without /proc, only the manager's own pidfile shows which process is the manager.
-    vsrun(words!["--stop", "/run/manager.pid"]).exited(0).silently();
+    vsrun(words!["--stop", "/run/manager.pid"]).assert_exited(0).assert_silent();
     harness::await_gone(second);
     assert_eq!(harness::names(&root.join("run")), [""; 0]);
 }

@@ -40,7 +40,7 @@ fn setuid_and_setgid_suffice_to_signal_and_stop_a_server_of_another_user() {
         assert_eq!(harness::await_lines(&seen, 2)[1], "10");
         manager.signal(libc::SIGTERM);
         let ended = manager.finish();
-        ended.exited(0);
+        ended.assert_exited(0);
         assert!(!ended.err.iter().any(|line| line.contains("cannot send")), "{ended:?}");
         // vsrun sends TERM and CONT, and the server may see them in either order.
         let seen = harness::lines(&seen);
@@ -49,7 +49,7 @@ fn setuid_and_setgid_suffice_to_signal_and_stop_a_server_of_another_user() {
 }
 
 #[test]
-fn a_hangup_restarts_it_and_a_deaf_one_is_killed() {
+fn hup_restarts_the_server_and_kills_it_if_it_ignores_term() {
     needs!(tools());
     let sandbox = Sandbox::new();
     let life = sandbox.out("life");
@@ -59,7 +59,7 @@ fn a_hangup_restarts_it_and_a_deaf_one_is_killed() {
     manager.signal(libc::SIGHUP);
     let second = harness::await_life(&life, 2);
     assert!(harness::gone(first) && first != second);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert!(harness::gone(second));
 }
 
@@ -75,7 +75,7 @@ fn an_init_forwards_a_signal_once_and_alone_to_another_user() {
         init.signal(signal);
         harness::await_true("the signal", || harness::lines(&seen).contains(&signal.to_string()));
     }
-    init.finish().exited(0);
+    init.finish().assert_exited(0);
     assert_eq!(harness::lines(&seen), ["ready", "1", "10", "12"]);
 }
 
@@ -90,7 +90,7 @@ fn the_rest_of_a_group_and_the_handler_are_reached_too() {
     let child: i32 = harness::await_lines(&child, 1)[0].parse().unwrap();
     harness::await_life(&life, 2);
     assert!(harness::gone(child), "the rest of the group ends before the next run");
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 
     let (asked, handler) = (sandbox.out("asked"), sandbox.path("handler"));
     let path = sandbox.script("handler", words!["ignore", "15", "append", &asked, "x", "wait"]);
@@ -98,7 +98,7 @@ fn the_rest_of_a_group_and_the_handler_are_reached_too() {
     let options = words!["-m", "-", path, "--handler-timeout", "50ms", "--stop-timeout", "50ms", "--"];
     let line = [user(), options, words![sandbox.probe(), "exit", "7"]].concat();
     let ended = with_caps(&sandbox, IDS, line).finish();
-    ended.exited(7);
+    ended.assert_exited(7);
     assert!(asked.exists(), "it had begun");
     sandbox.await_nothing_left();
 }
@@ -117,12 +117,12 @@ fn what_is_left_below_vsrun_is_reached_too() {
     let manager = manager.start();
     harness::await_file(&sandbox.out("up"));
     let child: i32 = harness::await_lines(&orphans, 1)[0].parse().unwrap();
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert!(harness::gone(child));
 }
 
 #[test]
-fn a_stop_from_outside_needs_no_more() {
+fn stop_command_works_with_setuid_and_setgid() {
     needs!(tools());
     let sandbox = Sandbox::new();
     let file = sandbox.path("pid");
@@ -132,16 +132,16 @@ fn a_stop_from_outside_needs_no_more() {
     harness::await_life(&life, 1);
     // With CAP_SYS_PTRACE vsrun can see which process holds the lock.
     let caps = format!("{IDS} sys_ptrace dac_override");
-    with_caps(&sandbox, &caps, words!["--signal", "WINCH", &file]).finish().exited(0).silently();
+    with_caps(&sandbox, &caps, words!["--signal", "WINCH", &file]).finish().assert_exited(0).assert_silent();
     let refused = with_caps(&sandbox, "sys_ptrace dac_override", words!["--signal", "WINCH", &file]).finish();
-    refused.failed(125, &["cannot send SIGWINCH", "CAP_KILL or CAP_SETUID"]);
-    with_caps(&sandbox, &caps, words!["--stop", &file]).finish().exited(0);
+    refused.assert_failed(125, &["cannot send SIGWINCH", "CAP_KILL or CAP_SETUID"]);
+    with_caps(&sandbox, &caps, words!["--stop", &file]).finish().assert_exited(0);
     assert_eq!(server.finish().signal(), Some(libc::SIGTERM));
 }
 
 /// The server's file is set-user-id, so the server has another user than vsrun, which has no capability to signal it.
 #[test]
-fn what_cannot_be_reached_is_said_once_and_beforehand() {
+fn unreachable_server_is_reported_once_and_by_check() {
     needs!(harness::root());
     let sandbox = Sandbox::plain();
     let (program, seen) = (sandbox.path("special"), sandbox.out("seen"));
@@ -156,7 +156,7 @@ fn what_cannot_be_reached_is_said_once_and_beforehand() {
         [words!["-m", "-", "-"], options, command].concat()
     };
     let check = sandbox.vsrun([words!["--check"], line(words![])].concat()).finish();
-    check.exited(0);
+    check.assert_exited(0);
     assert!(check.out.iter().any(|line| line.starts_with("warning: ") && line.contains("CAP_KILL")), "{check:?}");
     let manager = sandbox.vsrun(line(words!["--stop-timeout", "50ms"])).start();
     harness::await_lines(&seen, 2);
@@ -170,10 +170,10 @@ fn what_cannot_be_reached_is_said_once_and_beforehand() {
     assert_eq!(said, 1, "{:?}", manager.err());
     let child = process::children(manager.pid())[0];
     sys::kill(child, libc::SIGKILL);
-    manager.finish().exited(0);
+    manager.finish().assert_exited(0);
     // With --no-new-privs the set-user-id bit has no effect, and nothing is reported.
     let check = sandbox.vsrun([words!["--check"], line(words!["--no-new-privs"])].concat()).finish();
-    assert!(check.exited(0).out.is_empty(), "{check:?}");
+    assert!(check.assert_exited(0).out.is_empty(), "{check:?}");
 }
 
 /// A container with these capabilities only; the README recommends SETUID and SETGID.
@@ -188,7 +188,7 @@ fn container<'a>(sandbox: &'a Sandbox, caps: &str, line: Vec<OsString>) -> Bundl
 
 #[test]
 fn docker_stop_works_in_time_with_setuid_and_setgid_alone() {
-    needs!(harness::containers());
+    needs!(harness::can_run_containers());
     for role in [words!["--init"], words!["-m", "-", "-"], words!["--init", "--group", "--linger", "5s"]] {
         let sandbox = Sandbox::new();
         let seen = sandbox.out("seen");
@@ -198,7 +198,7 @@ fn docker_stop_works_in_time_with_setuid_and_setgid_alone() {
         let runc = bundle.start();
         harness::await_lines(&seen, 1);
         bundle.kill("TERM");
-        runc.finish().exited(0);
+        runc.finish().assert_exited(0);
         assert!(harness::lines(&seen).contains(&"15".to_owned()), "{role:?}");
     }
 }
@@ -206,7 +206,7 @@ fn docker_stop_works_in_time_with_setuid_and_setgid_alone() {
 /// vsrun has no capability, and the server has changed its user by its set-user-id bit: only the kernel can kill it.
 #[test]
 fn a_first_process_that_cannot_kill_its_server_leaves_so_that_the_kernel_does() {
-    needs!(harness::containers());
+    needs!(harness::can_run_containers());
     let sandbox = Sandbox::new();
     let line = words!["/vsrun", "-m", "-", "-", "--stop-timeout", "100ms", "--", "/special", "assume", "ignore", "15"];
     let bundle = Bundle::new(&sandbox, [line, words!["append", "/out/up", "x", "wait"]].concat());
@@ -219,7 +219,7 @@ fn a_first_process_that_cannot_kill_its_server_leaves_so_that_the_kernel_does() 
     harness::await_file(&sandbox.out("up"));
     bundle.kill("TERM");
     let ended = runc.finish();
-    ended.exited(0);
+    ended.assert_exited(0);
     assert!(
         ended.err.iter().any(|line| line.contains("cannot send SIGKILL") || line.contains("cannot send SIGTERM")),
         "{ended:?}"
@@ -229,7 +229,7 @@ fn a_first_process_that_cannot_kill_its_server_leaves_so_that_the_kernel_does() 
 
 /// vsrun sends signals from short-lived children; a process of the server's user tries to trace and stop these.
 #[test]
-fn its_user_can_neither_trace_nor_hold_up_what_sends_a_signal() {
+fn servers_user_cannot_trace_or_stop_the_signal_sender() {
     needs!(tools(), harness::tool("python3"));
     let sandbox = Sandbox::new();
     let (seen, reported) = (sandbox.out("seen"), sandbox.out("reported"));
@@ -255,7 +255,7 @@ fn its_user_can_neither_trace_nor_hold_up_what_sends_a_signal() {
         harness::await_true("the signal", || harness::lines(&seen).len() > round + 1);
     }
     init.signal(libc::SIGTERM);
-    init.finish().exited(0);
+    init.finish().assert_exited(0);
     attacker.signal(libc::SIGKILL);
     attacker.finish();
     assert!(!harness::lines(&reported).contains(&"traced".to_owned()));

@@ -29,13 +29,13 @@ fn the_three_bring_only_what_is_known() {
 fn all_of_it_comes_from_the_registry() {
     for package in tree(&["--edges=all"]) {
         // cargo shows the source of a package only if it is not crates.io but a directory or a repository.
-        let sandbox = package.sandbox.filter(|_| package.name != "vsrun");
+        let sandbox = package.source.filter(|_| package.name != "vsrun");
         assert_eq!(sandbox, None, "{} does not come from the registry", package.name);
     }
 }
 
 #[test]
-fn all_of_it_may_be_used_as_vsrun_may() {
+fn all_licences_allow_what_vsruns_allow() {
     let packages = tree(&["--edges=all"]);
     assert!(packages.len() > DIRECT.len(), "cargo shows only {packages:?}");
     for Package { name, licence, .. } in packages {
@@ -63,7 +63,7 @@ fn is_allowed(licence: &str) -> bool {
 #[derive(Debug)]
 struct Package {
     name: String,
-    sandbox: Option<String>,
+    source: Option<String>,
     licence: String,
 }
 
@@ -90,7 +90,7 @@ fn package(line: &str) -> Package {
     let mut words = package.splitn(3, ' ');
     let name = words.next().expect("a package has a name").to_owned();
     let sandbox = words.nth(1).map(str::to_owned).filter(|sandbox| sandbox != "(proc-macro)");
-    Package { name, sandbox, licence: licence.to_owned() }
+    Package { name, source: sandbox, licence: licence.to_owned() }
 }
 
 fn names(packages: &[Package]) -> BTreeSet<&str> {

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 fn assert_explained(sandbox: &Sandbox, options: Vec<OsString>, command: &str, status: i32, parts: &[&str]) {
     for way in harness::ways() {
         let line = [options.clone(), way, words!["--", command]].concat();
-        sandbox.vsrun(line).finish().failed(status, parts);
+        sandbox.vsrun(line).finish().assert_failed(status, parts);
     }
 }
 
@@ -89,7 +89,7 @@ fn a_long_way_is_no_missing_directory() {
     let command = deep.join("missing").display().to_string();
     for way in harness::ways() {
         let ended = sandbox.vsrun([way, words!["--", &command]].concat()).finish();
-        ended.failed(127, &[&command, "No such file"]);
+        ended.assert_failed(127, &[&command, "No such file"]);
         assert!(!ended.complaints()[0].contains("there is no directory"), "{ended:?}");
     }
 }
@@ -226,19 +226,19 @@ fn the_user_has_too_many_processes() {
     // RLIMIT_NPROC is compared with the processes that the user already has, so start one first.
     let first = sandbox.out("first");
     let line = words!["-b", "-u", &user, "--", sandbox.probe(), "life", &first, "wait"];
-    sandbox.vsrun(line).finish().exited(0);
+    sandbox.vsrun(line).finish().assert_exited(0);
     harness::await_life(&first, 1);
     for way in harness::ways() {
         for (options, command) in [(words![], sandbox.path("probe")), (words!["-r", &jail], "/probe".into())] {
             let line = [options, way.clone(), words!["-u", &user, "--", command, "exit", "0"]].concat();
             let ended = sandbox.vsrun(line).before(|| harness::sys::limit_processes(0)).finish();
-            ended.failed(126, &["/probe", "too many processes"]);
+            ended.assert_failed(126, &["/probe", "too many processes"]);
         }
     }
     let sandbox = Sandbox::of_user(other);
     let line = words!["-m", "-", "-", "--", sandbox.probe(), "exit", "0"];
     let ended = sandbox.vsrun(line).before(|| harness::sys::limit_processes(0)).finish();
-    ended.failed(125, &["cannot start a process", "too many processes"]);
+    ended.assert_failed(125, &["cannot start a process", "too many processes"]);
 }
 
 #[test]
@@ -262,19 +262,19 @@ fn the_file_system_is_mounted_noexec() {
     let sandbox = Sandbox::new();
     let disk = sandbox.path("disk");
     harness::sandbox::make_directory(&disk, 0o755);
-    let mounts = [Mount::Bind(disk.clone(), disk.clone()), Mount::Again(disk.clone(), libc::MS_NOEXEC)];
+    let mounts = [Mount::Bind(disk.clone(), disk.clone()), Mount::Remount(disk.clone(), libc::MS_NOEXEC)];
     harness::sandbox::install(&sandbox.probe(), &disk.join("probe"));
     let mounts = Mounts::new(&sandbox, &mounts);
     let command = disk.join("probe");
     for way in harness::ways() {
         let line = [way, words!["--", &command]].concat();
-        sandbox.vsrun(line).within(&mounts).finish().failed(126, &[&command.display().to_string(), "noexec"]);
+        sandbox.vsrun(line).within(&mounts).finish().assert_failed(126, &[&command.display().to_string(), "noexec"]);
     }
     let host = format!("on the host '{}'", command.display());
     for options in [words!["-u", USER], words!["-r", &disk], words!["-r", &disk, "-u", USER]] {
         let jailed = options.contains(&OsString::from("-r"));
         let command = if jailed { "/probe".into() } else { command.clone() };
         let ended = sandbox.vsrun([options, words!["--", command]].concat()).within(&mounts).finish();
-        ended.failed(126, &["/probe'", "noexec", if jailed { &host } else { "" }]);
+        ended.assert_failed(126, &["/probe'", "noexec", if jailed { &host } else { "" }]);
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 fn state(sandbox: &Sandbox, disk: &Path) -> (String, bool) {
     let reported = sandbox.program(&harness::find_tool("dumpe2fs").unwrap(), words!["-h", disk]).finish();
     let line = |name: &str| {
-        let found = reported.exited(0).out.iter().find_map(|line| line.strip_prefix(name));
+        let found = reported.assert_exited(0).out.iter().find_map(|line| line.strip_prefix(name));
         found.unwrap_or_else(|| panic!("{name} in {reported:?}")).trim().to_owned()
     };
     (line("Filesystem state:"), line("Filesystem features:").contains("needs_recovery"))
@@ -31,7 +31,10 @@ fn a_disk_that_is_written_to_until_the_end_is_clean_afterwards() {
     let sandbox = Sandbox::new();
     let disk = sandbox.path("disk");
     std::fs::File::create(&disk).unwrap().set_len(64 << 20).unwrap();
-    sandbox.program(&harness::find_tool("mke2fs").unwrap(), words!["-q", "-t", "ext4", &disk]).finish().exited(0);
+    sandbox
+        .program(&harness::find_tool("mke2fs").unwrap(), words!["-q", "-t", "ext4", &disk])
+        .finish()
+        .assert_exited(0);
     assert_eq!(state(&sandbox, &disk), ("clean".into(), false));
     let directory = sandbox.path("initramfs");
     std::fs::create_dir(&directory).unwrap();
@@ -51,11 +54,11 @@ fn a_disk_that_is_written_to_until_the_end_is_clean_afterwards() {
     let parts = ["received SIGINT", "sending SIGTERM", "sending SIGKILL", "shutdown", "reboot: Power down"];
     assert_in_order(&said, &parts);
     assert_eq!(state(&sandbox, &disk), ("clean".into(), false), "{said:#?}");
-    sandbox.program(&harness::find_tool("e2fsck").unwrap(), words!["-fn", &disk]).finish().exited(0);
+    sandbox.program(&harness::find_tool("e2fsck").unwrap(), words!["-fn", &disk]).finish().assert_exited(0);
     // The files have every line that was written before the last one.
     for name in ["server", "child"] {
         let cat = words!["-R", format!("cat /{name}"), &disk];
-        let lines = sandbox.program(&harness::find_tool("debugfs").unwrap(), cat).finish().exited(0).out.clone();
+        let lines = sandbox.program(&harness::find_tool("debugfs").unwrap(), cat).finish().assert_exited(0).out.clone();
         assert!(lines.len() >= 2000, "{name}: {} lines", lines.len());
         let wrong = lines.iter().zip(1..).find(|(line, number)| **line != number.to_string());
         assert_eq!(wrong, None, "{name}");

@@ -31,7 +31,7 @@ fn environment_sources_override_each_other_in_the_documented_order() {
         let options = words!["-u", format!("{PLAIN}"), "--file-env", "SECRET,OTHER", "-e", "A=line"];
         let report = sandbox.out("report");
         let command = words!["--", sandbox.probe(), "report", &report];
-        sandbox.vsrun([way, files, options, command].concat()).env("OWN", "mine").finish().exited(0);
+        sandbox.vsrun([way, files, options, command].concat()).env("OWN", "mine").finish().assert_exited(0);
         let found = sandbox.report(&report);
         let variable = |name: &str| found.variable(name);
         assert_eq!(variable("A").as_deref(), Some("line"));
@@ -53,19 +53,19 @@ fn a_name_alone_passes_a_value_on_through_a_cleared_environment() {
     let report = sandbox.out("report");
     let line =
         words!["--clear-env", "--env-file", file, "-e", sandbox.mark(), "--", sandbox.probe(), "report", &report];
-    sandbox.vsrun(line).env("OWN", "a = b").env("OTHER", "x").finish().exited(0);
+    sandbox.vsrun(line).env("OWN", "a = b").env("OTHER", "x").finish().assert_exited(0);
     let found = sandbox.report(&report);
     assert_eq!(found.variable("OWN").as_deref(), Some("a = b"));
     assert_eq!((found.variable("OTHER"), found.variable("GONE")), (None, None));
 }
 
 #[test]
-fn a_line_of_an_env_file_wins_over_a_secret_that_it_replaces() {
+fn env_option_overrides_a_secret_from_a_file() {
     let sandbox = Sandbox::new();
     let secret = secret_file(&sandbox, "secret", b"from the file");
     let report = sandbox.out("report");
     let line = words!["--file-env", "PASSWORD", "-e", "PASSWORD=x", "--", sandbox.probe(), "report", &report];
-    sandbox.vsrun(line).env("PASSWORD_FILE", &secret).finish().exited(0);
+    sandbox.vsrun(line).env("PASSWORD_FILE", &secret).finish().assert_exited(0);
     let found = sandbox.report(&report);
     assert_eq!((found.variable("PASSWORD").as_deref(), found.variable("PASSWORD_FILE")), (Some("x"), None));
 }
@@ -109,7 +109,7 @@ const MALFORMED: &[&str] = &[
 const UNSET: &[&str] = &["${NO}", "a${A}b${NO}", "${_}"];
 
 #[test]
-fn malformed_files_and_words_are_fifty_and_more() {
+fn at_least_fifty_malformed_inputs_are_tested() {
     let files: BTreeSet<&[u8]> = FILES.iter().map(|(text, ..)| *text).collect();
     let words: BTreeSet<&str> = MALFORMED.iter().chain(UNSET).copied().collect();
     assert_eq!((files.len(), words.len()), (FILES.len(), MALFORMED.len() + UNSET.len()), "each is another case");
@@ -136,7 +136,7 @@ fn malformed_environment_files_are_wrong_usage_with_file_and_line() {
         let expected = format!("{}:{line}: ", file.to_str().unwrap());
         for way in harness::ways() {
             let line = [way, words!["--env-file", &file], traced(&sandbox)].concat();
-            sandbox.vsrun(line).finish().failed(2, &[&expected, reason]);
+            sandbox.vsrun(line).finish().assert_failed(2, &[&expected, reason]);
             assert_nothing_started(&sandbox);
         }
     }
@@ -152,13 +152,13 @@ fn malformed_expansions_are_wrong_usage_and_unset_names_are_errors() {
         };
         for word in MALFORMED {
             let named = format!("option --expand: '{}' is malformed: write ${{NAME}}", word.replace('\n', "\\x0a"));
-            call(word).failed(2, &[&named]);
+            call(word).assert_failed(2, &[&named]);
             assert_nothing_started(&sandbox);
         }
         for word in UNSET {
             let name = if word.contains("NO") { "NO" } else { "_" };
             let reason = format!("the server's environment does not set {name} (");
-            call(word).failed(125, &[&format!("cannot expand '${{{name}}}': "), &reason]);
+            call(word).assert_failed(125, &[&format!("cannot expand '${{{name}}}': "), &reason]);
             assert_nothing_started(&sandbox);
         }
     }
@@ -173,7 +173,7 @@ fn a_malformed_expansion_in_a_service_file_is_reported_with_the_file() {
         let lines: Vec<String> = words.into_iter().map(|word| format!("{}\n", word.into_string().unwrap())).collect();
         fs::write(sandbox.path("service"), lines.concat()).unwrap();
         let ended = sandbox.vsrun(words!["--args", "service"]).env("A", "1").finish();
-        ended.failed(2, &["vsrun: service: option --expand: '", "' is malformed"]);
+        ended.assert_failed(2, &["vsrun: service: option --expand: '", "' is malformed"]);
         assert_nothing_started(&sandbox);
     }
 }
@@ -190,7 +190,7 @@ fn words_are_expanded_and_never_split() {
             arguments,
         ];
         let call = sandbox.vsrun(line.concat()).env("PROBE", sandbox.probe()).env("OUT", sandbox.out(""));
-        call.env("PORT", "80").env("EMPTY", "").finish().exited(0);
+        call.env("PORT", "80").env("EMPTY", "").finish().assert_exited(0);
         let found = sandbox.report(&report);
         let words = found.all("argument");
         assert_eq!(&words[words.len() - 7..], ["a  b", "${TWO}", "else where", "-p80", "$HOME", "", "$"]);
@@ -203,7 +203,7 @@ fn expansion_is_off_without_the_option() {
     let found = {
         let report = sandbox.out("report");
         let line = words!["--", sandbox.probe(), "report", &report, "exit", "0", "${A}", "${", "$$"];
-        sandbox.vsrun(line).finish().exited(0);
+        sandbox.vsrun(line).finish().assert_exited(0);
         sandbox.report(&report)
     };
     let words = found.all("argument");
@@ -223,9 +223,13 @@ fn what_cannot_be_read_ends_the_start_and_is_named() {
         ("/dev/zero".into(), "not a regular file"),
     ] {
         let line = words!["-p", "pid", "--env-file", &path, "--", sandbox.probe(), "exit", "0"];
-        sandbox.vsrun(line).finish().failed(125, &["cannot read --env-file '", reason]);
+        sandbox.vsrun(line).finish().assert_failed(125, &["cannot read --env-file '", reason]);
         let line = words!["-p", "pid", "--file-env", "TOKEN", "--", sandbox.probe(), "exit", "0"];
-        sandbox.vsrun(line).env("TOKEN_FILE", &path).finish().failed(125, &["cannot read '", "TOKEN_FILE", reason]);
+        sandbox
+            .vsrun(line)
+            .env("TOKEN_FILE", &path)
+            .finish()
+            .assert_failed(125, &["cannot read '", "TOKEN_FILE", reason]);
         assert!(!sandbox.path("pid").exists());
     }
     let nul = secret_file(&sandbox, "nul", b"geheim\0geheim");
@@ -233,12 +237,12 @@ fn what_cannot_be_read_ends_the_start_and_is_named() {
     for (path, reason) in [(nul, "contains a NUL byte"), (long, "File too large")] {
         let line = words!["--file-env", "TOKEN", "--", sandbox.probe(), "exit", "0"];
         let ended = sandbox.vsrun(line).env("TOKEN_FILE", &path).finish();
-        ended.failed(125, &["TOKEN_FILE", reason]);
+        ended.assert_failed(125, &["TOKEN_FILE", reason]);
     }
     let file = secret_file(&sandbox, "file", b"x");
     let line = words!["--file-env", "TOKEN", "--", sandbox.probe(), "exit", "0"];
     let call = sandbox.vsrun(line).env("TOKEN_FILE", &file).env("TOKEN", "y");
-    call.finish().failed(125, &["option --file-env: both TOKEN and TOKEN_FILE are set"]);
+    call.finish().assert_failed(125, &["option --file-env: both TOKEN and TOKEN_FILE are set"]);
 }
 
 #[test]
@@ -248,7 +252,7 @@ fn a_check_reports_an_unreadable_file_once() {
     for options in [words![], words!["-u", user]] {
         let line = words!["--env-file", sandbox.path("missing"), "--", sandbox.probe(), "exit", "0"];
         let ended = sandbox.vsrun([words!["--check"], options, line].concat()).finish();
-        let found = ended.exited(125).out.iter().filter(|line| line.contains("--env-file")).count();
+        let found = ended.assert_exited(125).out.iter().filter(|line| line.contains("--env-file")).count();
         assert_eq!(found, 1, "{ended:?}");
     }
 }
@@ -258,12 +262,12 @@ fn malformed_lists_of_names_are_wrong_usage() {
     let sandbox = Sandbox::new();
     for list in ["", ",", "A,", ",A", "A,A", "A=B", "A,,B", "="] {
         let line = words!["--file-env", list, "--", "/bin/true"];
-        sandbox.vsrun(line).finish().failed(2, &["option --file-env: '"]);
+        sandbox.vsrun(line).finish().assert_failed(2, &["option --file-env: '"]);
     }
     sandbox
         .vsrun(words!["--file-env", "A", "--file-env", "B,A", "--", "/bin/true"])
         .finish()
-        .failed(2, &["--file-env"]);
+        .assert_failed(2, &["--file-env"]);
 }
 
 /// A secret appears in no log, record, debug line or termination log, not in the handler, and not in the output of
@@ -283,7 +287,7 @@ fn secrets_reach_the_server_and_nothing_else() {
     let command = words!["--", sandbox.probe(), "exit", "3", "${PASSWORD}${TOKEN}"];
     let run = [words!["-m", "-", &handler], options.clone(), command.clone()].concat();
     let ended = sandbox.vsrun(run).env("TOKEN_FILE", &token).finish();
-    ended.exited(3);
+    ended.assert_exited(3);
     harness::await_file(&sandbox.out("handler"));
     assert!(harness::text(&termination).starts_with("vsrun: the server exited with status 3"));
     let check = [words!["--check"], options, command].concat();

@@ -77,7 +77,7 @@ fn a_restart_by_request_reads_it_again_and_a_crash_does_not() {
     fs::write(server.file("A"), "").unwrap();
     fs::write(server.file("NEW"), "short").unwrap();
     is(&server.restart(), [None, None, Some("short"), Some("option")]);
-    server.manager.stop().exited(0);
+    server.manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_set_that_cannot_be_read_is_recorded_and_the_previous_one_stays() {
     fs::create_dir_all(sandbox.path("env")).unwrap();
     fs::write(sandbox.path("env/A"), "3").unwrap();
     assert_eq!(value(&server.restart(), "A").as_deref(), Some("3"));
-    server.manager.stop().exited(0);
+    server.manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -121,11 +121,11 @@ fn variables_of_vsruns_own_stay_and_name_the_new_process() {
     assert_eq!(value(&second, "B").as_deref(), Some("2"));
     assert_eq!(value(&second, "LISTEN_FDS"), value(&first, "LISTEN_FDS"));
     assert_eq!(value(&second, "LISTEN_PID"), Some(second.number("pid").to_string()));
-    server.manager.stop().exited(0);
+    server.manager.stop().assert_exited(0);
 }
 
 #[test]
-fn a_manager_does_not_grow_by_it() {
+fn rereading_env_dir_does_not_grow_the_manager() {
     let sandbox = Sandbox::new();
     fs::create_dir_all(sandbox.path("env")).unwrap();
     let mut server = Server::start(&sandbox, words![]);
@@ -137,11 +137,11 @@ fn a_manager_does_not_grow_by_it() {
         sizes.push(process::status(server.manager.pid(), "VmSize"));
     }
     assert_eq!(sizes[2], sizes[11], "{sizes:?}");
-    server.manager.stop().exited(0);
+    server.manager.stop().assert_exited(0);
 }
 
 #[test]
-fn as_long_as_the_kernel_allows_and_not_a_byte_longer() {
+fn variable_may_be_as_long_as_the_kernel_allows() {
     let sandbox = Sandbox::new();
     fs::create_dir_all(sandbox.path("env")).unwrap();
     // The kernel's MAX_ARG_STRLEN is 131,072 bytes, which include `A=` and the final NUL.

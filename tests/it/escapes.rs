@@ -41,7 +41,7 @@ const BOTH: Jail = Jail { column: "`-r -u` and Landlock", root: true, user: true
 pub struct Outside {
     directory: PathBuf,
     /// The server's writable directory, as a path on the host.
-    own: PathBuf,
+    server_directory: PathBuf,
     facts: Vec<(String, String)>,
     _accomplice: Running,
     _listeners: (TcpListener, UnixListener, UnixListener),
@@ -76,13 +76,13 @@ impl Outside {
             ("CGROUP".into(), format!("{}/cgroup.procs", control_groups().unwrap_or_default())),
             ("OUTSIDE".into(), directory.display().to_string()),
         ]);
-        Self { directory, own, facts, _accomplice: accomplice, _listeners: listeners }
+        Self { directory, server_directory: own, facts, _accomplice: accomplice, _listeners: listeners }
     }
 
     /// Restores the server's directory and the files outside to their state before an attempt.
     pub fn lay_out(&self) {
-        for name in harness::names(&self.own).iter().filter(|name| *name != "accomplice") {
-            let path = self.own.join(name);
+        for name in harness::names(&self.server_directory).iter().filter(|name| *name != "accomplice") {
+            let path = self.server_directory.join(name);
             if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
         }
         let _ = fs::remove_dir_all(self.directory.join("wanders"));
@@ -97,7 +97,7 @@ impl Outside {
 
     /// Adds to a call of the probe what its attempts need: the host's root directory as descriptor 20, a key in the
     /// caller's keyring, and environment variables. `own`, `program` and `suid` are paths as the server sees them.
-    pub fn known<'a>(&self, call: Call<'a>, own: &Path, program: &Path, suid: &Path) -> Call<'a> {
+    pub fn prepare_call<'a>(&self, call: Call<'a>, own: &Path, program: &Path, suid: &Path) -> Call<'a> {
         let host = fs::File::open("/").unwrap();
         let leak = move || sys::duplicate(host.as_raw_fd(), 20);
         let call = call.before(leak).before(|| sys::make_key(KEY));
@@ -108,7 +108,7 @@ impl Outside {
     /// The result of the attempt: `out`, or `kept` with the reason.
     #[track_caller]
     pub fn result(&self, what: &str) -> String {
-        let said = harness::lines(&self.own.join("result"));
+        let said = harness::lines(&self.server_directory.join("result"));
         assert_eq!(said.len(), 1, "{what}: {said:?}");
         said[0].clone()
     }
@@ -122,14 +122,14 @@ fn control_groups() -> Option<String> {
 }
 
 /// A jail with what is outside of it.
-struct World {
+struct JailTest {
     sandbox: Sandbox,
     jail: Jail,
     mounts: Mounts,
     outside: Outside,
 }
 
-impl World {
+impl JailTest {
     #[track_caller]
     fn new(jail: Jail) -> Self {
         let sandbox = if jail.plain { Sandbox::plain() } else { Sandbox::new() };
@@ -152,7 +152,7 @@ impl World {
 
     fn call<'a>(&'a self, call: Call<'a>) -> Call<'a> {
         let (own, program, suid) = (self.inside("out"), self.inside("probe"), self.inside("suid"));
-        self.outside.known(call.within(&self.mounts), &own, &program, &suid)
+        self.outside.prepare_call(call.within(&self.mounts), &own, &program, &suid)
     }
 
     fn options(&self) -> Vec<OsString> {
@@ -198,7 +198,7 @@ impl World {
     }
 }
 
-fn able() -> bool {
+fn can_test_escapes() -> bool {
     let sandbox = Sandbox::new();
     let line = words!["--rwx", "/", "--bind-tcp", "none", "--scope", "signal", "--", sandbox.probe()];
     harness::root()
@@ -221,7 +221,7 @@ fn allows_everything() -> bool {
 
 fn attempts() -> Vec<String> {
     let sandbox = Sandbox::new();
-    sandbox.program(&sandbox.probe(), words!["escapes"]).finish().exited(0).out.clone()
+    sandbox.program(&sandbox.probe(), words!["escapes"]).finish().assert_exited(0).out.clone()
 }
 
 /// The beginning of the table's first line in SECURITY.md.
@@ -250,8 +250,8 @@ pub fn table(heading: &str) -> BTreeMap<String, BTreeMap<String, bool>> {
 
 #[track_caller]
 fn assert_table_is_true_of(jail: Jail) {
-    needs!(able());
-    let world = World::new(jail);
+    needs!(can_test_escapes());
+    let world = JailTest::new(jail);
     let table = table(TABLE);
     let wrong: Vec<String> = attempts()
         .iter()
@@ -274,8 +274,8 @@ fn the_table_has_every_attempt() {
 /// Otherwise an attempt in a jail could fail for a reason that has nothing to do with the jail.
 #[test]
 fn without_a_jail_every_attempt_of_root_succeeds() {
-    needs!(able());
-    let world = World::new(NONE);
+    needs!(can_test_escapes());
+    let world = JailTest::new(NONE);
     for name in attempts() {
         // Even without a jail, vsrun closes the descriptor that its caller has left open: these two attempts run
         // without vsrun.
@@ -312,25 +312,25 @@ fn both_jails_keep_in_what_the_table_says() {
 
 #[test]
 fn no_set_user_id_program_makes_root_without_new_privileges() {
-    needs!(able());
-    let world = World::new(ROOT_USER);
+    needs!(can_test_escapes());
+    let world = JailTest::new(ROOT_USER);
     for (option, result) in [(words!["--no-new-privs"], "kept"), (words![], "out")] {
         world.outside.lay_out();
         let line = [world.options(), option, words!["--", "/probe", "escape", "set-user-id"]].concat();
-        world.call(world.sandbox.vsrun(line)).finish().exited(0);
+        world.call(world.sandbox.vsrun(line)).finish().assert_exited(0);
         assert!(world.outside.result("set-user-id").starts_with(result), "{}", world.outside.result("set-user-id"));
     }
 }
 
 #[test]
 fn without_a_user_the_server_that_vsrun_becomes_keeps_the_terminal() {
-    needs!(able());
-    let world = World::new(LANDLOCK_USER);
+    needs!(can_test_escapes());
+    let world = JailTest::new(LANDLOCK_USER);
     for (options, result) in [(world.options(), "kept"), (world.options().split_off(1), "out")] {
         world.outside.lay_out();
         let line = [options, words!["--", world.inside("probe"), "escape", "keystroke"]].concat();
         let (call, _terminal) = world.call(world.sandbox.vsrun(line)).on_terminal();
-        call.finish().exited(0);
+        call.finish().assert_exited(0);
         assert!(world.outside.result("keystroke").starts_with(result), "{}", world.outside.result("keystroke"));
     }
 }

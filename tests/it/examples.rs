@@ -58,7 +58,7 @@ fn the_web_server_starts_crashes_and_stops() {
     let web =
         example(&sandbox, "web", &[("/sbin/vsrun", vsrun.to_str().unwrap()), ("\n8080\n", &format!("\n{address}\n"))]);
 
-    sandbox.program(&web, words![]).within(&mounts).finish().exited(0).silently();
+    sandbox.program(&web, words![]).within(&mounts).finish().assert_exited(0).assert_silent();
     let pid = |path: &str| harness::text(&inside(path)).trim().parse::<i32>().unwrap_or(0);
     await_page(address, "the web server's page\n");
     let first = pid("/run/web.pid");
@@ -66,7 +66,7 @@ fn the_web_server_starts_crashes_and_stops() {
     assert!(harness::text(Path::new("/etc/passwd")).contains(&format!("www-data:x:{user}:")), "{user} is www-data");
     // Since version 0.2 the example is an rc script: `start` succeeds if the server is already running.
     let again = sandbox.program(&web, words!["start"]).within(&mounts).finish();
-    assert_eq!(again.exited(0).err, ["vsrun: already running: /run/web-manager.pid"]);
+    assert_eq!(again.assert_exited(0).err, ["vsrun: already running: /run/web-manager.pid"]);
     assert_eq!(pid("/run/web.pid"), first, "and starts nothing");
 
     sys::kill(first, libc::SIGSEGV);
@@ -89,7 +89,7 @@ fn the_jailed_job_unpacks_and_ends_as_tar_does() {
     chown(jail.join("data"), Some(61000), Some(61000)).unwrap();
     harness::sandbox::copy(Path::new(BUSYBOX), &jail.join("busybox"));
     fs::write(sandbox.path("letter"), "dear jail\n").unwrap();
-    sandbox.program(Path::new(BUSYBOX), words!["tar", "-cf", "upload.tar", "letter"]).finish().exited(0);
+    sandbox.program(Path::new(BUSYBOX), words!["tar", "-cf", "upload.tar", "letter"]).finish().assert_exited(0);
     let vsrun = sandbox.path("vsrun");
     let replacements = [
         ("#!/sbin/vsrun", &*format!("#!{}", vsrun.display())),
@@ -99,7 +99,7 @@ fn the_jailed_job_unpacks_and_ends_as_tar_does() {
 
     let call = sandbox.program(&unpack, words!["-v"]).stdin(File::open(sandbox.path("upload.tar")).unwrap());
     let ended = call.finish();
-    ended.exited(0);
+    ended.assert_exited(0);
     assert_eq!(ended.out, ["letter"], "-v has reached tar");
     let letter = jail.join("data/letter");
     assert_eq!(harness::text(&letter), "dear jail\n");
@@ -107,7 +107,7 @@ fn the_jailed_job_unpacks_and_ends_as_tar_does() {
     assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (61000, 61000, 0o600));
 
     let wrong = sandbox.program(&unpack, words!["-z"]).stdin(File::open(sandbox.path("letter")).unwrap());
-    wrong.finish().exited(1);
+    wrong.finish().assert_exited(1);
 }
 
 #[test]
@@ -137,5 +137,5 @@ fn the_init_is_pid_1_keeps_its_server_and_hears_term() {
     harness::await_gone(server);
     await_page(address, "init's page\n");
     sys::kill(first, libc::SIGTERM);
-    outside.finish().exited(0);
+    outside.finish().assert_exited(0);
 }

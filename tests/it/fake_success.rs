@@ -17,7 +17,7 @@ fn strace(sandbox: &Sandbox, options: Vec<OsString>, line: Vec<OsString>) -> Cal
 
 /// A system call that reports success without being executed, the options of vsrun with which that matters, and a part
 /// of the error that vsrun must then report.
-struct Lie {
+struct FakedCall {
     call: &'static str,
     options: &'static [&'static str],
     says: &'static str,
@@ -28,29 +28,29 @@ const CAPS: &[&str] = &["-u", "12345:23456", "--caps", "net_bind_service"];
 const NONE: &[&str] = &["--caps", "none"];
 
 #[rustfmt::skip]
-const LIES: &[Lie] = &[
-    Lie { call: "setgroups", options: USER, says: "verify that the server has only the IDs of user 12345" },
-    Lie { call: "setresgid", options: USER, says: "verify that the server has only the IDs of user 12345" },
-    Lie { call: "setresuid", options: USER, says: "verify that the server has only the IDs of user 12345" },
-    Lie { call: "getresuid", options: USER, says: "verify that the server has only the IDs of user 12345" },
-    Lie { call: "getresgid", options: USER, says: "verify that the server has only the IDs of user 12345" },
-    Lie { call: "getgroups", options: USER, says: "verify that the server has only the IDs of user 12345" },
-    Lie { call: "capget", options: USER, says: "drop the capabilities" },
-    Lie { call: "setresuid", options: &["-u", "12345", "--caps", "none"], says: "verify that the server has only the IDs of user 12345" },
-    Lie { call: "capget", options: CAPS, says: "drop the capabilities" },
-    Lie { call: "capset", options: CAPS, says: "--caps net_bind_service" },
-    Lie { call: "prctl", options: CAPS, says: "--caps net_bind_service" },
-    Lie { call: "prctl", options: NONE, says: "--caps none" },
-    Lie { call: "capset", options: NONE, says: "--caps none" },
-    Lie { call: "capget", options: NONE, says: "--caps none" },
-    Lie { call: "prctl", options: &["-u", "0:0", "--caps", "none"], says: "--caps none" },
-    Lie { call: "prctl", options: &["--no-new-privs"], says: "--no-new-privs" },
-    Lie { call: "landlock_restrict_self", options: &["--rwx", "/"], says: "confine the server with Landlock" },
-    Lie { call: "landlock_create_ruleset", options: &["--rwx", "/"], says: "Linux 6.2" },
-    Lie { call: "prctl", options: &["--rwx", "/"], says: "--no-new-privs" },
-    Lie { call: "setpriority", options: &["--nice", "17"], says: "nice value" },
-    Lie { call: "prlimit64", options: &["--limit", "core=5"], says: "--limit core=5" },
-    Lie { call: "umask", options: &["--umask", "077"], says: "umask" },
+const LIES: &[FakedCall] = &[
+    FakedCall { call: "setgroups", options: USER, says: "verify that the server has only the IDs of user 12345" },
+    FakedCall { call: "setresgid", options: USER, says: "verify that the server has only the IDs of user 12345" },
+    FakedCall { call: "setresuid", options: USER, says: "verify that the server has only the IDs of user 12345" },
+    FakedCall { call: "getresuid", options: USER, says: "verify that the server has only the IDs of user 12345" },
+    FakedCall { call: "getresgid", options: USER, says: "verify that the server has only the IDs of user 12345" },
+    FakedCall { call: "getgroups", options: USER, says: "verify that the server has only the IDs of user 12345" },
+    FakedCall { call: "capget", options: USER, says: "drop the capabilities" },
+    FakedCall { call: "setresuid", options: &["-u", "12345", "--caps", "none"], says: "verify that the server has only the IDs of user 12345" },
+    FakedCall { call: "capget", options: CAPS, says: "drop the capabilities" },
+    FakedCall { call: "capset", options: CAPS, says: "--caps net_bind_service" },
+    FakedCall { call: "prctl", options: CAPS, says: "--caps net_bind_service" },
+    FakedCall { call: "prctl", options: NONE, says: "--caps none" },
+    FakedCall { call: "capset", options: NONE, says: "--caps none" },
+    FakedCall { call: "capget", options: NONE, says: "--caps none" },
+    FakedCall { call: "prctl", options: &["-u", "0:0", "--caps", "none"], says: "--caps none" },
+    FakedCall { call: "prctl", options: &["--no-new-privs"], says: "--no-new-privs" },
+    FakedCall { call: "landlock_restrict_self", options: &["--rwx", "/"], says: "confine the server with Landlock" },
+    FakedCall { call: "landlock_create_ruleset", options: &["--rwx", "/"], says: "Linux 6.2" },
+    FakedCall { call: "prctl", options: &["--rwx", "/"], says: "--no-new-privs" },
+    FakedCall { call: "setpriority", options: &["--nice", "17"], says: "nice value" },
+    FakedCall { call: "prlimit64", options: &["--limit", "core=5"], says: "--limit core=5" },
+    FakedCall { call: "umask", options: &["--umask", "077"], says: "umask" },
 ];
 
 #[test]
@@ -81,7 +81,7 @@ fn every_call_that_only_says_it_was_done_is_found_out() {
 
 /// Fakes only one of many calls: the first, the second, and so on.
 #[test]
-fn every_single_lie_about_capabilities_is_found_out_or_harmless() {
+fn one_faked_capability_call_is_detected_or_harmless() {
     needs!(harness::root(), harness::tool("strace"));
     let sandbox = Sandbox::new();
     let out = sandbox.out("status");
@@ -98,7 +98,7 @@ fn every_single_lie_about_capabilities_is_found_out_or_harmless() {
         "/proc/self/status",
         &out
     ];
-    strace(&sandbox, words!["-e", "trace=prctl,capset,capget"], line.clone()).finish().exited(0);
+    strace(&sandbox, words!["-e", "trace=prctl,capset,capget"], line.clone()).finish().assert_exited(0);
     let calm = harness::lines(&sandbox.path("trace"));
     assert!(calm.len() > 80, "{calm:#?}");
     let wanted: Vec<String> = essence(&out);
@@ -142,7 +142,7 @@ fn a_root_or_directory_that_did_not_change_is_found_out() {
             let options = words!["-r", &jail, "-w", "/out", "--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
             let line = [words![sandbox.path("vsrun")], way.clone(), options].concat();
             let ended = strace(&sandbox, words!["-e", format!("inject={call}:retval=0")], line).finish();
-            ended.failed(125, &[says]);
+            ended.assert_failed(125, &[says]);
             assert!(!sandbox.out("ran").exists());
         }
     }
@@ -154,11 +154,11 @@ fn a_session_or_terminal_that_was_not_left_is_found_out() {
     let sandbox = Sandbox::new();
     let action = || words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
     let line = [words![sandbox.path("vsrun"), "-m", "-", "-"], action()].concat();
-    strace(&sandbox, words!["-e", "inject=setsid:retval=0"], line).finish().failed(125, &["start a session"]);
+    strace(&sandbox, words!["-e", "inject=setsid:retval=0"], line).finish().assert_failed(125, &["start a session"]);
     let line = [words![sandbox.path("vsrun"), "--stdin", "-u", "12345"], action()].concat();
     // Standard error is the terminal, which the test does not read: check the exit status only.
     let (call, _terminal) = strace(&sandbox, words!["-e", "inject=ioctl:retval=0"], line).on_terminal();
-    call.finish().exited(125);
+    call.finish().assert_exited(125);
     assert!(!sandbox.out("ran").exists());
 }
 
@@ -172,7 +172,9 @@ fn descriptors_that_were_not_closed_are_found_out() {
         let fd = file.as_raw_fd();
         let line = [words![sandbox.path("vsrun")], way, words!["--", sandbox.probe(), "append", &ran, "x"]].concat();
         let call = strace(&sandbox, words!["-e", "inject=close_range:retval=0"], line);
-        call.before(move || sys::duplicate(fd, 77)).finish().failed(125, &["close the descriptors", "not permitted"]);
+        call.before(move || sys::duplicate(fd, 77))
+            .finish()
+            .assert_failed(125, &["close the descriptors", "not permitted"]);
         assert!(!ran.exists());
     }
 }
@@ -184,7 +186,7 @@ fn output_that_still_goes_elsewhere_is_found_out() {
     for way in harness::ways() {
         let line = [words![sandbox.path("vsrun"), "-p", "pid", "-d", sandbox.path("logs"), "1w"], way].concat();
         let line = [line, words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"]].concat();
-        strace(&sandbox, words!["-e", "inject=dup2:retval=0"], line).finish().failed(125, &["not permitted"]);
+        strace(&sandbox, words!["-e", "inject=dup2:retval=0"], line).finish().assert_failed(125, &["not permitted"]);
         assert!(!sandbox.out("ran").exists() && !sandbox.path("pid").exists());
         sandbox.await_nothing_left();
     }
@@ -210,7 +212,7 @@ fn a_limit_of_a_million_descriptors_costs_nothing() {
             [3, 7, 300, 3000].into_iter().try_for_each(|to| sys::duplicate(fd, to))
         };
         let line = words![sandbox.path("vsrun"), "-u", "12345", "--", sandbox.probe(), "report", &report];
-        strace(&sandbox, inject, line).before(leak).finish().exited(0);
+        strace(&sandbox, inject, line).before(leak).finish().assert_exited(0);
         assert_eq!(sandbox.report(&report).descriptor_numbers(), [0, 1, 2]);
         let calls = calls(&sandbox);
         assert!(calls.len() < 200, "{}: {calls:#?}", calls.len());
@@ -221,7 +223,7 @@ fn a_limit_of_a_million_descriptors_costs_nothing() {
 /// Between the change of the user and the exec, /proc shows the process as root's: the server's user can neither trace
 /// it nor reach the files that it still has open.
 #[test]
-fn what_is_on_its_way_is_out_of_the_users_reach() {
+fn server_before_its_exec_is_out_of_its_users_reach() {
     needs!(harness::root(), harness::tool("strace"));
     let sandbox = Sandbox::new();
     for way in [words![], words!["-m", "-", "-"]] {

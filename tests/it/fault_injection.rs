@@ -14,7 +14,7 @@ use crate::harness::rng::Rng;
 use crate::harness::tracer::{self, Fault, Point, Trace};
 use crate::harness::{self, cgroups, needs};
 use run::{Outcome, Run, run};
-use scenario::{SCENARIOS, Scenario, Way};
+use scenario::{SCENARIOS, Scenario, ScenarioKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -112,7 +112,7 @@ impl Trial {
 /// The result of one trial.
 struct Tried {
     outcome: Outcome,
-    came: bool,
+    was_injected: bool,
     wrong: Option<String>,
 }
 
@@ -134,7 +134,7 @@ impl Trial {
             }
             None => {}
         }
-        Tried { outcome, came: injected > 0, wrong }
+        Tried { outcome, was_injected: injected > 0, wrong }
     }
 }
 
@@ -148,11 +148,12 @@ fn trials(scenario: usize, trace: &Trace, all: &mut Vec<Trial>) {
         }
         // The caller of --background reads the result of the start from a pipe; if it cannot read it, the start goes
         // on.
-        let waits = matches!(SCENARIOS[scenario].way, Way::Leaves | Way::Daemon) && point.role == "vsrun";
+        let waits = matches!(SCENARIOS[scenario].way, ScenarioKind::BackgroundServer | ScenarioKind::BackgroundManager)
+            && point.role == "vsrun";
         let news: &[_] =
             if waits && (point.call, on.as_str()) == ("read", "pipe") { &[("EIO", libc::EIO)] } else { &[] };
         for (error, number) in news {
-            let fault = Fault { point: point.clone(), on: on.clone(), error: *number, for_good: false };
+            let fault = Fault { point: point.clone(), argument_kind: on.clone(), error: *number, for_good: false };
             all.push(Trial { scenario, fault, error });
         }
         for (error, number) in errors(point.call, on) {
@@ -161,7 +162,7 @@ fn trials(scenario: usize, trace: &Trace, all: &mut Vec<Trial>) {
                 if for_good && (*number == libc::EINTR || NEVER_FOR_GOOD.contains(&point.call)) {
                     continue;
                 }
-                let fault = Fault { point: point.clone(), on: on.clone(), error: *number, for_good };
+                let fault = Fault { point: point.clone(), argument_kind: on.clone(), error: *number, for_good };
                 all.push(Trial { scenario, fault, error });
             }
         }
@@ -179,14 +180,14 @@ fn able() -> bool {
 }
 
 /// A run of a scenario without a fault: its trace, and the attributes of the server in each of its runs.
-struct Calm {
+struct FaultFreeRun {
     trace: Trace,
     essence: Vec<Vec<String>>,
 }
 
 /// Runs each scenario once without a fault, and keeps the results.
-fn calm() -> &'static [Calm] {
-    static CALM: OnceLock<Vec<Calm>> = OnceLock::new();
+fn calm() -> &'static [FaultFreeRun] {
+    static CALM: OnceLock<Vec<FaultFreeRun>> = OnceLock::new();
     CALM.get_or_init(|| {
         each(SCENARIOS, |scenario| {
             let calm = run(scenario, None, &[]);
@@ -194,7 +195,7 @@ fn calm() -> &'static [Calm] {
             // A call that the tracer cannot name would not be tried.
             let unnamed = calm.trace.calls.iter().find(|(point, _)| point.call == "?");
             assert!(unnamed.is_none(), "{}: the tracer has no name for {unnamed:?}", scenario.name);
-            Calm { trace: calm.trace, essence: calm.essence }
+            FaultFreeRun { trace: calm.trace, essence: calm.essence }
         })
     })
 }
@@ -262,7 +263,7 @@ fn faults_that_once_did_harm_do_none() {
 
 fn assert_none_went_wrong(all: &[Trial], results: &[Tried]) {
     let wrong: Vec<&str> = results.iter().filter_map(|result| result.wrong.as_deref()).collect();
-    let came = results.iter().filter(|result| result.came).count();
+    let came = results.iter().filter(|result| result.was_injected).count();
     eprintln!("{} faults tried, {came} of them where the call came; {} went wrong", all.len(), wrong.len());
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
@@ -300,7 +301,7 @@ impl Row {
         self.errors.insert(trial.error);
         let column = match &result.outcome {
             Outcome::Wrong(_) => 6,
-            _ if !result.came => 5,
+            _ if !result.was_injected => 5,
             Outcome::Same => 0,
             Outcome::WentOn => 1,
             Outcome::Refused => 2,

@@ -6,20 +6,20 @@ use std::fs;
 use std::path::Path;
 
 /// A user that only this test has: the kernel counts the processes of a user on the whole machine.
-fn lonely_user(test: u32) -> u32 {
+fn uid_of_this_test(test: u32) -> u32 {
     1_000_000 + sys::pid().cast_unsigned() % 100_000 * 10 + test
 }
 
 #[track_caller]
 fn allow_processes(sandbox: &Sandbox, manager: &Running, most: &str) {
     let words = words!["processes", format!("{}", manager.pid()), most];
-    sandbox.program(&sandbox.probe(), words).finish().exited(0);
+    sandbox.program(&sandbox.probe(), words).finish().assert_exited(0);
 }
 
 #[test]
-fn a_manager_that_cannot_fork_tries_again_and_hears_signals() {
+fn manager_that_cannot_fork_retries_and_exits_on_sigterm() {
     needs!(harness::root());
-    let sandbox = Sandbox::of_user(lonely_user(1));
+    let sandbox = Sandbox::of_user(uid_of_this_test(1));
     let life = sandbox.out("life");
     let line = words!["-p", "pid", "-m", "monitor", "-", "--", sandbox.probe(), "life", &life, "wait"];
     let manager = sandbox.vsrun(line).start();
@@ -35,7 +35,7 @@ fn a_manager_that_cannot_fork_tries_again_and_hears_signals() {
     allow_processes(&sandbox, &manager, "0");
     sys::kill(second, libc::SIGKILL);
     harness::await_true("the second server's end", || process::reaped(second));
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert_eq!(harness::lives(&life).len(), 2);
     assert!(!sandbox.path("pid").exists() && !sandbox.path("monitor").exists());
 }
@@ -43,7 +43,7 @@ fn a_manager_that_cannot_fork_tries_again_and_hears_signals() {
 #[test]
 fn a_handler_that_cannot_be_forked_is_tried_again() {
     needs!(harness::root());
-    let sandbox = Sandbox::of_user(lonely_user(2));
+    let sandbox = Sandbox::of_user(uid_of_this_test(2));
     let (life, handled) = (sandbox.out("life"), sandbox.out("handled"));
     let handler = sandbox.script("handler", words!["life", &handled]);
     let line = words!["-m", "-", handler, "--", sandbox.probe(), "life", &life, "at", "1", "wait", "wait"];
@@ -57,23 +57,23 @@ fn a_handler_that_cannot_be_forked_is_tried_again() {
     allow_processes(&sandbox, &manager, "1000");
     harness::await_life(&handled, 1);
     harness::await_life(&life, 2);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
 fn a_start_that_cannot_fork_fails() {
     needs!(harness::root());
-    let sandbox = Sandbox::of_user(lonely_user(3));
+    let sandbox = Sandbox::of_user(uid_of_this_test(3));
     for options in [words!["-m", "-", "-"], words!["-b"], words!["-b", "-m", "-", "-"]] {
         let line = [options, words!["-p", "pid", "--", sandbox.probe(), "append", sandbox.out("ran"), "x"]].concat();
         let ended = sandbox.vsrun(line).before(|| sys::limit_processes(0)).finish();
-        ended.failed(125, &["Resource temporarily unavailable"]);
+        ended.assert_failed(125, &["Resource temporarily unavailable"]);
         assert!(!sandbox.path("pid").exists() && !sandbox.out("ran").exists());
     }
 }
 
 #[test]
-fn a_stderr_without_a_reader_stops_no_manager() {
+fn manager_survives_a_stderr_that_no_process_reads() {
     for read in [true, false] {
         let sandbox = Sandbox::new();
         let life = sandbox.out("life");
@@ -86,13 +86,13 @@ fn a_stderr_without_a_reader_stops_no_manager() {
         harness::await_life(&life, 6);
         manager.signal(libc::SIGHUP);
         harness::await_life(&life, 7);
-        manager.stop().exited(0);
+        manager.stop().assert_exited(0);
         drop(reader);
     }
 }
 
 #[test]
-fn a_pidfile_that_cannot_be_written_again_holds_no_restart_up() {
+fn full_disk_below_the_pidfile_does_not_prevent_a_restart() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let disk = sandbox.path("disk");
@@ -115,7 +115,7 @@ fn a_pidfile_that_cannot_be_written_again_holds_no_restart_up() {
     sys::kill(second, libc::SIGKILL);
     let third = harness::await_life(&life, 3);
     assert_eq!(harness::text(&pidfile), format!("{third}\n"), "it tries again at the next");
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 /// A system call of vsrun before it executes the server, as strace prints it. `number` counts the calls of that name
@@ -128,7 +128,7 @@ struct Point {
 }
 
 /// Runs vsrun under strace with the additional options `strace`. Returns vsrun's result and the lines of the trace.
-fn trace(sandbox: &Sandbox, strace: Vec<OsString>, line: Vec<OsString>) -> (harness::Ended, Vec<String>) {
+fn trace(sandbox: &Sandbox, strace: Vec<OsString>, line: Vec<OsString>) -> (harness::ProcessResult, Vec<String>) {
     let out = sandbox.path("trace");
     let _ = fs::remove_file(&out);
     let words = [words!["-qq", "-o", &out], strace, words![sandbox.path("vsrun")], line].concat();
@@ -138,7 +138,7 @@ fn trace(sandbox: &Sandbox, strace: Vec<OsString>, line: Vec<OsString>) -> (harn
 
 /// Calls in which no fault is injected: no kernel refuses them, or they get the memory without which no error can be
 /// reported.
-const SURE: &[&str] = &[
+const CALLS_NOT_INJECTED: &[&str] = &[
     "arch_prctl",
     "set_tid_address",
     "brk",
@@ -158,7 +158,7 @@ fn points(trace: &[String]) -> Vec<Point> {
     let mut points: Vec<Point> = Vec::new();
     for shown in trace.iter().skip(1).take_while(|line| !line.starts_with("execve(")) {
         let Some((name, _)) = shown.split_once('(') else { continue };
-        if SURE.contains(&name) {
+        if CALLS_NOT_INJECTED.contains(&name) {
             continue;
         }
         let number = 1 + points.iter().filter(|point| point.name == name).count();
@@ -168,13 +168,13 @@ fn points(trace: &[String]) -> Vec<Point> {
 }
 
 /// What must be the same about the server whichever system call failed before it was started.
-fn essence(report: &Report) -> Vec<String> {
+fn invariant_properties(report: &Report) -> Vec<String> {
     let names = ["uids", "gids", "groups", "root", "cwd", "umask", "ignored", "blocked", "pending"];
     names.iter().map(|name| format!("{name} {}", report.one(name))).collect()
 }
 
 #[test]
-fn every_system_call_of_the_start_may_fail() {
+fn failed_system_call_aborts_the_start_or_changes_nothing() {
     needs!(harness::root(), harness::tool("strace"));
     let sandbox = Sandbox::new();
     let jail = sandbox.jail();
@@ -183,8 +183,8 @@ fn every_system_call_of_the_start_may_fail() {
         words!["-p", &pidfile, "-u", "12345:23456", "-r", &jail, "-w", "/out", "--umask", "027", "--argv0", "a"];
     let line = [options, words!["--", "/probe", "report", "/out/report"]].concat();
     let (ended, calm) = trace(&sandbox, words![], line.clone());
-    ended.exited(0);
-    let wanted = essence(&sandbox.report(&report));
+    ended.assert_exited(0);
+    let wanted = invariant_properties(&sandbox.report(&report));
     let points = points(&calm);
     assert!(points.len() > 15, "{points:?}");
     let mut wrong = Vec::new();
@@ -195,7 +195,7 @@ fn every_system_call_of_the_start_may_fail() {
             let inject = words!["-e", format!("inject={}:error={error}:when={}", point.name, point.number)];
             let (ended, _) = trace(&sandbox, inject, line.clone());
             let complaint = match ended.code() {
-                Some(0) if essence(&sandbox.report(&report)) == wanted => None,
+                Some(0) if invariant_properties(&sandbox.report(&report)) == wanted => None,
                 Some(0) => Some("the server is not what it should be"),
                 Some(125..=127) if report.exists() => Some("the server was started"),
                 Some(125..=127) if pidfile.exists() && !pidfile_cannot_go(point) => Some("the pidfile is left behind"),
@@ -215,7 +215,7 @@ fn pidfile_cannot_go(point: &Point) -> bool {
 }
 
 #[test]
-fn what_makes_the_server_safe_is_never_skipped() {
+fn start_fails_if_setuid_chroot_or_setsid_fails() {
     needs!(harness::root(), harness::tool("strace"));
     let sandbox = Sandbox::new();
     let jail = sandbox.jail();
@@ -238,7 +238,7 @@ fn what_makes_the_server_safe_is_never_skipped() {
                 continue;
             }
             injected += 1;
-            ended.failed(125, &["not permitted"]);
+            ended.assert_failed(125, &["not permitted"]);
             assert!(!jail.join("out/ran").exists(), "{name}");
             assert!(!sandbox.path("pid").exists() && !sandbox.path("monitor").exists(), "{name}");
             sandbox.await_nothing_left();
@@ -254,25 +254,25 @@ fn a_file_system_without_locks_is_an_error() {
     for stay in [words![], words!["-m", "-", "-"]] {
         let line = [words!["-p", "pid"], stay, words!["--", sandbox.probe(), "append", "ran", "x"]].concat();
         let (ended, calm) = trace(&sandbox, words![], line.clone());
-        ended.exited(0);
+        ended.assert_exited(0);
         fs::remove_file(sandbox.path("ran")).unwrap();
         let _ = fs::remove_file(sandbox.path("pid"));
         let lock = points(&calm).into_iter().find(|point| point.shown.contains("F_OFD_SETLK")).unwrap();
         let inject = words!["-e", format!("inject={}:error=ENOLCK:when={}", lock.name, lock.number)];
-        trace(&sandbox, inject, line).0.failed(125, &["pid", "No locks available"]);
+        trace(&sandbox, inject, line).0.assert_failed(125, &["pid", "No locks available"]);
         assert!(!sandbox.path("ran").exists() && !sandbox.path("pid").exists());
     }
 }
 
 #[test]
-fn a_kernel_without_newer_calls_is_served_all_the_same() {
+fn start_works_on_a_kernel_without_newer_system_calls() {
     needs!(harness::root(), harness::tool("strace"));
     let sandbox = Sandbox::new();
     let report = sandbox.out("report");
     let line = words!["-u", "12345:23456", "-p", "pid", "--", sandbox.probe(), "report", &report];
     for name in ["close_range", "openat2", "faccessat2", "pidfd_open", "pidfd_send_signal"] {
         let (ended, _) = trace(&sandbox, words!["-f", "-e", format!("inject={name}:error=ENOSYS")], line.clone());
-        ended.exited(0);
+        ended.assert_exited(0);
         let found = sandbox.report(&report);
         assert_eq!(found.descriptors().len(), 4, "{name}: {found:?}");
         fs::remove_file(&report).unwrap();
@@ -282,7 +282,7 @@ fn a_kernel_without_newer_calls_is_served_all_the_same() {
         words!["-f", "-e", "inject=close_range:error=ENOSYS"],
         line_with_proc_hidden(&sandbox, &report),
     );
-    ended.exited(0);
+    ended.assert_exited(0);
     assert_eq!(sandbox.report(&report).descriptor_numbers(), [0, 1, 2]);
 }
 

@@ -10,7 +10,7 @@ mod jails;
 mod podman;
 
 use crate::harness::rng::Rng;
-use crate::harness::{self, Ended, Running, Sandbox, needs, process, sys, words};
+use crate::harness::{self, ProcessResult, Running, Sandbox, needs, process, sys, words};
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs;
@@ -22,13 +22,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The time limit of a restart. A restart takes much less, and must not wait for the stop timeout of 30 s.
-const SOON: Duration = Duration::from_secs(15);
+const RESTART_LIMIT: Duration = Duration::from_secs(15);
 
 /// The time limit of slow steps on a busy machine, such as creating a Postgres database or its recovery after a crash.
-const LATER: Duration = Duration::from_secs(60);
+const SLOW_STEP_LIMIT: Duration = Duration::from_secs(60);
 
 /// True if `FIELD` is set, the tests run as root and these programs are installed.
-fn field(programs: &[&str]) -> bool {
+fn can_run_field_tests(programs: &[&str]) -> bool {
     if std::env::var_os("FIELD").is_none() {
         return false;
     }
@@ -55,7 +55,7 @@ fn free_port() -> u16 {
 }
 
 /// A server program: how it is run, and how a test finds out that it serves.
-struct Kind {
+struct ServerKind {
     program: &'static str,
     /// The signal that stops it gracefully.
     stop: &'static str,
@@ -64,23 +64,23 @@ struct Kind {
     serves: fn(&Sandbox, u16) -> bool,
 }
 
-const NGINX: Kind = Kind {
+const NGINX: ServerKind = ServerKind {
     program: "nginx",
     stop: "QUIT",
     options: |_| words![],
     words: |sandbox, port| words!["-e", "stderr", "-c", nginx_settings(sandbox, port, "daemon off;")],
-    serves: |_, port| page(port),
+    serves: |_, port| serves_page(port),
 };
 
-const APACHE: Kind = Kind {
+const APACHE: ServerKind = ServerKind {
     program: "apache2",
     stop: "WINCH",
     options: |_| words![],
     words: |sandbox, port| words!["-DFOREGROUND", "-f", apache_settings(sandbox, port)],
-    serves: |_, port| page(port),
+    serves: |_, port| serves_page(port),
 };
 
-const POSTGRES: Kind = Kind {
+const POSTGRES: ServerKind = ServerKind {
     program: "postgres",
     stop: "INT",
     options: |_| words!["-u", "nobody"],
@@ -88,7 +88,7 @@ const POSTGRES: Kind = Kind {
     serves: |sandbox, port| query(sandbox, port, "select 6*7").out == ["42"],
 };
 
-const REDIS: Kind = Kind {
+const REDIS: ServerKind = ServerKind {
     program: "redis-server",
     stop: "TERM",
     options: |_| words!["-u", "nobody", "--ready", "notify", "--ready-timeout", "15s"],
@@ -96,15 +96,15 @@ const REDIS: Kind = Kind {
         let line = words!["--port", port.to_string(), "--bind", "127.0.0.1", "--supervised", "systemd"];
         [line, words!["--save", ""]].concat()
     },
-    serves: |_, port| answer(port, b"PING\r\n").starts_with(b"+PONG"),
+    serves: |_, port| first_response_block(port, b"PING\r\n").starts_with(b"+PONG"),
 };
 
-const PHP: Kind = Kind {
+const PHP: ServerKind = ServerKind {
     program: "php-fpm",
     stop: "QUIT",
     options: |_| words![],
     words: |sandbox, port| words!["--nodaemonize", "--fpm-config", php_settings(sandbox, port)],
-    serves: |_, port| String::from_utf8_lossy(&answer(port, &ping_request())).contains("pong"),
+    serves: |_, port| String::from_utf8_lossy(&first_response_block(port, &ping_request())).contains("pong"),
 };
 
 fn nginx_settings(sandbox: &Sandbox, port: u16, first: &str) -> PathBuf {
@@ -115,7 +115,7 @@ fn nginx_settings(sandbox: &Sandbox, port: u16, first: &str) -> PathBuf {
         "{first}\nuser nobody nogroup;\nworker_processes 2;\npid {at}/nginx.pid;\nevents {{ worker_connections 64; }}
 http {{\naccess_log off;\n{temporary}server {{ listen 127.0.0.1:{port}; root {at}/out; }}\n}}\n"
     );
-    written(sandbox, "nginx.conf", &text)
+    write_settings(sandbox, "nginx.conf", &text)
 }
 
 fn apache_settings(sandbox: &Sandbox, port: u16) -> PathBuf {
@@ -128,7 +128,7 @@ fn apache_settings(sandbox: &Sandbox, port: u16) -> PathBuf {
 DefaultRuntimeDir {at}\nUser nobody\nGroup nogroup\nErrorLog /dev/stderr\nStartServers 2\nGracefulShutdownTimeout 2
 DocumentRoot {at}/out\n<Directory {at}/out>\nRequire all granted\n</Directory>\n"
     );
-    written(sandbox, "apache.conf", &text)
+    write_settings(sandbox, "apache.conf", &text)
 }
 
 fn php_settings(sandbox: &Sandbox, port: u16) -> PathBuf {
@@ -137,10 +137,10 @@ fn php_settings(sandbox: &Sandbox, port: u16) -> PathBuf {
         "[global]\npid = {at}/php.pid\nerror_log = {at}/php.log\n[www]\nlisten = 127.0.0.1:{port}\nuser = nobody
 group = nogroup\npm = static\npm.max_children = 2\nping.path = /ping\n"
     );
-    written(sandbox, "php.conf", &text)
+    write_settings(sandbox, "php.conf", &text)
 }
 
-fn written(sandbox: &Sandbox, name: &str, text: &str) -> PathBuf {
+fn write_settings(sandbox: &Sandbox, name: &str, text: &str) -> PathBuf {
     let path = sandbox.path(name);
     fs::write(&path, text).unwrap();
     fs::write(sandbox.out("index.html"), "the page\n").unwrap();
@@ -155,13 +155,13 @@ fn database(sandbox: &Sandbox) -> PathBuf {
         chown(&directory, Some(harness::PLAIN), Some(harness::PLAIN)).unwrap();
         let line = words!["-u", "nobody", "-w", &directory, "--", program("initdb").unwrap(), "-D", &data];
         let made = sandbox.vsrun([line, words!["-A", "trust", "-N", "-U", "postgres"]].concat()).start();
-        harness::await_within(LATER, "a database", || (!made.lives()).then_some(()));
-        made.finish().exited(0);
+        harness::await_within(SLOW_STEP_LIMIT, "a database", || (!made.is_running()).then_some(()));
+        made.finish().assert_exited(0);
     }
     data
 }
 
-fn query(sandbox: &Sandbox, port: u16, text: &str) -> Ended {
+fn query(sandbox: &Sandbox, port: u16, text: &str) -> ProcessResult {
     psql(sandbox, port, text).finish()
 }
 
@@ -172,7 +172,7 @@ fn psql<'place>(sandbox: &'place Sandbox, port: u16, text: &str) -> harness::Cal
 }
 
 /// The first block of a server's response, at most 4096 bytes. Empty if none arrives within a second.
-fn answer(port: u16, request: &[u8]) -> Vec<u8> {
+fn first_response_block(port: u16, request: &[u8]) -> Vec<u8> {
     let mut found = Vec::new();
     if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
         stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
@@ -185,8 +185,8 @@ fn answer(port: u16, request: &[u8]) -> Vec<u8> {
     found
 }
 
-fn page(port: u16) -> bool {
-    let mut found = answer(port, b"GET /index.html HTTP/1.0\r\nHost: localhost\r\n\r\n");
+fn serves_page(port: u16) -> bool {
+    let mut found = first_response_block(port, b"GET /index.html HTTP/1.0\r\nHost: localhost\r\n\r\n");
     found.truncate(12);
     found.ends_with(b" 200")
 }
@@ -210,7 +210,7 @@ fn ping_request() -> Vec<u8> {
 /// A running manager with a server of one kind.
 struct Service<'place> {
     sandbox: &'place Sandbox,
-    kind: Kind,
+    kind: ServerKind,
     port: u16,
     manager: Running,
     /// Every descendant of the manager that was ever seen.
@@ -219,27 +219,27 @@ struct Service<'place> {
 
 impl<'place> Service<'place> {
     #[track_caller]
-    fn start(sandbox: &'place Sandbox, kind: Kind, options: Vec<OsString>) -> Self {
+    fn start(sandbox: &'place Sandbox, kind: ServerKind, options: Vec<OsString>) -> Self {
         let port = free_port();
         let command = [words!["--", program(kind.program).unwrap()], (kind.words)(sandbox, port)].concat();
         let base =
             words!["-m", sandbox.path("manager.pid"), "-", "-p", sandbox.path("pid"), "--stop-signal", kind.stop];
         let manager = sandbox.vsrun([base, options, (kind.options)(sandbox), command].concat()).start();
         let service = Self { sandbox, kind, port, manager, seen: RefCell::default() };
-        service.await_serving(LATER);
+        service.await_serving(SLOW_STEP_LIMIT);
         service
     }
 
     #[track_caller]
     fn await_serving(&self, patience: Duration) {
         harness::await_within(patience, &format!("{} that serves", self.kind.program), || {
-            assert!(self.manager.lives(), "the manager has ended: {:?}", self.manager.err());
+            assert!(self.manager.is_running(), "the manager has ended: {:?}", self.manager.err());
             (self.kind.serves)(self.sandbox, self.port).then_some(())
         });
-        self.look();
+        self.record_descendants();
     }
 
-    fn look(&self) -> Vec<i32> {
+    fn record_descendants(&self) -> Vec<i32> {
         let found = descendants(self.manager.pid());
         self.seen.borrow_mut().extend(&found);
         found
@@ -258,31 +258,31 @@ impl<'place> Service<'place> {
         })
     }
 
-    fn vsrun(&self, option: &str) -> Ended {
+    fn vsrun(&self, option: &str) -> ProcessResult {
         self.sandbox.vsrun(words![option, self.sandbox.path("manager.pid")]).finish()
     }
 
     /// Stops the manager with `--stop`, and asserts that none of its descendants is left.
     #[track_caller]
-    fn stop(self) -> Ended {
-        self.look();
-        self.vsrun("--stop").exited(0);
+    fn stop(self) -> ProcessResult {
+        self.record_descendants();
+        self.vsrun("--stop").assert_exited(0);
         let seen = std::mem::take(&mut *self.seen.borrow_mut());
         for pid in &seen {
             assert!(process::gone(*pid), "{pid} of {seen:?} is left");
         }
         let Self { manager, kind, sandbox, port, .. } = self;
         let ended = manager.finish();
-        ended.exited(0);
+        ended.assert_exited(0);
         assert!(!(kind.serves)(sandbox, port), "nothing serves any more");
         ended
     }
 }
 
 /// When dropped, kills these processes: those of a failed test, and those that a test leaves running on purpose.
-struct Ending<'seen>(&'seen RefCell<Vec<i32>>);
+struct KillOnDrop<'seen>(&'seen RefCell<Vec<i32>>);
 
-impl Drop for Ending<'_> {
+impl Drop for KillOnDrop<'_> {
     fn drop(&mut self) {
         self.0.borrow().iter().filter(|pid| !process::gone(**pid)).for_each(|pid| sys::kill(*pid, libc::SIGKILL));
     }
@@ -300,24 +300,24 @@ fn descendants(pid: i32) -> Vec<i32> {
 
 /// Starts a server, restarts it with SIGHUP, kills its main process, and stops it.
 #[track_caller]
-fn live_through_everything(kind: Kind) {
+fn assert_survives_restart_and_crash(kind: ServerKind) {
     let sandbox = Sandbox::new();
     let service = Service::start(&sandbox, kind, words!["--group", "--linger", "5s"]);
-    service.vsrun("--status").exited(0);
+    service.vsrun("--status").assert_exited(0);
     let first = service.master();
     service.manager.signal(libc::SIGHUP);
-    let second = service.await_other_master(first, LATER);
-    service.await_serving(LATER);
+    let second = service.await_other_master(first, SLOW_STEP_LIMIT);
+    service.await_serving(SLOW_STEP_LIMIT);
     assert!(process::gone(first));
 
     // A killed main process cannot stop its workers. vsrun must, and the restart must not wait long for them.
-    let workers: Vec<i32> = service.look().into_iter().filter(|pid| *pid != second).collect();
+    let workers: Vec<i32> = service.record_descendants().into_iter().filter(|pid| *pid != second).collect();
     let since = Instant::now();
     sys::kill(second, libc::SIGKILL);
-    service.await_other_master(second, SOON);
-    service.await_serving(LATER);
+    service.await_other_master(second, RESTART_LIMIT);
+    service.await_serving(SLOW_STEP_LIMIT);
     let took = since.elapsed();
-    assert!(took < SOON, "{took:?} for a restart: {:#?}", service.manager.err());
+    assert!(took < RESTART_LIMIT, "{took:?} for a restart: {:#?}", service.manager.err());
     for worker in workers {
         assert!(process::gone(worker), "{worker} has outlived its master: {:#?}", service.manager.err());
     }
@@ -325,51 +325,51 @@ fn live_through_everything(kind: Kind) {
 }
 
 #[test]
-fn nginx_lives_through_everything() {
-    needs!(field(&["nginx"]));
-    live_through_everything(NGINX);
+fn nginx_survives_hangup_and_crash_and_stops_cleanly() {
+    needs!(can_run_field_tests(&["nginx"]));
+    assert_survives_restart_and_crash(NGINX);
 }
 
 #[test]
-fn apache_lives_through_everything() {
-    needs!(field(&["apache2"]));
-    live_through_everything(APACHE);
+fn apache_survives_hangup_and_crash_and_stops_cleanly() {
+    needs!(can_run_field_tests(&["apache2"]));
+    assert_survives_restart_and_crash(APACHE);
 }
 
 #[test]
-fn postgres_lives_through_everything() {
-    needs!(field(&["postgres", "initdb", "psql"]));
-    live_through_everything(POSTGRES);
+fn postgres_survives_hangup_and_crash_and_stops_cleanly() {
+    needs!(can_run_field_tests(&["postgres", "initdb", "psql"]));
+    assert_survives_restart_and_crash(POSTGRES);
 }
 
 #[test]
-fn redis_lives_through_everything() {
-    needs!(field(&["redis-server"]));
-    live_through_everything(REDIS);
+fn redis_survives_hangup_and_crash_and_stops_cleanly() {
+    needs!(can_run_field_tests(&["redis-server"]));
+    assert_survives_restart_and_crash(REDIS);
 }
 
 #[test]
-fn php_lives_through_everything() {
-    needs!(field(&["php-fpm"]));
-    live_through_everything(PHP);
+fn php_survives_hangup_and_crash_and_stops_cleanly() {
+    needs!(can_run_field_tests(&["php-fpm"]));
+    assert_survives_restart_and_crash(PHP);
 }
 
 /// A backend leaves the process group of its postmaster, and keeps the shared memory that the next postmaster needs.
 #[test]
 fn a_backend_in_the_middle_of_a_query_does_not_hold_up_the_restart() {
-    needs!(field(&["postgres", "initdb", "psql"]));
+    needs!(can_run_field_tests(&["postgres", "initdb", "psql"]));
     let sandbox = Sandbox::new();
     let service = Service::start(&sandbox, POSTGRES, words!["--group", "--linger", "5s"]);
     // The query computes without a pause, so the backend does not notice that the postmaster has died.
     let client = psql(&sandbox, service.port, "do 'begin loop perform 1; end loop; end'").start();
     let busy = "select count(*) from pg_stat_activity where state = 'active' and query like 'do %'";
     harness::await_true("a busy backend", || query(&sandbox, service.port, busy).out == ["1"]);
-    let before = service.look();
+    let before = service.record_descendants();
     let master = service.master();
     assert!(before.iter().any(|pid| process::group(*pid) != master), "backends have groups of their own");
     sys::kill(master, libc::SIGKILL);
-    service.await_other_master(master, SOON);
-    service.await_serving(LATER);
+    service.await_other_master(master, RESTART_LIMIT);
+    service.await_serving(SLOW_STEP_LIMIT);
     let left: Vec<&i32> = before.iter().filter(|pid| !process::gone(**pid)).collect();
     assert!(left.is_empty(), "{left:?} are left: {:#?}", service.manager.err());
     assert!(client.finish().code() != Some(0), "the query was lost with its backend");
@@ -379,11 +379,11 @@ fn a_backend_in_the_middle_of_a_query_does_not_hold_up_the_restart() {
 /// Without `--group` and `--linger` the workers keep the port, and each restart fails. vsrun's records name the
 /// workers.
 #[track_caller]
-fn assert_leftovers_are_named(kind: Kind) {
+fn assert_leftovers_are_named(kind: ServerKind) {
     let sandbox = Sandbox::new();
     let service = Service::start(&sandbox, kind, words!["--restart-delay", "200ms"]);
-    let seen = RefCell::new(service.look());
-    let ending = Ending(&seen);
+    let seen = RefCell::new(service.record_descendants());
+    let ending = KillOnDrop(&seen);
     let master = service.master();
     let workers: Vec<i32> = seen.borrow().iter().copied().filter(|pid| *pid != master).collect();
     assert!(!workers.is_empty());
@@ -400,19 +400,19 @@ fn assert_leftovers_are_named(kind: Kind) {
 
 #[test]
 fn the_workers_of_a_killed_nginx_are_named_at_the_exit() {
-    needs!(field(&["nginx"]));
+    needs!(can_run_field_tests(&["nginx"]));
     assert_leftovers_are_named(NGINX);
 }
 
 #[test]
 fn the_workers_of_a_killed_apache_are_named_at_the_exit() {
-    needs!(field(&["apache2"]));
+    needs!(can_run_field_tests(&["apache2"]));
     assert_leftovers_are_named(APACHE);
 }
 
 #[test]
 fn a_server_that_puts_itself_into_the_background_gets_a_warning() {
-    needs!(field(&["nginx", "redis-server"]));
+    needs!(can_run_field_tests(&["nginx", "redis-server"]));
     for kind in [NGINX, REDIS] {
         let (sandbox, port) = (Sandbox::new(), free_port());
         let (command, file) = match kind.program {
@@ -427,7 +427,7 @@ fn a_server_that_puts_itself_into_the_background_gets_a_warning() {
         let itself = || harness::text(&sandbox.path(file)).trim().parse::<i32>().ok();
         let daemon = harness::await_some("a server with a pidfile of its own", itself);
         let seen = RefCell::new([vec![daemon], descendants(daemon)].concat());
-        let _ending = Ending(&seen);
+        let _ending = KillOnDrop(&seen);
         let records = manager.finish().err;
         let warned = records.iter().any(|line| line.contains("foreground") && line.contains(kind.program));
         assert!(warned, "{}: {records:#?}", kind.program);
@@ -437,7 +437,7 @@ fn a_server_that_puts_itself_into_the_background_gets_a_warning() {
 /// A helper process in a session of its own is not in the server's process group.
 #[test]
 fn no_helper_is_left_after_56_crashes() {
-    needs!(field(&["setsid", "sh", "sleep"]));
+    needs!(can_run_field_tests(&["setsid", "sh", "sleep"]));
     let sandbox = Sandbox::new();
     let ran = sandbox.out("ran");
     let script = format!("echo >>{}; setsid sleep 1000 & exec sleep 0.01; exit 3", ran.display());
@@ -445,11 +445,11 @@ fn no_helper_is_left_after_56_crashes() {
     let options = words!["-m", "-", "-", "--linger", "2s", "--group", "--restart-delay", "0", "--"];
     let manager = sandbox.vsrun([options, words![program("sh").unwrap(), "-c", script]].concat()).start();
     let lives = || fs::metadata(&ran).map_or(0, |about| about.len());
-    harness::await_within(LATER, "57 lives", || (lives() >= 57).then_some(()));
+    harness::await_within(SLOW_STEP_LIMIT, "57 lives", || (lives() >= 57).then_some(()));
     // The processes of the current life only: the server's shell, its helper and a short sleep.
     let left = descendants(manager.pid());
     assert!(left.len() <= 4, "{} processes after {} crashes", left.len(), lives() - 1);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     sandbox.await_nothing_left();
 }
 
@@ -464,7 +464,7 @@ fn logrotate(sandbox: &Sandbox, pattern: &str, lines: &str) {
     fs::write(&settings, format!("{} {{\n{lines}\n}}\n", sandbox.path("logs").join(pattern).display())).unwrap();
     sys::set_mode(&settings, 0o644);
     let line = words!["--force", "--state", sandbox.path("logrotate.state"), settings];
-    sandbox.program(&program("logrotate").unwrap(), line).finish().exited(0);
+    sandbox.program(&program("logrotate").unwrap(), line).finish().assert_exited(0);
 }
 
 /// The lines of all files whose names begin with `name`, sorted.
@@ -478,7 +478,7 @@ fn all_lines(logs: &Path, name: &str) -> Vec<String> {
 /// vsrun reopens vsrun.log after a rotation. No record is lost, whatever name logrotate gives the old file.
 #[test]
 fn logrotate_renames_the_records_and_none_is_lost() {
-    needs!(field(&["logrotate"]));
+    needs!(can_run_field_tests(&["logrotate"]));
     for (naming, rotated) in [("dateext\ndateformat -%Y%m%d-", "vsrun.log-"), ("nodateext\n#", "vsrun.log.")] {
         let sandbox = Sandbox::new();
         let logs = sandbox.path("logs");
@@ -501,7 +501,7 @@ fn logrotate_renames_the_records_and_none_is_lost() {
             server = harness::await_life(&sandbox.out("life"), round + 1);
             harness::await_true("the record of it", || harness::text(&logs.join("vsrun.log")).contains("started: pid"));
         }
-        manager.stop().exited(0);
+        manager.stop().assert_exited(0);
         let records = all_lines(&logs, "vsrun.log");
         let count = |part: &str| records.iter().filter(|line| line.contains(part)).count();
         let found = ["starting: ", "started: pid", "reopened: ", "shutdown of vsrun: "].map(count);
@@ -514,8 +514,8 @@ fn logrotate_renames_the_records_and_none_is_lost() {
 /// logrotate may copy and truncate the server's log file: it is open for appending, so the server writes at its new
 /// end.
 #[test]
-fn logrotate_copies_and_truncates_the_logfile() {
-    needs!(field(&["logrotate"]));
+fn no_line_is_lost_if_logrotate_copies_and_truncates_the_logfile() {
+    needs!(can_run_field_tests(&["logrotate"]));
     let sandbox = Sandbox::new();
     let logs = sandbox.path("logs");
     fs::create_dir(&logs).unwrap();
@@ -531,7 +531,7 @@ fn logrotate_copies_and_truncates_the_logfile() {
         logrotate(&sandbox, "logfile", &format!("rotate 100\ncopytruncate\ndateext\ndateformat -%Y%m%d-{round}"));
         fs::write(gate(round), "").unwrap();
     }
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     let mut wanted: Vec<String> = (1..=40).map(|number| format!("line {number}")).collect();
     wanted.sort();
     assert_eq!(all_lines(&logs, "logfile"), wanted);
@@ -542,7 +542,7 @@ fn logrotate_copies_and_truncates_the_logfile() {
 /// With `--log-size` the log writer process has the server's log file open, and reopens it.
 #[test]
 fn logrotate_renames_the_file_of_the_log_writer_and_nothing_is_lost() {
-    needs!(field(&["logrotate"]));
+    needs!(can_run_field_tests(&["logrotate"]));
     let sandbox = Sandbox::new();
     let logs = sandbox.path("logs");
     fs::create_dir(&logs).unwrap();
@@ -563,7 +563,7 @@ fn logrotate_renames_the_file_of_the_log_writer_and_nothing_is_lost() {
         assert_eq!(fs::metadata(logs.join("logfile")).unwrap().len(), 0);
         fs::write(gate(round), "").unwrap();
     }
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     let mut wanted: Vec<String> = (1..=40).map(|number| format!("line {number}")).collect();
     wanted.sort();
     assert_eq!(all_lines(&logs, "logfile"), wanted);
@@ -573,8 +573,8 @@ fn logrotate_renames_the_file_of_the_log_writer_and_nothing_is_lost() {
 /// Without dates, logrotate numbers its newest file 1, and vsrun its oldest. No file is lost as long as vsrun does not
 /// limit their number, and a warning is recorded. With --log-files the newest file would be deleted first.
 #[test]
-fn logrotate_without_dates_is_recorded_and_loses_nothing_by_age() {
-    needs!(field(&["logrotate"]));
+fn logrotate_without_dates_causes_a_warning_and_no_lost_file() {
+    needs!(can_run_field_tests(&["logrotate"]));
     for size in [words![], words!["--log-size", "1M"]] {
         let sandbox = Sandbox::new();
         let logs = sandbox.path("logs");
@@ -603,14 +603,14 @@ fn logrotate_without_dates_is_recorded_and_loses_nothing_by_age() {
         let records = all_lines(&logs, "vsrun.log");
         let warnings = records.iter().filter(|line| line.contains("another program has renamed logfile to logfile.1"));
         assert!(warnings.count() >= 1, "{options:?}: {records:#?}");
-        manager.stop().exited(0);
+        manager.stop().assert_exited(0);
     }
 }
 
 /// vsrun does not touch the files that logrotate has named by date, and goes on with its own numbers.
 #[test]
-fn restarts_on_request_and_logrotate_keep_all_files_apart() {
-    needs!(field(&["logrotate"]));
+fn vsrun_and_logrotate_overwrite_no_log_file_of_each_other() {
+    needs!(can_run_field_tests(&["logrotate"]));
     let sandbox = Sandbox::new();
     let logs = sandbox.path("logs");
     fs::create_dir(&logs).unwrap();
@@ -626,7 +626,7 @@ fn restarts_on_request_and_logrotate_keep_all_files_apart() {
     }
     harness::await_life(&sandbox.out("life"), 4);
     harness::await_true("its line", || all_lines(&logs, "logfile").len() == 4);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     let names: Vec<String> = harness::names(&logs).into_iter().filter(|name| name.starts_with("logfile")).collect();
     let dates = ["logfile.20261101", "logfile.20261102", "logfile.20261103"];
     assert_eq!(
@@ -677,8 +677,8 @@ fn soak_time() -> Duration {
 }
 
 #[test]
-fn three_servers_are_killed_and_restarted_for_minutes() {
-    needs!(field(&["nginx", "redis-server", "python3"]));
+fn no_connection_is_refused_during_kills_and_restarts() {
+    needs!(can_run_field_tests(&["nginx", "redis-server", "python3"]));
     let seed = std::env::var("SOAK_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     eprintln!("SOAK_SEED={seed}");
     let mut rng = Rng::new(seed);
@@ -735,10 +735,10 @@ fn three_servers_are_killed_and_restarted_for_minutes() {
     assert!(lost <= kills * 4, "{lost} calls lost by {kills} kills");
     assert!(answered > 100, "{answered}");
     for service in [nginx, redis] {
-        service.await_serving(LATER);
+        service.await_serving(SLOW_STEP_LIMIT);
         service.stop();
     }
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     for sandbox in &sandboxes {
         sandbox.await_nothing_left();
     }
@@ -753,7 +753,7 @@ fn count_one_call(port: u16, answered: &AtomicU64, lost: &AtomicU64, refused: &A
             refused
         }
         Ok(mut stream) => {
-            stream.set_read_timeout(Some(LATER)).unwrap();
+            stream.set_read_timeout(Some(SLOW_STEP_LIMIT)).unwrap();
             let mut text = String::new();
             let done = stream.write_all(b"hello\n").and_then(|()| stream.read_to_string(&mut text));
             if done.is_ok() && text.ends_with('\n') { answered } else { lost }

@@ -28,9 +28,9 @@ fn assert_reported(report: &Report, wanted: &[(&str, Option<&str>)]) {
 }
 
 #[test]
-fn it_learns_all_about_an_exit() {
+fn handler_gets_the_exit_status_and_usage_of_the_server() {
     let sandbox = Sandbox::new();
-    manage(&sandbox, words![], words![], words!["at", "1", "exit", "42"]).finish().exited(0);
+    manage(&sandbox, words![], words![], words!["at", "1", "exit", "42"]).finish().assert_exited(0);
     let first = harness::lives(&sandbox.out("life"))[0].0.to_string();
     let report = reported(&sandbox, 1);
     assert_reported(
@@ -54,10 +54,10 @@ fn it_learns_all_about_an_exit() {
 }
 
 #[test]
-fn it_learns_all_about_a_signal() {
+fn handler_gets_the_signal_that_killed_the_server() {
     let sandbox = Sandbox::new();
     let actions = words!["at", "1", "raise", "11", "at", "2", "raise", "9", "at", "3", "raise", "35"];
-    manage(&sandbox, words!["--restart-delay", "0"], words![], actions).finish().exited(0);
+    manage(&sandbox, words!["--restart-delay", "0"], words![], actions).finish().assert_exited(0);
     for (life, number, name) in [(1, "11", Some("SIGSEGV")), (2, "9", Some("SIGKILL")), (3, "35", None)] {
         let report = reported(&sandbox, life);
         let explained = format!("killed by signal {number}");
@@ -81,7 +81,7 @@ fn it_learns_all_about_a_signal() {
 }
 
 #[test]
-fn it_learns_of_a_core_dump() {
+fn handler_gets_whether_the_server_dumped_core() {
     // A setting of the whole machine decides where core files go. No other test may change it meanwhile.
     let _turn = harness::sysctl::turn();
     let sandbox = Sandbox::new();
@@ -89,7 +89,7 @@ fn it_learns_of_a_core_dump() {
     needs!(harness::available(alone.dumped_core(), "core dumps"));
     manage(&sandbox, words!["-w", sandbox.path("out")], words!["exit", "1"], words!["core", "segv"])
         .finish()
-        .exited(139);
+        .assert_exited(139);
     assert_reported(
         &reported(&sandbox, 1),
         &[
@@ -111,19 +111,19 @@ fn hangups_are_not_counted_as_restarts() {
         harness::await_life(&sandbox.out("life"), life);
         manager.signal(libc::SIGHUP);
     }
-    manager.finish().exited(1);
+    manager.finish().assert_exited(1);
     assert_reported(&reported(&sandbox, 1), &[("RESTARTS", Some("0"))]);
 }
 
 #[test]
-fn the_command_is_passed_as_a_shell_would_read_it() {
+fn handler_gets_the_server_command_quoted_for_a_shell() {
     let sandbox = Sandbox::new();
     let odd =
         ["a b", "", "it's", "$HOME", "`x`", "*", "new\nline", "#", "~", "a\\b", "\"", "plain-1.2/3_4:5,6=7@8%9+0"];
     let mut actions = words!["exit", "1"];
     actions.extend(odd.iter().map(OsString::from));
     let begin = words![sandbox.probe(), "life", sandbox.out("life")];
-    manage(&sandbox, words![], words!["exit", "1"], actions.clone()).finish().exited(1);
+    manage(&sandbox, words![], words!["exit", "1"], actions.clone()).finish().assert_exited(1);
     let command = reported(&sandbox, 1).variable("VSRUN_SERVER_COMMAND").unwrap();
     assert!(command.starts_with(&format!(
         "{} life {} exit 1 'a b' '' ",
@@ -135,13 +135,13 @@ fn the_command_is_passed_as_a_shell_would_read_it() {
     needs!(harness::tool("sh"));
     let script = format!("set -f; set -- {command}; for word; do printf '%s\\0' \"$word\"; done");
     let ended = sandbox.program(&harness::find_tool("sh").unwrap(), words!["-c", format!("({script}) >read")]).finish();
-    ended.exited(0);
+    ended.assert_exited(0);
     let wanted: Vec<String> = [begin, actions].concat().iter().map(|word| word.to_str().unwrap().to_owned()).collect();
     assert_eq!(harness::text(&sandbox.path("read")).trim_end_matches('\0'), wanted.join("\0"));
 }
 
 #[test]
-fn it_learns_that_a_later_start_failed() {
+fn handler_is_run_if_the_server_cannot_be_restarted() {
     for (mode, status, explained) in
         [(None, "127", "exited with status 127"), (Some(0o644), "126", "exited with status 126")]
     {
@@ -171,7 +171,7 @@ fn it_learns_that_a_later_start_failed() {
             Some(mode) => fs::set_permissions(&copy, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap(),
         }
         sys::kill(server, libc::SIGKILL);
-        manager.finish().exited(status.parse().unwrap());
+        manager.finish().assert_exited(status.parse().unwrap());
         assert_reported(
             &reported(&sandbox, 2),
             &[
@@ -186,7 +186,7 @@ fn it_learns_that_a_later_start_failed() {
 }
 
 #[test]
-fn it_is_the_user_outside_the_jail_with_nothing_of_the_managers() {
+fn handler_runs_as_the_server_user_outside_the_chroot() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let jail = sandbox.jail();
@@ -194,8 +194,8 @@ fn it_is_the_user_outside_the_jail_with_nothing_of_the_managers() {
     let options = words!["-u", "12345:23456", "-r", &jail, "-p", "pid", "-m", "monitor", handler, "-e", "ONLY=server"];
     let line = [options, words!["--", "/probe", "exit", "3"]].concat();
     let (input, _typed) = sys::pipe();
-    let call = sandbox.vsrun(line).stdin(input).env("HOME", "/root").before(sys::spoil_signals);
-    call.finish().exited(3);
+    let call = sandbox.vsrun(line).stdin(input).env("HOME", "/root").before(sys::block_and_ignore_signals);
+    call.finish().assert_exited(3);
     let report = reported(&sandbox, 1);
     assert_eq!(report.one("uids"), "12345 12345 12345");
     assert_eq!(report.one("gids"), "23456 23456 23456");
@@ -216,11 +216,11 @@ fn it_is_the_user_outside_the_jail_with_nothing_of_the_managers() {
 }
 
 #[test]
-fn its_outputs_are_where_vsruns_own_go() {
+fn handler_output_goes_to_the_log_of_vsrun() {
     let sandbox = Sandbox::new();
     let handler = sandbox.script("handler", words!["print", "handler's out", "complain", "handler's err", "exit", "1"]);
     let ended = sandbox.vsrun(words!["-m", "-", handler, "--", sandbox.probe(), "exit", "3"]).finish();
-    ended.exited(3);
+    ended.assert_exited(3);
     for words in ["vsrun: handler: handler's out", "vsrun: handler: handler's err"] {
         assert!(ended.err.contains(&words.to_owned()), "{ended:?}");
     }
@@ -228,13 +228,13 @@ fn its_outputs_are_where_vsruns_own_go() {
     let handler = sandbox.path("handler");
     let ended =
         sandbox.vsrun(words!["-d", "logs", "1", "-m", "-", handler, "--", sandbox.probe(), "exit", "3"]).finish();
-    ended.exited(3);
+    ended.assert_exited(3);
     let log = harness::text(&sandbox.path("logs/vsrun.log"));
     assert!(log.contains("notice: handler: handler's out\n") && log.contains("handler's err\n"), "{log}");
 }
 
 #[test]
-fn its_input_is_the_log_of_this_life() {
+fn handler_reads_the_log_of_the_last_run_from_stdin() {
     let sandbox = Sandbox::new();
     let heard = sandbox.out("heard");
     let handler =
@@ -242,14 +242,14 @@ fn its_input_is_the_log_of_this_life() {
     let options = words!["-d", "logs", "1", "--restart-delay", "0", "-m", "-", handler];
     let actions =
         words!["life", sandbox.out("life"), "at", "1", "lines", "1", "3", "at", "2", "lines", "4", "5", "exit", "1"];
-    sandbox.vsrun([options, words!["--", sandbox.probe()], actions].concat()).finish().exited(1);
+    sandbox.vsrun([options, words!["--", sandbox.probe()], actions].concat()).finish().assert_exited(1);
     // Each run of the handler read only what the life before it had written. The third life wrote nothing.
     assert_eq!(harness::lines(&heard), ["line 1", "line 2", "line 3", "line 4", "line 5"]);
     assert_eq!(harness::lines(&sandbox.path("logs/logfile")).len(), 5);
 }
 
 #[test]
-fn refusing_ends_with_the_servers_status() {
+fn vsrun_exits_with_the_server_status_if_the_handler_refuses() {
     let table = [
         (words!["exit", "1"], words!["exit", "5"], 5),
         (words!["exit", "255"], words!["raise", "6"], 134),
@@ -258,7 +258,7 @@ fn refusing_ends_with_the_servers_status() {
     ];
     for (answer, end, status) in table {
         let sandbox = Sandbox::new();
-        manage(&sandbox, words![], answer, end).finish().exited(status);
+        manage(&sandbox, words![], answer, end).finish().assert_exited(status);
         assert_eq!(harness::lives(&sandbox.out("handled")).len(), 1);
         assert_eq!(harness::lives(&sandbox.out("life")).len(), 1);
         sandbox.await_nothing_left();
@@ -285,7 +285,7 @@ fn a_missing_handler_is_an_error_at_the_start() {
                 "x"
             ];
             let ended = sandbox.vsrun([options, line].concat()).finish();
-            ended.failed(125, &[&handler.display().to_string()]);
+            ended.assert_failed(125, &[&handler.display().to_string()]);
             assert!(!sandbox.out("ran").exists() && !sandbox.path("pid").exists() && !sandbox.path("monitor").exists());
         }
     }
@@ -298,7 +298,7 @@ fn a_handler_that_is_gone_when_needed_refuses() {
     harness::await_life(&sandbox.out("life"), 1);
     fs::remove_file(sandbox.path("handler")).unwrap();
     fs::write(sandbox.out("gate"), "").unwrap();
-    manager.finish().exited(6);
+    manager.finish().assert_exited(6);
     assert_eq!(harness::lives(&sandbox.out("life")).len(), 1);
 }
 
@@ -308,7 +308,7 @@ fn a_handler_that_takes_too_long_refuses() {
         let sandbox = Sandbox::new();
         let options = words!["--handler-timeout", "50ms", "--stop-timeout", "50ms"];
         let answer = [deaf, words!["append", sandbox.out("began"), "x", "wait"]].concat();
-        manage(&sandbox, options, answer, words!["exit", "4"]).finish().exited(4);
+        manage(&sandbox, options, answer, words!["exit", "4"]).finish().assert_exited(4);
         assert_eq!(harness::lives(&sandbox.out("life")).len(), 1);
         sandbox.await_nothing_left();
     }
@@ -320,15 +320,17 @@ fn a_handler_that_exits_0_too_late_refuses() {
     let seen = sandbox.out("seen");
     // The handler has three seconds to install its signal handler; without one, SIGTERM would kill it.
     let options = words!["--handler-timeout", "3s", "--stop-timeout", "1h"];
-    manage(&sandbox, options, words!["signals", &seen, "15", "exit", "0"], words!["exit", "4"]).finish().exited(4);
+    manage(&sandbox, options, words!["signals", &seen, "15", "exit", "0"], words!["exit", "4"])
+        .finish()
+        .assert_exited(4);
     assert_eq!(harness::lines(&seen), ["ready", "15"]);
     assert_eq!(harness::lives(&sandbox.out("life")).len(), 1);
 }
 
 #[test]
-fn a_handler_in_time_is_not_hurried() {
+fn server_is_restarted_if_the_handler_exits_in_time() {
     let sandbox = Sandbox::new();
     let options = words!["--handler-timeout", "1h"];
-    manage(&sandbox, options, words![], words!["at", "1", "exit", "4"]).finish().exited(0);
+    manage(&sandbox, options, words![], words!["at", "1", "exit", "4"]).finish().assert_exited(0);
     assert_eq!(harness::lives(&sandbox.out("life")).len(), 2);
 }

@@ -4,18 +4,18 @@ use crate::harness::{self, Sandbox, await_life, needs, process, words};
 use std::ffi::OsString;
 
 /// Runs a manager with this crash handler. Its server exits with status 3 at once.
-fn run(sandbox: &Sandbox, options: Vec<OsString>, handler: Vec<OsString>) -> harness::call::Ended {
+fn run(sandbox: &Sandbox, options: Vec<OsString>, handler: Vec<OsString>) -> harness::call::ProcessResult {
     let handler = sandbox.script("handler", handler);
     sandbox.vsrun([options, words!["-m", "-", handler, "--", sandbox.probe(), "exit", "3"]].concat()).finish()
 }
 
 #[test]
-fn its_lines_are_escaped_and_cut() {
+fn handler_lines_are_escaped_and_cut() {
     let sandbox = Sandbox::new();
     let long = "y".repeat(700);
     let script = words!["print", "a\x1b[2Jb\\c", "print", long, "print", "last", "exit", "1"];
     let ended = run(&sandbox, words![], script);
-    ended.exited(3);
+    ended.assert_exited(3);
     let said: Vec<&str> = ended.err.iter().filter_map(|line| line.strip_prefix("vsrun: handler: ")).collect();
     assert_eq!(said[0], "a\\x1b[2Jb\\x5cc");
     assert_eq!(said[1], format!("{}...", "y".repeat(500)));
@@ -26,11 +26,11 @@ fn its_lines_are_escaped_and_cut() {
 
 /// The handler has only its pipe and the server's log open. At most 1000 lines of its output are recorded.
 #[test]
-fn it_holds_no_file_of_vsruns_and_may_not_flood() {
+fn handler_has_no_log_file_open_and_its_output_is_limited() {
     let sandbox = Sandbox::new();
     let report = sandbox.out("report");
     let script = words!["report", &report, "lines", "1", "2000", "exit", "1"];
-    run(&sandbox, words!["-d", "logs", "1"], script).exited(3);
+    run(&sandbox, words!["-d", "logs", "1"], script).assert_exited(3);
     let log = harness::text(&sandbox.path("logs/vsrun.log"));
     assert!(!log.contains("handler: line 1001\n") && log.contains("handler: line 1000\n"), "{log}");
     assert!(log.contains("warning: further output of the handler is not recorded"), "{log}");
@@ -45,7 +45,7 @@ fn report_path(sandbox: &Sandbox) -> std::path::PathBuf {
 
 /// A background process of the handler may keep the pipe open. The manager closes its end when the next handler starts.
 #[test]
-fn many_handlers_leave_no_descriptor() {
+fn handlers_with_background_children_leak_no_descriptor() {
     needs!(harness::tool("busybox"));
     let sandbox = Sandbox::new();
     let script = format!("#!/bin/sh\n{} sleep 30 &\necho asked\n", harness::find_tool("busybox").unwrap().display());
@@ -60,19 +60,19 @@ fn many_handlers_leave_no_descriptor() {
     });
     let open = process::descriptors(manager.pid());
     assert!(open.len() < 12, "{open:?}");
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 /// The kernel executes no program with a variable of more than 128 KiB, and a handler that cannot be executed would
 /// count as one that refuses the restart.
 #[test]
-fn a_very_long_command_is_cut_for_it() {
+fn long_server_command_is_cut_for_the_handler() {
     let sandbox = Sandbox::new();
     let report = sandbox.out("report");
     let handler = sandbox.script("handler", words!["report", &report, "exit", "1"]);
     let words = std::iter::repeat_n(OsString::from("x".repeat(1000)), 300);
     let line = words!["-m", "-", handler, "--", sandbox.probe(), "exit", "3"].into_iter().chain(words).collect();
-    sandbox.vsrun(line).finish().exited(3);
+    sandbox.vsrun(line).finish().assert_exited(3);
     let command = sandbox.report(&report).variable("VSRUN_SERVER_COMMAND").unwrap();
     assert_eq!(command.len(), 64 * 1024);
     assert!(command.ends_with("xxx..."));

@@ -55,7 +55,7 @@ impl<'a> Attacker<'a> {
     #[track_caller]
     fn stop(mut self) {
         let running = self.running.take().unwrap();
-        assert!(running.lives(), "the attacker has ended: {:?}", running.err());
+        assert!(running.is_running(), "the attacker has ended: {:?}", running.err());
         running.signal(libc::SIGKILL);
         running.finish();
         assert!(self.count() > 0, "not one second name was planted");
@@ -77,7 +77,7 @@ fn manage(sandbox: &Sandbox, options: Vec<OsString>) -> Running {
 }
 
 /// Writes the victim: a file of root's that the attacker can reach only through a hard link.
-fn precious(path: &Path) {
+fn write_victim_file(path: &Path) {
     fs::write(path, "precious\n").unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
@@ -85,7 +85,7 @@ fn precious(path: &Path) {
 /// The server's user, its group or every user can write to the log directory, and the attacker fills it with hard
 /// links.
 #[test]
-fn no_race_puts_a_record_into_a_file_of_roots() {
+fn hard_link_race_writes_no_record_into_a_file_of_root() {
     needs!(able());
     let turn = harness::sysctl::turn();
     let Some(_setting) = Sysctl::set(&turn, "fs.protected_hardlinks", "0") else { return };
@@ -96,7 +96,7 @@ fn no_race_puts_a_record_into_a_file_of_roots() {
             harness::sandbox::make_directory(&logs, mode);
             chown(&logs, Some(owner), Some(USER)).unwrap();
             fs::set_permissions(&logs, fs::Permissions::from_mode(mode)).unwrap();
-            precious(&victim);
+            write_victim_file(&victim);
             let options = words!["-u", USER.to_string(), "-d", "logs", "1", "--on-signal", "USR1=reopen"];
             let manager = manage(&sandbox, [options, size].concat());
             let attacker = Attacker::start(&hostile, &logs, &victim, None);
@@ -110,7 +110,7 @@ fn no_race_puts_a_record_into_a_file_of_roots() {
                 std::thread::sleep(Duration::from_millis(5));
             }
             attacker.stop();
-            manager.stop().exited(0);
+            manager.stop().assert_exited(0);
             let about = fs::metadata(&victim).unwrap();
             assert_eq!(harness::text(&victim), "precious\n", "mode {mode:o}");
             assert_eq!((about.uid(), about.mode() & 0o7777), (0, 0o600), "mode {mode:o}");
@@ -120,7 +120,7 @@ fn no_race_puts_a_record_into_a_file_of_roots() {
 
 /// The attacker replaces the new socket with a hard link to one of root's sockets.
 #[test]
-fn no_race_gives_a_socket_of_roots_away() {
+fn hard_link_race_changes_no_owner_of_a_socket_of_root() {
     needs!(able());
     let turn = harness::sysctl::turn();
     let Some(_setting) = Sysctl::set(&turn, "fs.protected_hardlinks", "0") else { return };
@@ -144,7 +144,7 @@ fn no_race_gives_a_socket_of_roots_away() {
 
 /// The attacker gives a file of root's the name of the pidfile, by a hard link.
 #[test]
-fn no_race_writes_a_pid_into_a_file_of_roots() {
+fn hard_link_race_writes_no_pid_into_a_file_of_root() {
     needs!(able());
     let turn = harness::sysctl::turn();
     let Some(_setting) = Sysctl::set(&turn, "fs.protected_hardlinks", "0") else { return };
@@ -152,7 +152,7 @@ fn no_race_writes_a_pid_into_a_file_of_roots() {
     let (home, victim) = (sandbox.path("home"), sandbox.path("victim"));
     harness::sandbox::make_directory(&home, 0o755);
     chown(&home, Some(USER), Some(USER)).unwrap();
-    precious(&victim);
+    write_victim_file(&victim);
     let attacker = Attacker::start(&hostile, &home, &victim, None);
     harness::await_true("the attack", || attacker.count() > 0);
     for name in ["vsrun.log", "logfile"].into_iter().cycle().take(100) {

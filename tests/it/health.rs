@@ -23,7 +23,7 @@ fn managed<'place>(sandbox: &'place Sandbox, options: Vec<OsString>, actions: Ve
 #[test]
 fn a_server_that_fails_some_probes_in_a_row_is_ended_and_started_again() {
     let sandbox = Sandbox::new();
-    for web in [Web::new(OK), Web::at(&sandbox.out("socket"), OK)] {
+    for web in [Web::new(OK), Web::on_unix_socket(&sandbox.out("socket"), OK)] {
         // The handler waits, so that the requests of the next run are not counted.
         let [reported, asked, go] = ["reported", "asked", "go"].map(|name| sandbox.out(name));
         let handler = sandbox.script("handler", words!["report", &reported, "append", &asked, "x", "await", &go]);
@@ -46,7 +46,7 @@ fn a_server_that_fails_some_probes_in_a_row_is_ended_and_started_again() {
         let requests = web.requests();
         web.await_requests(requests + 3);
         let ended = manager.stop();
-        ended.exited(0);
+        ended.assert_exited(0);
         let count = |part: &str| ended.err.iter().filter(|line| line.contains(part)).count();
         let failed = format!("--health {} failed: HTTP status 503", web.probe);
         assert!(count(&failed) >= 1 && count(&failed) <= lives(&sandbox.out("life")).len(), "{ended:?}");
@@ -72,7 +72,7 @@ fn a_failure_between_successes_is_recorded_and_ends_nothing() {
     web.answers(OK);
     manager.await_err("succeeds");
     let ended = manager.stop();
-    ended.exited(0);
+    ended.assert_exited(0);
     let count = |part: &str| ended.err.iter().filter(|line| line.contains(part)).count();
     assert_eq!((count("HTTP status 503"), count("succeeds")), (1, 1), "once for each change: {ended:?}");
     assert_eq!(lives(&sandbox.out("life")).len(), 1);
@@ -85,12 +85,12 @@ fn a_server_that_never_answers_fails_too() {
     let manager = managed(&sandbox, health(&web.probe, "50ms"), words!["wait"]).start();
     await_life(&sandbox.out("life"), 2);
     manager.await_err("failed: no answer in time");
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     sandbox.await_nothing_left();
 }
 
 #[test]
-fn a_forced_end_never_makes_vsrun_exit_with_0() {
+fn a_stop_for_failed_health_never_makes_vsrun_exit_with_0() {
     for (options, actions, status) in [
         // The server handles the stop signal and exits with 0.
         (words!["--init"], words!["signals", "/dev/null", "15", "exit", "0"], 143),
@@ -103,7 +103,7 @@ fn a_forced_end_never_makes_vsrun_exit_with_0() {
         let sandbox = Sandbox::new();
         let web = Web::new(UNAVAILABLE);
         let line = [options, health(&web.probe, "20s"), words!["--", sandbox.probe()], actions].concat();
-        sandbox.vsrun(line).finish().exited(status);
+        sandbox.vsrun(line).finish().assert_exited(status);
         sandbox.await_nothing_left();
     }
     // The status is also the signal's if the handler refuses the restart.
@@ -112,15 +112,15 @@ fn a_forced_end_never_makes_vsrun_exit_with_0() {
     let handler = sandbox.script("handler", words!["exit", "1"]);
     let server = words!["--", sandbox.probe(), "signals", "/dev/null", "15", "exit", "0"];
     let line = [health(&web.probe, "20s"), words!["-m", "-", handler], server].concat();
-    sandbox.vsrun(line).finish().exited(143);
+    sandbox.vsrun(line).finish().assert_exited(143);
 }
 
 #[test]
-fn the_watchdogs_end_never_makes_vsrun_exit_with_0_either() {
+fn a_watchdog_abort_never_makes_vsrun_exit_with_0() {
     let sandbox = Sandbox::new();
     let options = words!["--init", "--ready", "notify", "--watchdog", "50ms", "--", sandbox.probe()];
     let server = words!["notify", "READY=1", "signals", "/dev/null", "6", "exit", "0"];
-    sandbox.vsrun([options, server].concat()).finish().exited(134);
+    sandbox.vsrun([options, server].concat()).finish().assert_exited(134);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn probes_begin_one_interval_after_readiness() {
     std::fs::write(sandbox.out("go"), "").unwrap();
     web.await_requests(2);
     assert!(since.elapsed() >= Duration::from_millis(800), "{:?}", since.elapsed());
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_probe_that_hangs_delays_neither_stop_nor_restart_and_outlives_neither() {
             await_life(&sandbox.out("life"), 2);
             await_try(2);
             let ended = manager.stop();
-            ended.exited(0);
+            ended.assert_exited(0);
             assert!(since.elapsed() < Duration::from_secs(25), "{:?}", since.elapsed());
             // With --linger, vsrun may signal a killed program again that has not exited yet. So the test looks only
             // for reports of remaining processes.
@@ -182,7 +182,7 @@ fn a_probe_that_hangs_delays_neither_stop_nor_restart_and_outlives_neither() {
 }
 
 #[test]
-fn a_server_that_exits_beside_a_probe_is_no_failed_probe() {
+fn a_server_exit_during_a_probe_is_not_a_failed_probe() {
     let sandbox = Sandbox::new();
     let web = Web::new(Answer::Never);
     let options = [health(&web.probe, "1h"), words!["--linger", "20", "--restart-delay", "0"]].concat();
@@ -191,12 +191,12 @@ fn a_server_that_exits_beside_a_probe_is_no_failed_probe() {
     await_life(&sandbox.out("life"), 4);
     let reported = sandbox.report(&sandbox.out("reported"));
     assert_eq!(reported.variable("VSRUN_SERVER_REASON").as_deref(), Some("exit"));
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     sandbox.await_nothing_left();
 }
 
 #[test]
-fn a_server_that_exits_with_0_beside_a_probe_has_left_nothing() {
+fn a_probe_running_at_the_servers_exit_is_not_reported_as_left() {
     let sandbox = Sandbox::new();
     let web = Web::new(Answer::Never);
     let options = [health(&web.probe, "1h"), words!["--restart", "no"]].concat();
@@ -205,13 +205,13 @@ fn a_server_that_exits_with_0_beside_a_probe_has_left_nothing() {
     web.await_requests(1);
     std::fs::write(sandbox.out("go"), "").unwrap();
     let ended = manager.finish();
-    ended.exited(0);
+    ended.assert_exited(0);
     assert!(!ended.err.iter().any(|line| line.contains("left")), "{ended:?}");
     sandbox.await_nothing_left();
 }
 
 #[test]
-fn a_program_asks_a_server_in_its_jail() {
+fn an_exec_probe_runs_in_the_jail_of_the_server() {
     needs!(root());
     let sandbox = Sandbox::new();
     let jail = sandbox.jail();
@@ -223,7 +223,7 @@ fn a_program_asks_a_server_in_its_jail() {
     await_life(&jail.join("out/life"), 1);
     std::fs::remove_file(jail.join("out/healthy")).unwrap();
     await_life(&jail.join("out/life"), 2);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     sandbox.await_nothing_left();
 }
 
@@ -242,7 +242,7 @@ fn the_environment_of_a_program_is_read_again_at_a_restart() {
     await_life(&sandbox.out("life"), 2);
     let is_new = || harness::lines(&sandbox.out("words")).iter().any(|word| word == "two");
     harness::await_true("the new word", is_new);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn a_fork_that_is_refused_is_no_failure_of_the_server() {
     web.await_requests(2);
     let limit = |most: &str| {
         let line = words!["processes", manager.pid().to_string(), most];
-        sandbox.program(&sandbox.probe(), line).finish().exited(0);
+        sandbox.program(&sandbox.probe(), line).finish().assert_exited(0);
     };
     limit("0");
     manager.await_err("cannot start a process: ");
@@ -264,11 +264,11 @@ fn a_fork_that_is_refused_is_no_failure_of_the_server() {
     limit("100000");
     web.await_requests(requests + 2);
     assert_eq!(lives(&sandbox.out("life")).len(), 1);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
-fn a_real_web_server_is_ended_when_it_is_stopped_and_answers_no_more() {
+fn a_web_server_that_hangs_in_sigstop_is_restarted() {
     needs!(harness::tool("busybox"));
     let sandbox = Sandbox::new();
     std::fs::write(sandbox.out("x"), "").unwrap();
@@ -277,7 +277,7 @@ fn a_real_web_server_is_ended_when_it_is_stopped_and_answers_no_more() {
     let options = words!["-b", "-p", "pid", "-d", "logs", "1", "--ready", format!("probe:{probe}")];
     let server = words!["--", "busybox", "httpd", "-f", "-p", format!("127.0.0.1:{port}"), "-h", sandbox.out("")];
     let line = [options, health(&probe, "1s"), words!["-m", "keeper", "-"], server].concat();
-    sandbox.vsrun(line).finish().exited(0);
+    sandbox.vsrun(line).finish().assert_exited(0);
     let pid = || harness::text(&sandbox.path("pid")).trim().parse::<i32>().ok();
     let first = pid().unwrap();
     // The kernel still accepts connections for a stopped server, but no process answers them.
@@ -289,12 +289,12 @@ fn a_real_web_server_is_ended_when_it_is_stopped_and_answers_no_more() {
     assert!(process::gone(first));
     let log = harness::text(&sandbox.path("logs/vsrun.log"));
     assert!(log.contains("failed: no answer in time") && log.contains("the server is not healthy"), "{log}");
-    sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
+    sandbox.vsrun(words!["--stop", "keeper"]).finish().assert_exited(0);
     sandbox.await_nothing_left();
 }
 
 #[test]
-fn wrong_usage() {
+fn wrong_health_options_are_rejected_with_status_2() {
     let sandbox = Sandbox::new();
     for (options, part) in [
         (words!["--health", "80/"], "--health needs --manager, --init or --restart"),
@@ -310,7 +310,7 @@ fn wrong_usage() {
         (words!["--init", "--listen", "8080", "--health", "8080"], "--health 8080 needs a PATH"),
     ] {
         let command = words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
-        sandbox.vsrun([options, command].concat()).finish().failed(2, &[part]);
+        sandbox.vsrun([options, command].concat()).finish().assert_failed(2, &[part]);
     }
     assert!(!sandbox.out("ran").exists());
 }

@@ -18,10 +18,10 @@ fn either_pidfile_stops_a_manager_at_once_between_two_runs() {
         harness::await_life(&life, 2);
         harness::await_true("the pause", || harness::text(&file).is_empty());
         let since = Instant::now();
-        sandbox.vsrun(words!["--stop", &file]).finish().exited(0).silently();
+        sandbox.vsrun(words!["--stop", &file]).finish().assert_exited(0).assert_silent();
         assert!(since.elapsed() < Duration::from_secs(40), "it waits for no run");
         assert!(!file.exists() && !sandbox.path("monitor").exists());
-        manager.finish().exited(0);
+        manager.finish().assert_exited(0);
         sandbox.await_nothing_left();
         assert_eq!(harness::lives(&life).len(), 2);
     }
@@ -35,8 +35,8 @@ fn a_manager_is_stopped_while_its_handler_runs() {
     let line = words!["-p", &file, "-m", "-", handler, "--", sandbox.probe(), "exit", "1"];
     let manager = sandbox.vsrun(line).start();
     harness::await_file(&asked);
-    sandbox.vsrun(words!["--stop", &file]).finish().exited(0).silently();
-    manager.finish().exited(0);
+    sandbox.vsrun(words!["--stop", &file]).finish().assert_exited(0).assert_silent();
+    manager.finish().assert_exited(0);
 }
 
 #[test]
@@ -52,12 +52,12 @@ fn without_proc_a_stop_between_two_runs_waits_for_the_next() {
     let manager = sandbox.vsrun(line).start();
     harness::await_file(&asked);
     let stop = sandbox.vsrun(words!["--stop", &file, "--stop-timeout", "50ms"]).within(&mounts).finish();
-    stop.failed(125, &["restarting"]);
-    assert!(manager.lives());
+    stop.assert_failed(125, &["restarting"]);
+    assert!(manager.is_running());
     fs::write(&gate, "").unwrap();
     harness::await_life(&life, 2);
-    sandbox.vsrun(words!["--stop", &file]).finish().exited(0);
-    manager.finish().exited(0);
+    sandbox.vsrun(words!["--stop", &file]).finish().assert_exited(0);
+    manager.finish().assert_exited(0);
 }
 
 #[test]
@@ -75,10 +75,10 @@ fn a_server_whose_first_thread_has_ended_is_seen_and_stopped() {
         let pid: i32 = harness::text(&file).trim().parse().unwrap();
         harness::await_true("the end of its first thread", || harness::process::state(pid) == "Z");
         let status = sandbox.vsrun(words!["--status", &file]).finish();
-        status.exited(0);
+        status.assert_exited(0);
         assert!(status.out[0].starts_with(&format!("running: pid {pid} (")), "{status:?}");
-        sandbox.vsrun(words!["--signal", "CONT", &file]).finish().exited(0).silently();
-        sandbox.vsrun(words!["--stop", &file]).finish().exited(0).silently();
+        sandbox.vsrun(words!["--signal", "CONT", &file]).finish().assert_exited(0).assert_silent();
+        sandbox.vsrun(words!["--stop", &file]).finish().assert_exited(0).assert_silent();
         server.finish();
         fs::remove_file(&up).unwrap();
     }
@@ -93,24 +93,24 @@ fn a_second_start_names_the_process_that_has_the_lock() {
     let child: i32 = harness::await_lines(&child, 1)[0].parse().unwrap();
     let pid = harness::await_life(&life, 1);
     let start = || sandbox.vsrun(words!["-p", &file, "--", sandbox.probe()]).finish();
-    start().failed(125, &[&format!("is locked by pid {pid}")]);
+    start().assert_failed(125, &[&format!("is locked by pid {pid}")]);
     server.signal(libc::SIGKILL);
     server.finish();
-    start().failed(125, &[&format!("is locked by pid {child}, not by pid {pid}, which it names")]);
+    start().assert_failed(125, &[&format!("is locked by pid {child}, not by pid {pid}, which it names")]);
     let check = sandbox.vsrun(words!["--check", "-p", &file, "--", sandbox.probe()]).finish();
-    check.exited(125);
+    check.assert_exited(125);
     assert!(check.out[0].contains(&format!("by pid {child},")), "{check:?}");
     let status = sandbox.vsrun(words!["--status", &file]).finish();
-    status.exited(4);
+    status.assert_exited(4);
     assert!(status.out[0].contains(&format!("by pid {child}")), "{status:?}");
     // PID reuse: the file now contains the PID of an unrelated process.
     let stranger = sandbox.program(&sandbox.probe(), words!["wait"]).start();
     fs::write(&file, format!("{}\n", stranger.pid())).unwrap();
-    start().failed(125, &[&format!("by pid {child}, not by pid {}", stranger.pid())]);
+    start().assert_failed(125, &[&format!("by pid {child}, not by pid {}", stranger.pid())]);
     sys::kill(child, libc::SIGKILL);
     harness::await_gone(child);
-    start().exited(0);
-    assert!(stranger.lives());
+    start().assert_exited(0);
+    assert!(stranger.is_running());
 }
 
 /// A user locks a file that it may write to and that contains the PID of a process of root. /proc is empty, so vsrun
@@ -131,9 +131,9 @@ fn without_proc_only_pidfiles_of_root_and_of_the_caller_are_believed() {
         let liar = sandbox.program(&sandbox.probe(), words!["lock", &file, "append", &locked, "x", "wait"]).start();
         harness::await_file(&locked);
         for order in [words!["--stop", &file], words!["--signal", "KILL", &file]] {
-            roots.vsrun(order).within(&mounts).finish().failed(4, &["users other than root and the caller"]);
+            roots.vsrun(order).within(&mounts).finish().assert_failed(4, &["users other than root and the caller"]);
         }
-        assert!(victim.lives() && liar.lives());
+        assert!(victim.is_running() && liar.is_running());
         liar.signal(libc::SIGKILL);
         liar.finish();
     }
@@ -142,8 +142,8 @@ fn without_proc_only_pidfiles_of_root_and_of_the_caller_are_believed() {
     let line = words!["-p", &own, "-m", roots.path("monitor"), "-", "--", roots.probe(), "life", &life, "wait"];
     let manager = roots.vsrun(line).start();
     harness::await_life(&life, 1);
-    roots.vsrun(words!["--stop", roots.path("monitor")]).within(&mounts).finish().exited(0).silently();
-    manager.finish().exited(0);
+    roots.vsrun(words!["--stop", roots.path("monitor")]).within(&mounts).finish().assert_exited(0).assert_silent();
+    manager.finish().assert_exited(0);
 }
 
 /// A directory that imitates /proc is not used to find the lock's holder.
@@ -163,31 +163,31 @@ fn a_directory_in_place_of_proc_is_not_believed() {
     let held = File::open(&file).unwrap();
     sys::lock(&held, libc::F_RDLCK).unwrap();
     let mounts = Mounts::new(&sandbox, &[Mount::Bind(fake, PathBuf::from("/proc"))]);
-    sandbox.vsrun(words!["--stop", &file]).within(&mounts).finish().failed(4, &["/proc does not show"]);
-    assert!(victim.lives());
+    sandbox.vsrun(words!["--stop", &file]).within(&mounts).finish().assert_failed(4, &["/proc does not show"]);
+    assert!(victim.is_running());
 }
 
 #[test]
-fn status_says_how_long_it_has_been_running() {
+fn status_shows_how_long_the_server_has_been_running() {
     let sandbox = Sandbox::new();
     let (file, life) = (sandbox.path("pid"), sandbox.out("life"));
     let server = sandbox.vsrun(words!["-p", &file, "--", sandbox.probe(), "life", &life, "wait"]).start();
     let pid = harness::await_life(&life, 1);
     let status = sandbox.vsrun(words!["--status", &file]).finish();
     let begin = format!("running: pid {pid} ({}), up ", file.display());
-    let up = status.exited(0).out[0].strip_prefix(&begin).unwrap_or_else(|| panic!("{status:?}")).to_owned();
+    let up = status.assert_exited(0).out[0].strip_prefix(&begin).unwrap_or_else(|| panic!("{status:?}")).to_owned();
     let seconds: u64 = up.strip_suffix(" s").unwrap().parse().unwrap();
     assert!(seconds < 20, "{up}");
     drop(server);
 }
 
 #[test]
-fn a_stop_of_what_does_not_run_says_so_and_is_a_success() {
+fn stopping_a_server_that_is_not_running_succeeds_with_a_message() {
     let sandbox = Sandbox::new();
     for file in [sandbox.path("none"), sandbox.path("no/such"), sandbox.path("stale")] {
         fs::write(sandbox.path("stale"), "1\n").unwrap();
         let stop = sandbox.vsrun(words!["--stop", &file]).finish();
-        stop.exited(0);
+        stop.assert_exited(0);
         assert_eq!((stop.out.len(), &stop.err[..]), (0, &[format!("vsrun: not running: {}", file.display())][..]));
     }
 }
@@ -212,20 +212,22 @@ fn a_service_file_can_be_given_in_place_of_its_pidfile() {
     symlink(&service, sandbox.path("S20web")).unwrap();
     let status = sandbox.vsrun(words!["--status", sandbox.path("S20web")]).finish();
     let first = format!("running: pid {} ({})", manager.pid(), monitor.display());
-    assert!(status.exited(0).out[0].starts_with(&first), "the manager's comes first: {status:?}");
-    sandbox.vsrun(words!["--signal", "HUP", &service]).finish().exited(0).silently();
+    assert!(status.assert_exited(0).out[0].starts_with(&first), "the manager's comes first: {status:?}");
+    sandbox.vsrun(words!["--signal", "HUP", &service]).finish().assert_exited(0).assert_silent();
     harness::await_life(&life, 2);
-    sandbox.vsrun(words!["--stop", &service]).finish().exited(0).silently();
-    manager.finish().exited(0);
+    sandbox.vsrun(words!["--stop", &service]).finish().assert_exited(0).assert_silent();
+    manager.finish().assert_exited(0);
     let status = sandbox.vsrun(words!["--status", &service]).finish();
-    assert!(status.exited(3).out[0].contains(&monitor.display().to_string()), "{status:?}");
+    assert!(status.assert_exited(3).out[0].contains(&monitor.display().to_string()), "{status:?}");
 
     let only = sandbox.executable("only", format!("#!x\n-p\n{}\n--\n/bin/x\n", file.display()).as_bytes());
-    assert!(sandbox.vsrun(words!["--status", only]).finish().exited(3).out[0].contains(&file.display().to_string()));
+    assert!(
+        sandbox.vsrun(words!["--status", only]).finish().assert_exited(3).out[0].contains(&file.display().to_string())
+    );
     let none = sandbox.executable("none", b"#!x\n-m\n-\n-\n--\n/bin/x\n");
-    sandbox.vsrun(words!["--stop", none]).finish().failed(2, &["names no pidfile"]);
+    sandbox.vsrun(words!["--stop", none]).finish().assert_failed(2, &["names no pidfile"]);
     let help = sandbox.executable("help", b"#!x\n--help\n");
-    sandbox.vsrun(words!["--stop", help]).finish().failed(2, &["names no pidfile"]);
+    sandbox.vsrun(words!["--stop", help]).finish().assert_failed(2, &["names no pidfile"]);
     let wrong = sandbox.executable("wrong", b"#!x\n--nosuch\n--\n/bin/x\n");
-    sandbox.vsrun(words!["--stop", wrong]).finish().failed(2, &[":2:", "nosuch"]);
+    sandbox.vsrun(words!["--stop", wrong]).finish().assert_failed(2, &[":2:", "nosuch"]);
 }

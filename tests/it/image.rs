@@ -10,7 +10,7 @@ fn image(sandbox: &Sandbox, name: &str) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/image");
     let file = sandbox.path(name);
     let line = words![sandbox.path("vsrun"), std::env::consts::ARCH, &file];
-    sandbox.program(&script, line).finish().exited(0);
+    sandbox.program(&script, line).finish().assert_exited(0);
     file
 }
 
@@ -20,13 +20,13 @@ fn unpacked(sandbox: &Sandbox, archive: &Path) -> PathBuf {
     let layout = sandbox.path("layout");
     fs::create_dir(&layout).unwrap();
     let line = words!["-C", &layout, "-xf", archive];
-    sandbox.program(&harness::find_tool("tar").unwrap(), line).finish().exited(0).silently();
+    sandbox.program(&harness::find_tool("tar").unwrap(), line).finish().assert_exited(0).assert_silent();
     layout
 }
 
 #[test]
-fn it_holds_vsrun_alone_and_runs() {
-    needs!(harness::containers(), harness::tool("umoci"));
+fn the_image_contains_only_vsrun_and_runs() {
+    needs!(harness::can_run_containers(), harness::tool("umoci"));
     let sandbox = Sandbox::new();
     let archive = image(&sandbox, "image.tar");
     let layout = unpacked(&sandbox, &archive);
@@ -37,10 +37,10 @@ fn it_holds_vsrun_alone_and_runs() {
     assert!(fs::metadata(&archive).unwrap().len() < ours.len() as u64 + 16384, "little is added");
 
     let help = bundle.run().finish();
-    assert_eq!(help.exited(0).out, sandbox.vsrun(words!["--help"]).finish().out);
+    assert_eq!(help.assert_exited(0).out, sandbox.vsrun(words!["--help"]).finish().out);
     bundle.change(".process.args = [\"/vsrun\", \"--restart\", \"no\", \"--\", \"/vsrun\", \"--version\"]", words![]);
     let version = bundle.run().finish();
-    assert_eq!(version.exited(0).out[0], concat!("vsrun ", env!("CARGO_PKG_VERSION")));
+    assert_eq!(version.assert_exited(0).out[0], concat!("vsrun ", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn the_same_binary_gives_the_same_image() {
 }
 
 #[test]
-fn others_read_it_under_its_name() {
+fn buildah_reads_the_image_under_its_name() {
     needs!(harness::root(), harness::tool("buildah"), harness::tool("umoci"), harness::tool("jq"));
     let sandbox = Sandbox::new();
     let archive = image(&sandbox, "image.tar");
@@ -60,9 +60,10 @@ fn others_read_it_under_its_name() {
     // The archive has both formats: the one that Docker writes and the one that Podman prefers.
     for kind in ["docker-archive", "oci-archive"] {
         let source = format!("{kind}:{}", archive.display());
-        found.push(harness::buildah(&sandbox, words!["pull", "--quiet", source]).exited(0).out.clone());
+        found.push(harness::buildah(&sandbox, words!["pull", "--quiet", source]).assert_exited(0).out.clone());
     }
     assert_eq!(found[0], found[1]);
-    let named = harness::buildah(&sandbox, words!["inspect", "--type", "image", "vsrun:latest"]).exited(0).out.concat();
+    let named =
+        harness::buildah(&sandbox, words!["inspect", "--type", "image", "vsrun:latest"]).assert_exited(0).out.concat();
     assert!(named.contains(&found[0][0]), "{named}");
 }

@@ -6,18 +6,18 @@ use std::ffi::OsString;
 
 /// Whether the init is an ordinary child process or PID 1 of a PID namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum As {
+enum InitPlace {
     Child,
     First,
 }
 
-const BOTH: [As; 2] = [As::Child, As::First];
+const BOTH: [InitPlace; 2] = [InitPlace::Child, InitPlace::First];
 
 /// Prepares a call of vsrun in this place. As PID 1 its parent is unshare(1), which exits with the same status.
-fn call(sandbox: &Sandbox, place_of: As, line: Vec<OsString>) -> Call<'_> {
+fn call(sandbox: &Sandbox, place_of: InitPlace, line: Vec<OsString>) -> Call<'_> {
     match place_of {
-        As::Child => sandbox.vsrun(line),
-        As::First => {
+        InitPlace::Child => sandbox.vsrun(line),
+        InitPlace::First => {
             let unshare = words!["--pid", "--fork", "--kill-child", "--", sandbox.path("vsrun")];
             sandbox.program(&harness::find_tool("unshare").unwrap(), [unshare, line].concat())
         }
@@ -26,10 +26,10 @@ fn call(sandbox: &Sandbox, place_of: As, line: Vec<OsString>) -> Call<'_> {
 
 /// Returns vsrun's PID in the PID namespace of the test.
 #[track_caller]
-fn vsrun(called: &Running, place_of: As) -> i32 {
+fn vsrun(called: &Running, place_of: InitPlace) -> i32 {
     match place_of {
-        As::Child => called.pid(),
-        As::First => harness::await_some("PID 1", || process::children(called.pid()).first().copied()),
+        InitPlace::Child => called.pid(),
+        InitPlace::First => harness::await_some("PID 1", || process::children(called.pid()).first().copied()),
     }
 }
 
@@ -65,7 +65,7 @@ fn every_signal_is_forwarded() {
             // The server gets each signal once and no other one: no SIGCONT follows a forwarded SIGTERM.
             assert_eq!(harness::await_lines(&seen, expected.len()), expected, "{place_of:?}");
         }
-        called.finish().exited(3);
+        called.finish().assert_exited(3);
     }
 }
 
@@ -73,11 +73,11 @@ fn every_signal_is_forwarded() {
 fn every_status_of_the_server_is_that_of_vsrun() {
     let sandbox = Sandbox::new();
     for code in 0..=255 {
-        sandbox.vsrun(words!["--init", "--", sandbox.probe(), "exit", code.to_string()]).finish().exited(code);
+        sandbox.vsrun(words!["--init", "--", sandbox.probe(), "exit", code.to_string()]).finish().assert_exited(code);
     }
     for signal in deadly() {
         let line = words!["--init", "--", sandbox.probe(), "raise", signal.to_string(), "wait"];
-        sandbox.vsrun(line).finish().exited(128 + signal);
+        sandbox.vsrun(line).finish().assert_exited(128 + signal);
     }
     needs!(able());
     for (word, number, status) in [("exit", 0, 0), ("exit", 1, 1), ("exit", 127, 127), ("exit", 255, 255)]
@@ -85,7 +85,7 @@ fn every_status_of_the_server_is_that_of_vsrun() {
         .chain([1, 2, 9, 11, 15, 34, 64].map(|signal| ("raise", signal, 128 + signal)))
     {
         let line = words!["--init", "--", sandbox.probe(), word, number.to_string(), "wait"];
-        call(&sandbox, As::First, line).finish().exited(status);
+        call(&sandbox, InitPlace::First, line).finish().assert_exited(status);
     }
 }
 
@@ -106,7 +106,7 @@ fn a_stop_ends_with_the_status_of_the_server() {
         let called = sandbox.vsrun(line).start();
         harness::await_life(&life, 1);
         called.signal(signal);
-        called.finish().exited(status);
+        called.finish().assert_exited(status);
         std::fs::remove_file(&life).unwrap();
     }
     sandbox.await_nothing_left();
@@ -114,7 +114,7 @@ fn a_stop_ends_with_the_status_of_the_server() {
 }
 
 #[test]
-fn a_server_that_is_stopped_hears_the_end_too() {
+fn a_server_stopped_by_sigstop_is_still_terminated() {
     let sandbox = Sandbox::new();
     let life = sandbox.out("life");
     let called =
@@ -122,13 +122,13 @@ fn a_server_that_is_stopped_hears_the_end_too() {
     let server = harness::await_life(&life, 1);
     sys::kill(server, libc::SIGSTOP);
     harness::await_true("the stop", || process::state(server) == "T");
-    assert!(called.lives());
+    assert!(called.is_running());
     called.signal(libc::SIGTERM);
-    called.finish().exited(143);
+    called.finish().assert_exited(143);
 }
 
 #[test]
-fn the_clock_runs_only_when_it_was_given() {
+fn an_init_kills_the_server_only_with_an_explicit_stop_timeout() {
     let sandbox = Sandbox::new();
     let life = sandbox.out("life");
     let server = words!["--", sandbox.probe(), "ignore", "15", "life", &life, "wait"];
@@ -139,7 +139,7 @@ fn the_clock_runs_only_when_it_was_given() {
     called.signal(libc::SIGWINCH);
     called.signal(libc::SIGTERM);
     let ended = called.finish();
-    ended.exited(137);
+    ended.assert_exited(137);
     assert!(ended.err.iter().any(|line| line.contains("sending SIGKILL to the process group")), "{ended:?}");
 
     let called = sandbox.vsrun([words!["--init", "--no-quiet"], server].concat()).start();
@@ -149,11 +149,11 @@ fn the_clock_runs_only_when_it_was_given() {
     // vsrun now waits without a time limit, which a unit test of its state machine proves. SIGUSR1 ends the server of
     // this test.
     called.signal(libc::SIGUSR1);
-    called.finish().exited(138);
+    called.finish().assert_exited(138);
 }
 
 #[test]
-fn what_contradicts_an_init() {
+fn options_that_contradict_init_are_rejected() {
     let sandbox = Sandbox::new();
     let handler = sandbox.script("handler", words!["exit", "0"]);
     for (options, parts) in [
@@ -168,19 +168,19 @@ fn what_contradicts_an_init() {
         (words!["--linger", "soon"], ["--linger", "soon"]),
     ] {
         let line = [words!["--init"], options, words!["--", "true"]].concat();
-        sandbox.vsrun(line).finish().failed(2, &parts);
+        sandbox.vsrun(line).finish().assert_failed(2, &parts);
     }
     for option in [words!["--group"], words!["--linger", "1s"], words!["--at-exit", "halt"]] {
         let parts = [option[0].to_str().unwrap().to_owned(), "--init".to_owned()];
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        sandbox.vsrun([option, words!["--", "true"]].concat()).finish().failed(2, &parts);
+        sandbox.vsrun([option, words!["--", "true"]].concat()).finish().assert_failed(2, &parts);
     }
 }
 
 /// Many orphans exit at once, while vsrun runs or is stopped by SIGSTOP. In a stopped vsrun their SIGCHLD signals merge
 /// into one.
 #[test]
-fn orphans_are_reaped_at_any_rate() {
+fn orphans_are_reaped_even_if_their_signals_merge() {
     needs!(able());
     for place_of in BOTH {
         for (count, stopped) in [(1000, false), (500, true)] {
@@ -205,7 +205,7 @@ fn orphans_are_reaped_at_any_rate() {
             }
             harness::await_true("the server alone to be left", || process::children(pid) == [server]);
             sys::kill(pid, libc::SIGTERM);
-            called.finish().exited(143);
+            called.finish().assert_exited(143);
         }
     }
 }
@@ -224,24 +224,24 @@ fn the_servers_end_is_not_lost_among_others() {
     children.iter().rev().for_each(|child| sys::kill(*child, libc::SIGALRM));
     harness::await_true("the end of them all", || children.iter().all(|child| process::gone(*child)));
     called.signal(libc::SIGCONT);
-    called.finish().exited(142);
+    called.finish().assert_exited(142);
 }
 
 #[test]
-fn what_the_caller_did_to_signals_ends_here() {
+fn the_server_gets_default_signal_settings_except_an_ignored_sighup() {
     needs!(able());
     for place_of in BOTH {
         let sandbox = Sandbox::new();
         let report = sandbox.out("report");
         let line = words!["--init", "--", sandbox.probe(), "report", &report, "wait"];
-        let called = call(&sandbox, place_of, line).before(sys::spoil_signals).start();
+        let called = call(&sandbox, place_of, line).before(sys::block_and_ignore_signals).start();
         let found = sandbox.report(&report);
         assert_eq!(found.one("ignored"), "1", "{place_of:?}: nohup has a say, and it alone");
         for kind in ["blocked", "caught", "pending"] {
             assert_eq!(found.one(kind), "", "{place_of:?}: {kind}");
         }
         sys::kill(vsrun(&called, place_of), libc::SIGTERM);
-        called.finish().exited(143);
+        called.finish().assert_exited(143);
     }
 }
 
@@ -260,35 +260,36 @@ fn no_signal_ends_pid_1() {
         let script = words!["life", &life].into_iter().chain(ignoring).chain(poking);
         let script = script.chain(words!["append", &alive, "x", "wait"]).collect();
         let called =
-            call(&sandbox, As::First, [words![option, "--no-quiet", "--", sandbox.probe()], script].concat()).start();
+            call(&sandbox, InitPlace::First, [words![option, "--no-quiet", "--", sandbox.probe()], script].concat())
+                .start();
         harness::await_file(&alive);
         called.await_err("sending SIGRTMIN+30");
-        assert!(process::state(vsrun(&called, As::First)) != "T");
+        assert!(process::state(vsrun(&called, InitPlace::First)) != "T");
         assert_eq!(harness::lives(&life).len(), 1);
-        assert!(called.lives());
+        assert!(called.is_running());
     }
 }
 
 /// The terminal of PID 1 hangs up, and vsrun goes on to forward signals.
 #[test]
-fn a_console_that_is_gone_ends_no_process() {
+fn a_terminal_hangup_does_not_end_pid_1() {
     needs!(able());
     let sandbox = Sandbox::new();
     let seen = sandbox.out("seen");
     let line = words!["--init", "--", sandbox.probe(), "signals", &seen, "64", "exit", "3"];
-    let (call, terminal) = call(&sandbox, As::First, line).on_terminal();
+    let (call, terminal) = call(&sandbox, InitPlace::First, line).on_terminal();
     // unshare(1), which is outside the PID namespace, leads the terminal's session and must survive the hang-up.
     let call = call.before(|| sys::ignore_signal(libc::SIGHUP));
     let called = call.start();
     harness::await_lines(&seen, 1);
     drop(terminal);
-    let pid = vsrun(&called, As::First);
+    let pid = vsrun(&called, InitPlace::First);
     for signal in [libc::SIGUSR1, libc::SIGUSR2] {
         sys::kill(pid, signal);
         harness::await_true("it at the server", || harness::lines(&seen).contains(&signal.to_string()));
     }
     sys::kill(pid, 64);
-    called.finish().exited(3);
+    called.finish().assert_exited(3);
 }
 
 #[test]
@@ -298,15 +299,15 @@ fn pid_1_restarts_with_every_descriptor_closed() {
     let life = sandbox.out("life");
     let line =
         words!["--restart", "on-failure", "--", sandbox.probe(), "life", &life, "until", "3", "exit", "1", "wait"];
-    let called = call(&sandbox, As::First, line).closed(&[0, 1, 2]).start();
+    let called = call(&sandbox, InitPlace::First, line).closed(&[0, 1, 2]).start();
     harness::await_life(&life, 4);
-    sys::kill(vsrun(&called, As::First), libc::SIGTERM);
-    called.finish().exited(0);
+    sys::kill(vsrun(&called, InitPlace::First), libc::SIGTERM);
+    called.finish().assert_exited(0);
 }
 
 /// In a PID namespace reboot(2) kills the init: with SIGHUP for a restart, with SIGINT for poweroff and halt.
 #[test]
-fn the_machine_ends_in_place_of_pid_1() {
+fn at_exit_ends_the_machine_however_pid_1_would_have_exited() {
     needs!(able());
     let sandbox = Sandbox::new();
     for (how, signal) in [("poweroff", libc::SIGINT), ("halt", libc::SIGINT), ("reboot", libc::SIGHUP)] {
@@ -322,7 +323,7 @@ fn the_machine_ends_in_place_of_pid_1() {
             (words!["--init"], words![]),
         ] {
             let line = [words!["--at-exit", how], options, words!["--"], command].concat();
-            let ended = call(&sandbox, As::First, line.clone()).finish();
+            let ended = call(&sandbox, InitPlace::First, line.clone()).finish();
             assert_eq!(ended.signal(), Some(signal), "{line:?}: {ended:?}");
         }
     }
@@ -334,7 +335,7 @@ fn the_machine_ends_in_place_of_pid_1() {
         words!["--nice", "1", "--nice", "1"],
     ] {
         let line = [wrong, words!["--at-exit", "halt", "--", "true"]].concat();
-        let ended = call(&sandbox, As::First, line.clone()).finish();
+        let ended = call(&sandbox, InitPlace::First, line.clone()).finish();
         assert_eq!(ended.signal(), Some(libc::SIGINT), "{line:?}: {ended:?}");
         assert_eq!(ended.err.len(), 1, "{ended:?}");
     }
@@ -346,13 +347,13 @@ fn only_pid_1_ends_the_machine() {
     let sandbox = Sandbox::new();
     let made = sandbox.out("made");
     let line = words!["--init", "--at-exit", "poweroff", "--", sandbox.probe(), "append", &made, "x"];
-    sandbox.vsrun(line).finish().failed(125, &["--at-exit", "PID 1"]);
-    sandbox.vsrun(words!["--at-exit", "poweroff", "--init", "--nonsense"]).finish().failed(2, &["--nonsense"]);
+    sandbox.vsrun(line).finish().assert_failed(125, &["--at-exit", "PID 1"]);
+    sandbox.vsrun(words!["--at-exit", "poweroff", "--init", "--nonsense"]).finish().assert_failed(2, &["--nonsense"]);
     assert!(!made.exists());
     // Without CAP_SYS_BOOT vsrun can only exit.
     let unshare = words!["--bounding-set", "-sys_boot", "--", "unshare", "--pid", "--fork", "--kill-child", "--"];
     let line = words![sandbox.path("vsrun"), "--init", "--at-exit", "poweroff", "--", sandbox.probe(), "exit", "9"];
     let ended = sandbox.program(&harness::find_tool("setpriv").unwrap(), [unshare, line].concat()).finish();
-    ended.exited(9);
+    ended.assert_exited(9);
     assert!(ended.err.iter().any(|line| line.contains("--at-exit")), "{ended:?}");
 }

@@ -19,7 +19,7 @@ fn listed() -> (BTreeSet<String>, Vec<String>) {
 fn options_are_those_of_the_checked_in_list() {
     let sandbox = Sandbox::new();
     let ended = sandbox.vsrun(words!["--help-completion"]).finish();
-    let found: BTreeSet<String> = ended.exited(0).out.iter().cloned().collect();
+    let found: BTreeSet<String> = ended.assert_exited(0).out.iter().cloned().collect();
     let (expected, _) = listed();
     let gone: Vec<_> = expected.difference(&found).collect();
     let new: Vec<_> = found.difference(&expected).collect();

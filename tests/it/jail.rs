@@ -15,7 +15,7 @@ fn assert_is(found: &Report, uid: u32, gid: u32, groups: &[u32]) {
 }
 
 #[test]
-fn a_number_needs_no_entry_anywhere() {
+fn a_numeric_user_needs_no_passwd_entry() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     for way in harness::ways() {
@@ -50,7 +50,7 @@ fn accounts(sandbox: &Sandbox, passwd: &[u8], group: &[u8]) -> Mounts {
 fn report_within(sandbox: &Sandbox, mounts: &Mounts, options: Vec<OsString>) -> Report {
     let report = sandbox.out("report");
     let line = [options, words!["--", sandbox.probe(), "report", &report]].concat();
-    sandbox.vsrun(line).within(mounts).finish().exited(0);
+    sandbox.vsrun(line).within(mounts).finish().assert_exited(0);
     let found = sandbox.report(&report);
     fs::remove_file(&report).unwrap();
     found
@@ -70,7 +70,7 @@ const GROUP: &[u8] = b"root:x:0:\n\
     one:x:2013:web";
 
 #[test]
-fn a_name_has_the_groups_that_list_it_and_its_entrys_words() {
+fn a_user_name_sets_its_groups_and_its_environment_variables() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let mounts = accounts(&sandbox, PASSWD, GROUP);
@@ -100,7 +100,7 @@ fn digits_are_a_number_and_never_a_name() {
 }
 
 #[test]
-fn the_users_words_replace_the_callers_and_e_has_the_last_word() {
+fn variables_of_the_user_replace_the_callers_and_option_e_wins() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let mounts = accounts(&sandbox, PASSWD, GROUP);
@@ -113,7 +113,7 @@ fn the_users_words_replace_the_callers_and_e_has_the_last_word() {
         .env("USER", "root")
         .env("OTHER", "1")
         .finish()
-        .exited(0);
+        .assert_exited(0);
     let found = sandbox.report(&report);
     let wanted = [("HOME", "/srv/web"), ("USER", "web"), ("LOGNAME", "web"), ("SHELL", "/chosen"), ("OTHER", "1")];
     for (name, value) in wanted {
@@ -122,7 +122,7 @@ fn the_users_words_replace_the_callers_and_e_has_the_last_word() {
 }
 
 #[test]
-fn strange_lines_give_no_user_root() {
+fn malformed_account_lines_never_make_a_user_root() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let long = "x".repeat(100_000);
@@ -156,11 +156,11 @@ fn strange_lines_give_no_user_root() {
     let nobody = ["short", "short2", "empty", "empty2", "letters", "half", "space", "minus", "last", "last2", "more"];
     for name in nobody.into_iter().chain(["wrap", "plus", "hex", "#", "n", "nul", "twi", "second", "x"]) {
         let line = words!["-u", name, "--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
-        sandbox.vsrun(line).within(&mounts).finish().failed(125, &[name]);
+        sandbox.vsrun(line).within(&mounts).finish().assert_failed(125, &[name]);
     }
     for name in ["bad", "empty", "minus", "last", "more", "wrap", "short"] {
         let line = words!["-u", format!("long:{name}"), "--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
-        sandbox.vsrun(line).within(&mounts).finish().failed(125, &[name]);
+        sandbox.vsrun(line).within(&mounts).finish().assert_failed(125, &[name]);
     }
     assert!(!sandbox.out("ran").exists());
 }
@@ -172,7 +172,7 @@ fn without_account_files_numbers_work_and_names_do_not() {
     let mounts = Mounts::new(&sandbox, &[Mount::Memory("/etc".into(), "size=4k")]);
     assert_is(&report_within(&sandbox, &mounts, words!["-u", "5:6"]), 5, 6, &[6]);
     assert_is(&report_within(&sandbox, &mounts, words!["-u", "5"]), 5, 5, &[5]);
-    sandbox.vsrun(words!["-u", "root", "--", sandbox.probe()]).within(&mounts).finish().failed(125, &["root"]);
+    sandbox.vsrun(words!["-u", "root", "--", sandbox.probe()]).within(&mounts).finish().assert_failed(125, &["root"]);
 }
 
 #[test]
@@ -185,9 +185,13 @@ fn accounts_are_those_of_the_host_and_not_of_the_jail() {
     fs::write(jail.join("etc/passwd"), "web:x:0:0::/:\nonly:x:0:0::/:\n").unwrap();
     fs::write(jail.join("etc/group"), "root:x:0:web\n").unwrap();
     let line = words!["-u", "web", "-r", &jail, "--", "/probe", "report", "/out/report"];
-    sandbox.vsrun(line).within(&mounts).finish().exited(0);
+    sandbox.vsrun(line).within(&mounts).finish().assert_exited(0);
     assert_is(&sandbox.report(&jail.join("out/report")), 1001, 2001, &[2001, 2010, 2011, 2013]);
-    sandbox.vsrun(words!["-u", "only", "-r", &jail, "--", "/probe"]).within(&mounts).finish().failed(125, &["only"]);
+    sandbox
+        .vsrun(words!["-u", "only", "-r", &jail, "--", "/probe"])
+        .within(&mounts)
+        .finish()
+        .assert_failed(125, &["only"]);
 }
 
 #[test]
@@ -199,7 +203,7 @@ fn the_root_is_the_jail_and_the_directory_is_in_it() {
     for way in harness::ways() {
         for (options, cwd) in [(words![], "/"), (words!["-w", "/out"], "/out"), (words!["-d", "logs", "1"], "/")] {
             let line = words!["-u", format!("{PLAIN}"), "-r", &jail, "--", "/probe", "report", "/out/report"];
-            sandbox.vsrun([way.clone(), options, line].concat()).finish().exited(0);
+            sandbox.vsrun([way.clone(), options, line].concat()).finish().assert_exited(0);
             let found = sandbox.report(&report);
             assert_eq!(found.one("root"), identity(&jail));
             assert_eq!(found.one("cwd"), cwd);
@@ -221,7 +225,7 @@ fn a_directory_that_only_the_host_has_is_an_error() {
     for way in harness::ways() {
         let wanted = sandbox.path("out").display().to_string();
         let line = words!["-p", "pid", "-r", &jail, "-w", &wanted, "--", "/probe"];
-        sandbox.vsrun([way, line].concat()).finish().failed(125, &[&wanted]);
+        sandbox.vsrun([way, line].concat()).finish().assert_failed(125, &[&wanted]);
         assert!(!sandbox.path("pid").exists());
         sandbox.await_nothing_left();
     }
@@ -235,7 +239,7 @@ fn a_root_that_is_no_directory_is_an_error() {
     for way in harness::ways() {
         for root in ["no-such-root", "file"] {
             let line = words!["-p", "pid", "-r", root, "--", sandbox.probe()];
-            sandbox.vsrun([way.clone(), line].concat()).finish().failed(125, &[root]);
+            sandbox.vsrun([way.clone(), line].concat()).finish().assert_failed(125, &[root]);
             assert!(!sandbox.path("pid").exists());
         }
     }
@@ -253,20 +257,20 @@ fn the_command_is_looked_up_in_the_jail() {
     let options = |path: &str| words!["-r", &jail, "-e", format!("PATH={path}"), "--"];
     let call =
         |path: &str, command: &str| sandbox.vsrun([options(path), words![command, "exit", "7"]].concat()).finish();
-    call("/nowhere:/tools", "inside").exited(7).silently();
-    call("/nowhere", "inside").failed(127, &["inside"]);
-    call(&sandbox.path("tools").display().to_string(), "outside").failed(127, &["outside"]);
+    call("/nowhere:/tools", "inside").assert_exited(7).assert_silent();
+    call("/nowhere", "inside").assert_failed(127, &["inside"]);
+    call(&sandbox.path("tools").display().to_string(), "outside").assert_failed(127, &["outside"]);
 }
 
 #[test]
-fn there_is_no_way_back_to_root() {
+fn the_server_cannot_regain_root() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let jail = sandbox.jail();
     for way in harness::ways() {
         let tried = jail.join("out/tried");
         let line = words!["-p", "pid", "-u", "12345:12345", "-r", &jail, "--", "/probe", "regain", "/out/tried"];
-        sandbox.vsrun([way, line].concat()).finish().exited(0);
+        sandbox.vsrun([way, line].concat()).finish().assert_exited(0);
         for line in harness::await_lines(&tried, 10) {
             assert!(line.ends_with(" refused"), "{line}");
         }
@@ -310,7 +314,7 @@ fn a_server_without_a_user_may_push_keystrokes() {
     let sandbox = Sandbox::new();
     let pushed = sandbox.out("pushed");
     let (call, _terminal) = sandbox.vsrun(words!["--stdin", "--", sandbox.probe(), "push", "0", &pushed]).on_terminal();
-    call.finish().exited(0);
+    call.finish().assert_exited(0);
     assert_eq!(harness::text(&pushed), "DONE\n");
 }
 
@@ -346,13 +350,13 @@ fn the_wrong_user_is_refused_with_both_numbers() {
     for way in harness::ways() {
         let line = words!["-p", "pid", "-u", format!("{other}"), "--", sandbox.probe(), "append", "ran", "x"];
         let ended = sandbox.vsrun([way, line].concat()).finish();
-        assert_eq!(*ended.failed(125, &[]).complaints()[0], said);
+        assert_eq!(*ended.assert_failed(125, &[]).complaints()[0], said);
         assert!(!sandbox.path("pid").exists() && !sandbox.path("ran").exists());
     }
 }
 
 #[test]
-fn without_user_checks_the_current_user_goes_on() {
+fn with_no_user_checks_the_server_keeps_the_callers_user() {
     let sandbox = Sandbox::plain();
     let found = sandbox.report_with(words!["--no-user-checks", "-u", format!("{}", sandbox.user() + 1)]);
     assert!(found.one("uids").starts_with(&format!("{} ", sandbox.user())), "{found:?}");
@@ -372,7 +376,7 @@ fn a_plain_user_cannot_change_root() {
     let sandbox = Sandbox::plain();
     for way in harness::ways() {
         let line = words!["-p", "pid", "-r", "out", "--", "/probe"];
-        sandbox.vsrun([way, line].concat()).finish().failed(125, &["out", "not permitted"]);
+        sandbox.vsrun([way, line].concat()).finish().assert_failed(125, &["out", "not permitted"]);
         assert!(!sandbox.path("pid").exists());
     }
 }
@@ -388,5 +392,5 @@ fn a_managed_server_with_stdin_gets_the_terminals_foreground() {
     assert_ne!(process::terminal(server), 0, "it can read what a person types");
     assert_eq!(process::group(server), server);
     assert_eq!(process::foreground(server), server);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }

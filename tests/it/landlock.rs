@@ -18,7 +18,7 @@ fn landlock() -> bool {
 
 /// The user that the confined server has, and how it got it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum As {
+enum ServerUser {
     Root,
     /// Root that changes to an unprivileged user with -u.
     User,
@@ -28,24 +28,24 @@ enum As {
     Namespace,
 }
 
-const EVERYONE: [As; 4] = [As::Root, As::User, As::Plain, As::Namespace];
+const EVERYONE: [ServerUser; 4] = [ServerUser::Root, ServerUser::User, ServerUser::Plain, ServerUser::Namespace];
 
 /// Prepares a call of vsrun as the user `of`, with these options and this script for the probe.
-fn call<'a>(sandbox: &'a Sandbox, of: As, options: Vec<OsString>, script: Vec<OsString>) -> Call<'a> {
+fn call<'a>(sandbox: &'a Sandbox, of: ServerUser, options: Vec<OsString>, script: Vec<OsString>) -> Call<'a> {
     let probe = words!["--rox", sandbox.probe()];
     let line = [probe, options, words!["--", sandbox.probe()], script].concat();
     match of {
-        As::Root | As::Plain => sandbox.vsrun(line),
-        As::User => sandbox.vsrun([words!["-u", PLAIN.to_string()], line].concat()),
-        As::Namespace => {
+        ServerUser::Root | ServerUser::Plain => sandbox.vsrun(line),
+        ServerUser::User => sandbox.vsrun([words!["-u", PLAIN.to_string()], line].concat()),
+        ServerUser::Namespace => {
             let unshare = words!["--user", "--map-root-user", "--", sandbox.path("vsrun")];
             sandbox.program(&harness::find_tool("unshare").unwrap(), [unshare, line].concat())
         }
     }
 }
 
-fn place_of(of: As) -> Sandbox {
-    if of == As::Plain { Sandbox::plain() } else { Sandbox::new() }
+fn place_of(of: ServerUser) -> Sandbox {
+    if of == ServerUser::Plain { Sandbox::plain() } else { Sandbox::new() }
 }
 
 fn able() -> bool {
@@ -55,9 +55,9 @@ fn able() -> bool {
 /// Runs the call, and returns one line `WHAT A [B]: RESULT` for each attempt of the probe, with the path of `tree`
 /// removed.
 #[track_caller]
-fn tried(tree: &Path, call: Call<'_>) -> Vec<String> {
+fn run_attempts(tree: &Path, call: Call<'_>) -> Vec<String> {
     let ended = call.finish();
-    ended.exited(0);
+    ended.assert_exited(0);
     ended.out.iter().map(|line| line.replace(&format!("{}/", tree.display()), "")).collect()
 }
 
@@ -125,7 +125,7 @@ fn each_option_gives_what_its_name_says_and_nothing_else() {
                 let sandbox = place_of(of);
                 let (named, other) = (tree(&sandbox, "named"), tree(&sandbox, "other"));
                 let options = words![option, &named];
-                let said = tried(&named, call(&sandbox, of, options.clone(), script(&named, children)));
+                let said = run_attempts(&named, call(&sandbox, of, options.clone(), script(&named, children)));
                 let all = match option {
                     "--rw" => |what: &str| what != "execute",
                     "--rwx" => |_: &str| true,
@@ -133,7 +133,7 @@ fn each_option_gives_what_its_name_says_and_nothing_else() {
                 };
                 let context = format!("{of:?} {option} {children:?}");
                 assert_given(&said, |what| given.contains(&what) || all(what), &context);
-                let said = tried(&other, call(&sandbox, of, options, script(&other, children)));
+                let said = run_attempts(&other, call(&sandbox, of, options, script(&other, children)));
                 assert_given(&said, |_| false, &format!("{context}, elsewhere"));
             }
         }
@@ -146,13 +146,13 @@ fn without_the_options_nothing_is_confined() {
     let sandbox = Sandbox::new();
     let free = tree(&sandbox, "free");
     let line = [words!["--", sandbox.probe()], script(&free, &[])].concat();
-    assert_given(&tried(&free, sandbox.vsrun(line)), |_| true, "free");
+    assert_given(&run_attempts(&free, sandbox.vsrun(line)), |_| true, "free");
     // The options for TCP and for scopes do not restrict access to files.
     let options = [words!["--bind-tcp", "none"], words!["--connect-tcp", "none"], words!["--scope", "signal,abstract"]];
     for option in options {
         let free = tree(&sandbox, "free");
         let line = [option, words!["--", sandbox.probe()], script(&free, &[])].concat();
-        assert_given(&tried(&free, sandbox.vsrun(line)), |_| true, "free");
+        assert_given(&run_attempts(&free, sandbox.vsrun(line)), |_| true, "free");
     }
 }
 
@@ -168,7 +168,7 @@ fn nothing_is_moved_or_linked_out_of_or_into_a_named_tree() {
             script.extend(words!["try", what, from.join(name), to.join("e/taken")]);
         }
     }
-    let said = tried(&sandbox.out(""), call(&sandbox, As::Root, options, script));
+    let said = run_attempts(&sandbox.out(""), call(&sandbox, ServerUser::Root, options, script));
     assert_eq!(said.len(), 15);
     let refused = |line: &String| line.ends_with(": EACCES") || line.ends_with(": EXDEV");
     assert!(said.iter().all(refused), "{said:#?}");
@@ -217,7 +217,7 @@ fn a_single_file_may_be_named() {
             "execute",
             &f
         ];
-        let said = tried(&tree, call(&sandbox, of, options, script));
+        let said = run_attempts(&tree, call(&sandbox, of, options, script));
         let tree = tree.display();
         let list = format!("list {tree}: EACCES");
         let expected = ["read f: ok", "write f: ok", "truncate f: ok", "execute p: ok", "write p: EACCES"];
@@ -250,17 +250,17 @@ fn paths_are_those_of_the_server_in_its_root_and_directory() {
     ] {
         for stay in [words![], words!["-m", "-", "-"]] {
             let ended = sandbox.vsrun([stay, line(option.clone())].concat()).finish();
-            assert_eq!(ended.exited(0).out, said, "{option:?}");
+            assert_eq!(ended.assert_exited(0).out, said, "{option:?}");
         }
     }
     // A path of the host does not exist in the jail.
     let outside = sandbox.vsrun(line(words!["--ro", jail.join("srv")])).finish();
-    outside.failed(125, &["apply --ro '", "No such file or directory"]);
+    outside.assert_failed(125, &["apply --ro '", "No such file or directory"]);
     // A rule for a path that the server's user cannot reach is an error.
     sys::set_mode(&jail.join("srv"), 0o700);
     fs::create_dir(jail.join("srv/inner")).unwrap();
     let start = words!["-r", &jail, "-u", "7:7", "--rox", "/probe", "--ro", "/srv/inner", "--", "/probe"];
-    sandbox.vsrun(start).finish().failed(125, &["--ro '/srv/inner'", "Permission denied"]);
+    sandbox.vsrun(start).finish().assert_failed(125, &["--ro '/srv/inner'", "Permission denied"]);
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn a_path_that_is_missing_starts_no_server() {
             let rule = words!["-p", "pid", "--rox", sandbox.probe(), option, "/no/where"];
             let line = [rule, way, words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"]].concat();
             let ended = sandbox.vsrun(line).finish();
-            ended.failed(125, &[&format!("apply {option} '/no/where'"), "No such file or directory", "'/no'"]);
+            ended.assert_failed(125, &[&format!("apply {option} '/no/where'"), "No such file or directory", "'/no'"]);
             assert!(!sandbox.out("ran").exists() && !sandbox.path("pid").exists());
             sandbox.await_nothing_left();
         }
@@ -287,10 +287,10 @@ fn a_command_that_no_rule_covers_is_explained() {
     let line = |options: Vec<OsString>, command: &Path| [options, words!["--", command]].concat();
     let not = |options: Vec<OsString>, command: &Path, says: &str| {
         for stay in [words![], words!["-m", "-", "-"]] {
-            sandbox.vsrun([stay, line(options.clone(), command)].concat()).finish().failed(126, &[says]);
+            sandbox.vsrun([stay, line(options.clone(), command)].concat()).finish().assert_failed(126, &[says]);
         }
         let check = sandbox.vsrun([words!["--check"], line(options, command)].concat()).finish();
-        assert!(check.exited(125).out.len() == 1, "{check:?}");
+        assert!(check.assert_exited(125).out.len() == 1, "{check:?}");
         assert!(check.out[0].contains("no --rox or --rwx covers"), "{check:?}");
     };
     let (probe, covers) = (sandbox.probe(), "no --rox or --rwx covers");
@@ -300,8 +300,8 @@ fn a_command_that_no_rule_covers_is_explained() {
     not(words!["--rox", &script], &script, covers);
     not(words!["--rox", &script, "--ro", &probe], &script, covers);
     for options in [words!["--rox", &script, "--rox", &probe], words!["--rwx", sandbox.directory()]] {
-        sandbox.vsrun(line(options.clone(), &script)).finish().exited(0);
-        sandbox.vsrun([words!["--check"], line(options, &script)].concat()).finish().exited(0).silently();
+        sandbox.vsrun(line(options.clone(), &script)).finish().assert_exited(0);
+        sandbox.vsrun([words!["--check"], line(options, &script)].concat()).finish().assert_exited(0).assert_silent();
     }
 }
 
@@ -311,7 +311,8 @@ fn a_dynamic_program_needs_its_loader_executed_and_its_libraries_read() {
     needs!(landlock(), harness::tool("ldd"));
     let sandbox = Sandbox::new();
     let cat = harness::find_tool("cat").unwrap();
-    let listed = sandbox.program(&harness::find_tool("ldd").unwrap(), words![&cat]).finish().exited(0).out.clone();
+    let listed =
+        sandbox.program(&harness::find_tool("ldd").unwrap(), words![&cat]).finish().assert_exited(0).out.clone();
     let paths = |line: &String| line.split_whitespace().find(|word| word.starts_with('/')).map(PathBuf::from);
     let (loaders, libraries): (Vec<_>, Vec<_>) =
         listed.iter().filter_map(paths).partition(|path| path.to_str().unwrap().contains("/ld-"));
@@ -325,13 +326,17 @@ fn a_dynamic_program_needs_its_loader_executed_and_its_libraries_read() {
     let least =
         [words!["--rox", &cat, "--ro", sandbox.out("text")], rules("--rox", &loaders), rules("--ro", &libraries)];
     let ended = sandbox.vsrun([least.concat(), command.clone()].concat()).finish();
-    assert_eq!(ended.exited(0).out, ["hello"]);
-    sandbox.vsrun([words!["--check"], least.concat(), command.clone()].concat()).finish().exited(0).silently();
+    assert_eq!(ended.assert_exited(0).out, ["hello"]);
+    sandbox
+        .vsrun([words!["--check"], least.concat(), command.clone()].concat())
+        .finish()
+        .assert_exited(0)
+        .assert_silent();
     // The kernel does not execute a loader that only --ro covers.
     let less = [words!["--rox", &cat, "--ro", sandbox.out("text")], rules("--ro", &loaders), rules("--ro", &libraries)];
-    sandbox.vsrun([less.concat(), command.clone()].concat()).finish().failed(126, &["its ELF loader"]);
+    sandbox.vsrun([less.concat(), command.clone()].concat()).finish().assert_failed(126, &["its ELF loader"]);
     let check = sandbox.vsrun([words!["--check"], less.concat(), command].concat()).finish();
-    assert!(check.exited(125).out[0].contains(loaders[0].to_str().unwrap()), "{check:?}");
+    assert!(check.assert_exited(125).out[0].contains(loaders[0].to_str().unwrap()), "{check:?}");
 }
 
 #[test]
@@ -342,7 +347,7 @@ fn check_names_each_rule_that_is_missing_and_makes_nothing() {
         words!["--check", "--ro", "/no/where", "--rw", "/not/here", "-w", sandbox.out(""), "--", sandbox.probe()];
     let check = sandbox.vsrun(line).finish();
     let parts = ["apply --ro '/no/where'", "apply --rw '/not/here'", "use the working directory", "cannot execute"];
-    assert_eq!(check.exited(125).out.len(), parts.len(), "{check:?}");
+    assert_eq!(check.assert_exited(125).out.len(), parts.len(), "{check:?}");
     for (line, part) in check.out.iter().zip(parts) {
         assert!(line.contains(part), "{part}: {check:?}");
     }
@@ -357,7 +362,7 @@ fn check_names_each_rule_that_is_missing_and_makes_nothing() {
         "--",
         sandbox.probe()
     ];
-    sandbox.vsrun(line).finish().exited(0).silently();
+    sandbox.vsrun(line).finish().assert_exited(0).assert_silent();
 }
 
 #[test]
@@ -373,7 +378,7 @@ fn tcp_goes_to_and_from_the_named_ports_only() {
             "bind", "0", "forked", "try", "connect", other, "try", "udp", "0"
         ];
         let said = |options: Vec<OsString>| -> Vec<String> {
-            let out = tried(sandbox.directory(), call(&sandbox, of, options, script.clone()));
+            let out = run_attempts(sandbox.directory(), call(&sandbox, of, options, script.clone()));
             out.iter().map(|line| line.rsplit_once(": ").unwrap().1.to_owned()).collect()
         };
         // The test listens on both ports, so a bind that Landlock allows fails with EADDRINUSE.
@@ -400,7 +405,7 @@ fn a_socket_that_vsrun_opens_is_served_although_no_port_may_be_bound() {
         let Ok(mut stream) = std::os::unix::net::UnixStream::connect(&path) else { return false };
         std::io::Read::read_to_string(&mut stream, &mut answer).is_ok() && answer.ends_with('\n')
     });
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -413,7 +418,7 @@ fn signals_and_abstract_sockets_stay_inside_their_scope() {
         let name = harness::unique_name();
         let _listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         // The process to signal has a user whose processes the server may signal without Landlock.
-        let user = if of == As::Plain { words![] } else { words!["-u", PLAIN.to_string()] };
+        let user = if of == ServerUser::Plain { words![] } else { words!["-u", PLAIN.to_string()] };
         let up = sandbox.out("up");
         let target = words!["--", sandbox.probe(), "append", &up, "x", "wait"];
         let target = sandbox.vsrun([user, target].concat()).start();
@@ -422,13 +427,13 @@ fn signals_and_abstract_sockets_stay_inside_their_scope() {
         let pid = target.pid().to_string();
         let script = words!["try", "signal", &pid, "try", "abstract", &name, "forked", "try", "signal", &pid];
         let said = |options: Vec<OsString>| -> Vec<String> {
-            let out = tried(sandbox.directory(), call(&sandbox, of, options, script.clone()));
+            let out = run_attempts(sandbox.directory(), call(&sandbox, of, options, script.clone()));
             out.iter().map(|line| line.rsplit_once(": ").unwrap().1.to_owned()).collect()
         };
         assert_eq!(said(words!["--scope", "signal"]), ["EPERM", "ok", "EPERM"], "{of:?}");
         assert_eq!(said(words!["--scope", "abstract"])[1], "EPERM", "{of:?}");
         assert_eq!(said(words!["--scope", "signal,abstract"]), ["EPERM"; 3], "{of:?}");
-        if of != As::Namespace {
+        if of != ServerUser::Namespace {
             assert_eq!(said(words!["--scope", "abstract"]), ["ok", "EPERM", "ok"], "{of:?}");
             assert_eq!(said(words![]), ["ok"; 3], "{of:?}");
         }
@@ -438,20 +443,20 @@ fn signals_and_abstract_sockets_stay_inside_their_scope() {
 }
 
 #[test]
-fn ioctls_of_devices_are_a_right_of_writers() {
+fn device_ioctls_need_a_rule_that_allows_writing() {
     needs!(able());
     for of in EVERYONE {
         let sandbox = place_of(of);
         for (option, result) in [("--ro", "EACCES"), ("--rox", "EACCES"), ("--rw", "ok"), ("--rwx", "ok")] {
             let script = words!["try", "ioctl", "/dev/urandom"];
-            let said = tried(Path::new("/dev"), call(&sandbox, of, words![option, "/dev/urandom"], script));
+            let said = run_attempts(Path::new("/dev"), call(&sandbox, of, words![option, "/dev/urandom"], script));
             assert_eq!(said, [format!("ioctl urandom: {result}")], "{of:?} {option}");
         }
     }
 }
 
 #[test]
-fn each_life_of_a_server_is_confined_and_no_descriptor_is_left() {
+fn each_run_of_a_server_is_confined_and_inherits_no_descriptor() {
     needs!(landlock());
     let sandbox = Sandbox::new();
     let (life, report) = (sandbox.out("life"), sandbox.out("report"));
@@ -467,7 +472,7 @@ fn each_life_of_a_server_is_confined_and_no_descriptor_is_left() {
     assert_eq!(process::status(manager.pid(), "NoNewPrivs"), "0");
     harness::await_true("an attempt", || !manager.out().is_empty());
     assert_eq!(manager.out(), ["read /etc/passwd: EACCES"]);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -479,12 +484,12 @@ fn handler_and_logger_are_not_confined() {
     let logger = format!("{} collect {}", sandbox.probe().display(), sandbox.out("log").display());
     let rules = words!["--rox", sandbox.probe(), "--scope", "signal,abstract", "--bind-tcp", "none"];
     let line = [rules, words!["-s", "tag", "--logger", logger, "-m", "-", handler, "--", sandbox.probe()]].concat();
-    sandbox.vsrun([line, words!["complain", "words", "exit", "3"]].concat()).finish().exited(3);
+    sandbox.vsrun([line, words!["complain", "words", "exit", "3"]].concat()).finish().assert_exited(3);
     assert!(harness::text(&handled).contains("NoNewPrivs:\t0"), "{}", harness::text(&handled));
     assert!(harness::text(&sandbox.out("log")).contains("words"));
     // The log writer is not confined: it renames and creates files that the server cannot access.
     let rules = words!["--rox", sandbox.probe(), "-d", "logs", "1d", "--log-size", "1k", "-m", "-", "-"];
-    sandbox.vsrun([rules, words!["--", sandbox.probe(), "lines", "1", "1000"]].concat()).finish().exited(0);
+    sandbox.vsrun([rules, words!["--", sandbox.probe(), "lines", "1", "1000"]].concat()).finish().assert_exited(0);
     assert!(harness::names(&sandbox.path("logs")).len() > 3, "{:?}", harness::names(&sandbox.path("logs")));
 }
 
@@ -506,13 +511,13 @@ fn contradictions_and_malformed_values_are_wrong_usage() {
         (words!["-m", "-", "-", "--ready", "notify", "--scope", "signal,abstract"], "--ready notify"),
     ] {
         let ended = sandbox.vsrun([line, words!["--", sandbox.probe()]].concat()).finish();
-        ended.failed(2, &[says]);
+        ended.assert_failed(2, &[says]);
     }
 }
 
 #[test]
-fn a_kernel_that_cannot_do_it_starts_no_server_and_the_needed_one_is_named() {
-    needs!(harness::root(), harness::filter::filters(), harness::tool("strace"), landlock());
+fn a_kernel_without_landlock_is_an_error_that_names_the_needed_version() {
+    needs!(harness::root(), harness::filter::can_filter_calls(), harness::tool("strace"), landlock());
     let sandbox = Sandbox::new();
     let cases = [
         (words!["--ro", "/"], 3, "Linux 6.2 "),
@@ -527,18 +532,18 @@ fn a_kernel_that_cannot_do_it_starts_no_server_and_the_needed_one_is_named() {
             for (error, why) in [(libc::ENOSYS, "no Landlock"), (libc::EOPNOTSUPP, "lsm="), (libc::EPERM, "refuses it")]
             {
                 let refusals = harness::filter::no_landlock(error);
-                sandbox.vsrun(line.clone()).refused(&refusals).finish().failed(125, &[needed, why]);
+                sandbox.vsrun(line.clone()).refused(&refusals).finish().assert_failed(125, &[needed, why]);
             }
         }
         let check = sandbox.vsrun([words!["--check"], line.clone()].concat());
         let check = check.refused(&harness::filter::no_landlock(libc::ENOSYS)).finish();
-        assert!(check.exited(125).out[0].contains(needed), "{check:?}");
+        assert!(check.assert_exited(125).out[0].contains(needed), "{check:?}");
         let strace = |version: u32| {
             let inject = format!("inject=landlock_create_ruleset:retval={version}:when=1");
             let words = words!["-f", "-qq", "-o", sandbox.path("trace"), "-e", inject, sandbox.path("vsrun")];
             sandbox.program(&harness::find_tool("strace").unwrap(), [words, line.clone()].concat()).finish()
         };
-        strace(abi - 1).failed(125, &[needed, "this kernel is older"]);
+        strace(abi - 1).assert_failed(125, &[needed, "this kernel is older"]);
         assert!(!sandbox.out("ran").exists());
         // This version is new enough, so vsrun goes on to create a rule set in the real kernel.
         strace(abi);
@@ -547,7 +552,7 @@ fn a_kernel_that_cannot_do_it_starts_no_server_and_the_needed_one_is_named() {
 }
 
 #[test]
-fn a_kernel_that_only_says_it_confines_is_found_out() {
+fn a_kernel_that_falsely_reports_confinement_is_detected() {
     needs!(harness::root(), harness::tool("strace"), landlock());
     let sandbox = Sandbox::new();
     let ran = sandbox.out("ran");
@@ -573,7 +578,7 @@ fn a_kernel_that_only_says_it_confines_is_found_out() {
 
 /// No server is started if any Landlock call fails.
 #[test]
-fn a_call_that_fails_starts_no_server() {
+fn no_server_starts_if_a_landlock_call_fails() {
     needs!(harness::root(), harness::tool("strace"), landlock());
     let sandbox = Sandbox::new();
     let ran = sandbox.out("ran");
@@ -593,8 +598,8 @@ fn a_call_that_fails_starts_no_server() {
 }
 
 #[test]
-fn it_confines_the_server_of_a_container_without_any_right() {
-    needs!(harness::containers(), landlock());
+fn landlock_confines_a_server_in_an_unprivileged_container() {
+    needs!(harness::can_run_containers(), landlock());
     let sandbox = Sandbox::new();
     let rules =
         words!["/vsrun", "--rox", "/probe", "--rw", "/out", "--connect-tcp", "none", "--scope", "signal,abstract"];
@@ -629,7 +634,7 @@ fn it_confines_the_server_of_a_container_without_any_right() {
         expected.extend(no.map(|what| format!("{what}: EACCES")));
         // Without a manager the server is PID 1 itself, and may signal itself.
         expected.push(format!("signal 1: {}", if stay.is_empty() { "ok" } else { "EPERM" }));
-        assert_eq!(ended.exited(0).out, expected);
+        assert_eq!(ended.assert_exited(0).out, expected);
         assert_eq!(sandbox.report(&sandbox.out("report")).one("uids"), "1000 1000 1000");
         fs::remove_file(sandbox.out("made")).unwrap();
     }
@@ -667,7 +672,7 @@ fn a_confined_root_can_neither_mount_nor_trace_nor_leave() {
         "list",
         "/"
     ];
-    let said = tried(&named, call(&sandbox, As::Root, words!["--rw", &named, "--ro", "/proc"], script));
+    let said = run_attempts(&named, call(&sandbox, ServerUser::Root, words!["--rw", &named, "--ro", "/proc"], script));
     let results: Vec<&str> = said.iter().map(|line| line.rsplit_once(": ").unwrap().1).collect();
     assert_eq!(results, ["EPERM", "EPERM", "EACCES", "ok", "ok", "EACCES", "EACCES"], "{said:#?}");
     sys::kill(target.pid(), libc::SIGKILL);
@@ -694,7 +699,11 @@ fn a_dynamic_server_runs_with_the_least_rules_and_serves_nothing_else() {
         rules.extend(words!["--ro", "/etc/mime.types"]);
     }
     let command = words!["--", &python, "-I", "-m", "http.server", "-b", "127.0.0.1", port.to_string()];
-    sandbox.vsrun([words!["--check"], rules.clone(), command.clone()].concat()).finish().exited(0).silently();
+    sandbox
+        .vsrun([words!["--check"], rules.clone(), command.clone()].concat())
+        .finish()
+        .assert_exited(0)
+        .assert_silent();
     let server = sandbox.vsrun([words!["--init"], rules, command].concat()).start();
     let ask = |page: &str| -> Option<String> {
         use std::io::{Read, Write};

@@ -11,7 +11,11 @@ use std::os::unix::fs::PermissionsExt;
 fn every_exit_status_is_passed_on() {
     let sandbox = Sandbox::new();
     for status in [0, 1, 2, 3, 125, 126, 127, 128, 255] {
-        sandbox.vsrun(words!["--", sandbox.probe(), "exit", format!("{status}")]).finish().exited(status).silently();
+        sandbox
+            .vsrun(words!["--", sandbox.probe(), "exit", format!("{status}")])
+            .finish()
+            .assert_exited(status)
+            .assert_silent();
     }
 }
 
@@ -25,7 +29,7 @@ fn every_exit_status_is_passed_on_by_the_manager() {
     for some in (0..256).collect::<Vec<i32>>().chunks(8) {
         let running: Vec<_> = some.iter().map(start).collect();
         running.into_iter().for_each(|(status, manager)| {
-            manager.finish().exited(status);
+            manager.finish().assert_exited(status);
         });
     }
 }
@@ -45,7 +49,7 @@ fn death_by_a_signal_becomes_128_and_its_number() {
         let running: Vec<_> = some.iter().map(start).collect();
         for (signal, alone, managed) in running {
             assert_eq!(alone.finish().signal(), Some(signal));
-            managed.finish().exited(128 + signal);
+            managed.finish().assert_exited(128 + signal);
         }
     }
 }
@@ -60,7 +64,7 @@ fn what_cannot_be_executed_ends_with_126() {
     for options in harness::ways() {
         for command in [&no_program, &no_format, &directory] {
             let line = [options.clone(), words!["--", command]].concat();
-            sandbox.vsrun(line).finish().failed(126, &[&command.display().to_string()]);
+            sandbox.vsrun(line).finish().assert_failed(126, &[&command.display().to_string()]);
             sandbox.await_nothing_left();
         }
     }
@@ -71,21 +75,21 @@ fn what_is_not_found_ends_with_127() {
     let sandbox = Sandbox::new();
     for options in harness::ways() {
         for command in ["/no/such/command", "no-such-command-in-path", "./not-here"] {
-            sandbox.vsrun([options.clone(), words!["--", command]].concat()).finish().failed(127, &[command]);
+            sandbox.vsrun([options.clone(), words!["--", command]].concat()).finish().assert_failed(127, &[command]);
             sandbox.await_nothing_left();
         }
     }
 }
 
 #[test]
-fn a_server_of_its_own_leaves_no_other_process() {
+fn vsrun_becomes_the_server_and_leaves_no_other_process() {
     let sandbox = Sandbox::new();
     let report = sandbox.out("report");
     let server = sandbox.vsrun(words!["--", sandbox.probe(), "report", &report, "wait"]).start();
     assert_eq!(sandbox.report(&report).number("pid"), server.pid(), "vsrun has become the server");
     assert_eq!(sandbox.living(), [server.pid()]);
     server.signal(libc::SIGKILL);
-    server.finish().silently();
+    server.finish().assert_silent();
 }
 
 #[test]
@@ -95,7 +99,7 @@ fn standard_descriptors_are_open_however_they_were_closed() {
         for closed in harness::CLOSED {
             let report = sandbox.out("report");
             let line = [way.clone(), words!["--", sandbox.probe(), "report", &report]].concat();
-            sandbox.vsrun(line).closed(closed).finish().exited(0);
+            sandbox.vsrun(line).closed(closed).finish().assert_exited(0);
             let found = sandbox.report(&report);
             assert_eq!(found.descriptor_numbers(), [0, 1, 2], "{way:?} with {closed:?} closed: {found:?}");
             for fd in found.descriptors() {
@@ -115,7 +119,7 @@ fn standard_input_is_null_whatever_the_caller_had() {
         let (input, mut typed) = sys::pipe();
         typed.write_all(b"not for the server\n").unwrap();
         let line = [way, words!["--", sandbox.probe(), "collect", &read, "report", &report]].concat();
-        sandbox.vsrun(line).stdin(input).finish().exited(0);
+        sandbox.vsrun(line).stdin(input).finish().assert_exited(0);
         assert!(sandbox.report(&report).descriptor(0).unwrap().is_null());
         assert!(!read.exists(), "it reads as empty");
         fs::remove_file(&report).unwrap();
@@ -123,7 +127,7 @@ fn standard_input_is_null_whatever_the_caller_had() {
 }
 
 #[test]
-fn a_manager_blocks_no_writer_to_its_caller() {
+fn a_manager_closes_its_callers_standard_input() {
     let sandbox = Sandbox::new();
     for way in [words!["-m", "-", "-"], words!["--init"]] {
         let (input, mut typed) = sys::pipe();
@@ -151,7 +155,7 @@ fn standard_input_is_left_alone_when_asked() {
         typed.write_all(b"for the server\n").unwrap();
         harness::await_file(&sandbox.out("done"));
         assert_eq!(harness::text(&read), "for the server\n");
-        running.finish().exited(0);
+        running.finish().assert_exited(0);
         fs::remove_file(&read).unwrap();
         fs::remove_file(sandbox.out("done")).unwrap();
     }
@@ -167,7 +171,7 @@ fn without_a_null_device_standard_input_is_an_empty_pipe() {
             let (report, read) = (sandbox.out("report"), sandbox.out("read"));
             let actions =
                 words!["--", sandbox.probe(), "report", &report, "collect", &read, "append", sandbox.out("done"), "x"];
-            sandbox.vsrun([way.clone(), actions].concat()).within(&mounts).closed(closed).finish().exited(0);
+            sandbox.vsrun([way.clone(), actions].concat()).within(&mounts).closed(closed).finish().assert_exited(0);
             harness::await_file(&sandbox.out("done"));
             let found = sandbox.report(&report);
             assert_eq!(found.descriptor_numbers(), [0, 1, 2], "{way:?}, {closed:?}: {found:?}");
@@ -180,7 +184,7 @@ fn without_a_null_device_standard_input_is_an_empty_pipe() {
 }
 
 #[test]
-fn outputs_are_the_callers() {
+fn the_server_writes_to_the_callers_standard_outputs() {
     let sandbox = Sandbox::new();
     for way in harness::ways() {
         let done = sandbox.out("done");
@@ -197,12 +201,12 @@ fn outputs_are_the_callers() {
 }
 
 #[test]
-fn signals_are_as_new_however_they_were_spoilt() {
+fn signal_settings_are_reset_however_the_caller_changed_them() {
     let sandbox = Sandbox::new();
     for way in harness::ways() {
         let report = sandbox.out("report");
         let line = [way.clone(), words!["--", sandbox.probe(), "report", &report]].concat();
-        sandbox.vsrun(line).before(sys::spoil_signals).finish().exited(0);
+        sandbox.vsrun(line).before(sys::block_and_ignore_signals).finish().assert_exited(0);
         let found = sandbox.report(&report);
         // In the foreground vsrun keeps SIGHUP ignored, for nohup(1).
         let ignored = if way.contains(&"-b".into()) { "" } else { "1" };
@@ -225,7 +229,7 @@ fn no_descriptor_of_the_caller_is_left_open() {
             // Descriptors above the new limit stay open.
             sys::limit_descriptors(64)
         });
-        call.finish().exited(0);
+        call.finish().assert_exited(0);
         let found = sandbox.report(&report);
         let pidfile = way.iter().all(|word| word != "-m");
         assert_eq!(found.descriptors().len(), 3 + usize::from(pidfile), "{way:?}: {found:?}");
@@ -242,7 +246,7 @@ fn the_umask_is_the_callers_or_the_one_asked_for() {
         for way in harness::ways() {
             let report = sandbox.out("report");
             let line = [options.clone(), way, words!["--", sandbox.probe(), "report", &report]].concat();
-            sandbox.vsrun(line).before(|| sys::umask(0o51)).finish().exited(0);
+            sandbox.vsrun(line).before(|| sys::umask(0o51)).finish().assert_exited(0);
             assert_eq!(sandbox.report(&report).number("umask"), mask);
             fs::remove_file(&report).unwrap();
         }
@@ -268,7 +272,7 @@ fn the_environment_is_the_callers_and_what_was_added() {
         let options =
             words!["-e", "ADDED=a=b c", "-e", "EMPTY=", "-e", "CHANGED=new", "-e", "TWICE=1", "-e", "TWICE=2"];
         let line = [options, way.clone(), words!["--", sandbox.probe(), "report", &report]].concat();
-        sandbox.vsrun(line).env("CHANGED", "old").env("KEPT", "as it was").finish().exited(0);
+        sandbox.vsrun(line).env("CHANGED", "old").env("KEPT", "as it was").finish().assert_exited(0);
         let found = sandbox.report(&report);
         let wanted = [("ADDED", "a=b c"), ("EMPTY", ""), ("CHANGED", "new"), ("TWICE", "2"), ("KEPT", "as it was")];
         for (name, value) in wanted {
@@ -280,7 +284,7 @@ fn the_environment_is_the_callers_and_what_was_added() {
 }
 
 #[test]
-fn without_a_user_nothing_is_said_of_one() {
+fn without_option_u_no_variable_names_a_user() {
     let sandbox = Sandbox::new();
     let found = sandbox.report_with(words![]);
     for name in ["HOME", "USER", "LOGNAME", "SHELL"] {
@@ -297,13 +301,13 @@ fn the_command_is_looked_up_with_the_servers_path() {
     let path = format!("PATH={}:{}", directories[0].display(), directories[1].display());
     let line = words!["-e", &path, "--", "tool", "exit", "7"];
     for way in harness::ways() {
-        sandbox.vsrun([way, line.clone()].concat()).finish().failed(126, &["tool"]);
+        sandbox.vsrun([way, line.clone()].concat()).finish().assert_failed(126, &["tool"]);
     }
     harness::sandbox::install(&sandbox.probe(), &directories[1].join("tool"));
-    sandbox.vsrun(line.clone()).finish().exited(7).silently();
-    sandbox.vsrun(words!["-e", "PATH=/no/such", "--", "tool"]).finish().failed(127, &["tool"]);
+    sandbox.vsrun(line.clone()).finish().assert_exited(7).assert_silent();
+    sandbox.vsrun(words!["-e", "PATH=/no/such", "--", "tool"]).finish().assert_failed(127, &["tool"]);
     let callers = format!("{}", directories[1].display());
-    sandbox.vsrun(words!["--", "tool", "exit", "8"]).env("PATH", callers).finish().exited(8);
+    sandbox.vsrun(words!["--", "tool", "exit", "8"]).env("PATH", callers).finish().assert_exited(8);
 }
 
 #[test]
@@ -311,8 +315,8 @@ fn a_path_with_a_slash_is_not_looked_up() {
     let sandbox = Sandbox::new();
     harness::sandbox::make_directory(&sandbox.path("sub"), 0o755);
     harness::sandbox::install(&sandbox.probe(), &sandbox.path("sub/tool"));
-    sandbox.vsrun(words!["--", "sub/tool", "exit", "7"]).finish().exited(7);
-    sandbox.vsrun(words!["-w", "sub", "--", "./tool", "exit", "7"]).finish().exited(7);
+    sandbox.vsrun(words!["--", "sub/tool", "exit", "7"]).finish().assert_exited(7);
+    sandbox.vsrun(words!["-w", "sub", "--", "./tool", "exit", "7"]).finish().assert_exited(7);
 }
 
 #[test]
@@ -327,7 +331,7 @@ fn the_working_directory_is_the_callers_or_the_one_asked_for() {
         );
         assert_eq!(sandbox.report_with([way.clone(), words!["-w", "/"]].concat()).one("cwd"), "/");
         let missing = [way, words!["-w", "no-such-place", "--", sandbox.probe()]].concat();
-        sandbox.vsrun(missing).finish().failed(125, &["no-such-place"]);
+        sandbox.vsrun(missing).finish().assert_failed(125, &["no-such-place"]);
     }
 }
 
@@ -341,21 +345,21 @@ fn a_managed_server_leads_a_session_and_a_group_of_its_own() {
     assert_eq!(found.number("sid"), found.number("pid"));
     assert_eq!(found.number("pgid"), found.number("pid"));
     assert_eq!(process::children(manager.pid()), [found.number("pid")]);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     sandbox.await_nothing_left();
 }
 
 #[test]
 fn debug_shows_each_step_and_nothing_else_does() {
     let sandbox = Sandbox::new();
-    sandbox.vsrun(words!["--", sandbox.probe()]).finish().exited(0).silently();
+    sandbox.vsrun(words!["--", sandbox.probe()]).finish().assert_exited(0).assert_silent();
     let reported = sandbox.vsrun(words!["--debug", "-w", "/", "--", sandbox.probe()]).finish();
-    reported.exited(0);
+    reported.assert_exited(0);
     assert!(reported.err.len() > 2 && reported.err.iter().all(|line| line.starts_with("vsrun: ")), "{reported:?}");
 }
 
 #[test]
-fn a_program_with_special_rights_is_refused() {
+fn vsrun_refuses_to_run_with_set_user_id_or_set_group_id() {
     let sandbox = Sandbox::plain();
     needs!(
         harness::root(),
@@ -367,7 +371,7 @@ fn a_program_with_special_rights_is_refused() {
         fs::set_permissions(&special, fs::Permissions::from_mode(mode)).unwrap();
         let ended =
             sandbox.program(&special, words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"]).finish();
-        ended.failed(125, &["set-user-id"]);
+        ended.assert_failed(125, &["set-user-id"]);
         assert!(!sandbox.out("ran").exists());
     }
 }

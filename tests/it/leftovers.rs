@@ -23,7 +23,7 @@ const LEAVES_ONE: &str = "$P life $O/run & wait; if [ ! -s $O/daemon ]; then set
     exec $P life $O/second wait";
 
 #[test]
-fn the_tree_ends_before_the_next_run() {
+fn all_descendants_end_before_the_next_run() {
     needs!(able());
     for helper in [words![], words!["-d", "logs", "1", "--log-size", "1M"]] {
         for (what, linger, killed) in [("life", "20s", false), ("child", "100ms", true)] {
@@ -42,7 +42,7 @@ fn the_tree_ends_before_the_next_run() {
             let kills = records.iter().any(|line| line.contains("sending SIGKILL to every process that is left"));
             assert_eq!(kills, killed, "{records:?}");
             manager.signal(libc::SIGINT);
-            manager.finish().exited(0);
+            manager.finish().assert_exited(0);
             sandbox.await_nothing_left();
         }
     }
@@ -50,7 +50,7 @@ fn the_tree_ends_before_the_next_run() {
 
 /// vsrun is PID 1 here. A process that nsenter(1) has put into the namespace is not signalled between runs.
 #[test]
-fn a_visitor_lives_on_between_runs() {
+fn a_process_that_entered_the_namespace_survives_restarts() {
     needs!(able() && harness::tool("unshare") && harness::tool("nsenter"));
     let sandbox = Sandbox::new();
     let life = sandbox.out("life");
@@ -71,8 +71,8 @@ fn a_visitor_lives_on_between_runs() {
     }
     assert_eq!(harness::lines(&seen), ["ready"], "nothing was sent to the visitor");
     sys::kill(pid, libc::SIGTERM);
-    called.finish().exited(0);
-    visitor.finish().exited(0);
+    called.finish().assert_exited(0);
+    visitor.finish().assert_exited(0);
     assert_eq!(harness::lines(&seen), ["ready", "15"], "at the exit it is asked too");
 }
 
@@ -87,7 +87,7 @@ fn what_is_left_at_the_exit_is_reported() {
         [(one, "1 process of the server is left: pid "), (many, "4 processes of the server are left: ")]
     {
         let ended = sandbox.vsrun([words!["--init"], shell(&sandbox, script)].concat()).finish();
-        ended.exited(3);
+        ended.assert_exited(3);
         let found = ended.err.iter().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{ended:?}"));
         assert!(found.matches("(probe)").count() == if script == one { 1 } else { 3 }, "{found}");
         assert_eq!(found.ends_with(", ..."), script == many, "{found}");
@@ -104,7 +104,7 @@ fn a_server_that_puts_itself_into_the_background_is_named() {
     let ready = words!["-b", "-p", "pidfile", "--ready", "notify"];
     for (options, status) in [(words!["--init"], 0), (words!["-m", "-", "-"], 0), (ready, 125)] {
         let ended = sandbox.vsrun([options, shell(&sandbox, script)].concat()).finish();
-        ended.exited(status);
+        ended.assert_exited(status);
         // A vsrun that only waits until the server is ready reports this in its one line of error.
         let name = if status == 0 { "(probe) running: " } else { "before it was ready: " };
         let words = format!("{name}it has most likely put itself into the background");
@@ -121,7 +121,7 @@ fn a_server_that_puts_itself_into_the_background_is_named() {
 
 /// Orphans that are forked in a loop delay neither signals nor deadlines.
 #[test]
-fn a_loop_of_orphans_starves_nothing() {
+fn endless_orphans_delay_neither_signals_nor_deadlines() {
     needs!(able());
     for options in [words!["--group"], words!["--linger", "300ms"], words!["--group", "--linger", "300ms"]] {
         let sandbox = Sandbox::new();
@@ -151,7 +151,7 @@ fn a_loop_of_orphans_hides_no_signal_with_a_higher_number() {
     harness::await_lines(&sandbox.out("loop"), 1);
     let manager = harness::text(&sandbox.path("monitor")).trim().parse().unwrap();
     sys::kill(manager, libc::SIGPWR);
-    running.finish().exited(0);
+    running.finish().assert_exited(0);
 }
 
 /// A chain of processes, each the child of the previous one, is ended in a time that grows linearly with its length.
@@ -175,7 +175,7 @@ fn a_long_chain_is_ended_in_linear_time() {
     let called = sandbox.vsrun([options, shell(&sandbox, &script)].concat()).start();
     let end = await_life(&sandbox.out("end"), 1);
     let since = Instant::now();
-    called.finish().exited(7);
+    called.finish().assert_exited(7);
     await_gone(end);
     assert!(since.elapsed() < Duration::from_secs(40), "it took {:?}", since.elapsed());
 }

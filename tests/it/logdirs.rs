@@ -72,7 +72,7 @@ fn a_directory_that_was_replaced_is_followed_at_a_rotation() {
             await_life(&sandbox.out("life"), 3);
             await_text(&logs.join("logfile"), "three");
             assert_eq!(harness::text(&sandbox.path("old/logfile")), "two\n");
-            manager.stop().exited(0);
+            manager.stop().assert_exited(0);
             assert!(harness::text(&logs.join("vsrun.log")).contains("shutdown"));
         }
     }
@@ -83,7 +83,7 @@ fn a_manager_in_the_background_follows_a_relative_path() {
     let sandbox = Sandbox::new();
     let server = words!["--", sandbox.probe(), "life", sandbox.out("life"), "print", "x", "wait"];
     let line = [words!["-b", "-m", "pid", "-", "-d", "logs", "1"], server].concat();
-    sandbox.vsrun(line).finish().exited(0);
+    sandbox.vsrun(line).finish().assert_exited(0);
     let pid: i32 = harness::text(&sandbox.path("pid")).trim().parse().unwrap();
     fs::rename(sandbox.path("logs"), sandbox.path("old")).unwrap();
     fs::create_dir(sandbox.path("logs")).unwrap();
@@ -104,7 +104,7 @@ fn a_missing_log_directory_is_reported_and_the_open_files_stay_in_use() {
         await_text(&sandbox.path("old/logfile"), "two");
         await_text(&sandbox.path("old/vsrun.log"), "cannot rotate the log files");
         manager.await_err("No such file or directory");
-        manager.stop().exited(0);
+        manager.stop().assert_exited(0);
     }
 }
 
@@ -129,12 +129,12 @@ fn a_link_in_place_of_the_directory_is_not_followed_later_either() {
             if signal == libc::SIGHUP { "cannot rotate" } else { "cannot reopen" },
         );
     }
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert!(harness::names(&sandbox.path("victim")).is_empty());
 }
 
 #[test]
-fn numbers_are_never_used_twice_while_the_manager_lives() {
+fn a_rotation_number_is_never_reused_while_the_manager_runs() {
     let sandbox = Sandbox::new();
     let manager = manage(&sandbox, words!["-d", "logs", "1"]);
     let logs = sandbox.path("logs");
@@ -146,12 +146,12 @@ fn numbers_are_never_used_twice_while_the_manager_lives() {
             fs::remove_file(logs.join(format!("{name}.{number}"))).unwrap();
         }
     }
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 /// The manager and the log writer both rename `logfile`, and must not use a number twice.
 #[test]
-fn a_writer_and_its_manager_count_together() {
+fn log_writer_and_manager_share_one_sequence_of_numbers() {
     let sandbox = Sandbox::new();
     let logs = sandbox.path("logs");
     let server = words!["--", sandbox.probe(), "life", sandbox.out("life"), "flood", "1", "100", "64", "wait"];
@@ -178,11 +178,11 @@ fn a_writer_and_its_manager_count_together() {
         }
         manager.signal(libc::SIGHUP);
     }
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
-fn when_the_last_number_is_taken_all_goes_on() {
+fn logging_goes_on_when_the_last_rotation_number_is_taken() {
     let sandbox = Sandbox::new();
     let logs = sandbox.path("logs");
     fs::create_dir(&logs).unwrap();
@@ -195,14 +195,14 @@ fn when_the_last_number_is_taken_all_goes_on() {
     await_life(&sandbox.out("life"), 2);
     await_text(&logs.join("logfile"), "two");
     await_text(&logs.join("vsrun.log"), "no number is left after 999999");
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert_eq!(harness::names(&logs), ["logfile", "logfile.999999", "vsrun.log", "vsrun.log.999999"]);
     assert_eq!(harness::text(&logs.join("logfile")), "old\none\ntwo\n");
 }
 
 /// In a log directory of the server's user, vsrun does not append to a file that already exists.
 #[test]
-fn a_planted_last_number_keeps_no_start_away() {
+fn a_planted_last_rotation_number_prevents_no_start() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let logs = sandbox.path("logs");
@@ -213,13 +213,13 @@ fn a_planted_last_number_keeps_no_start_away() {
     }
     for _ in 0..2 {
         let line = words!["-u", USER.to_string(), "-d", "logs", "1", "--", sandbox.probe(), "print", "new"];
-        sandbox.vsrun(line).finish().exited(0);
+        sandbox.vsrun(line).finish().assert_exited(0);
         assert_eq!(harness::text(&logs.join("logfile")), "new\n");
     }
 }
 
 #[test]
-fn planted_names_keep_no_manager_from_its_signals() {
+fn thousands_of_planted_files_do_not_delay_the_manager() {
     let sandbox = Sandbox::new();
     let logs = sandbox.path("logs");
     fs::create_dir(&logs).unwrap();
@@ -237,7 +237,7 @@ fn planted_names_keep_no_manager_from_its_signals() {
         assert!(sys::monotonic() - begin.0 < 20_000_000, "a restart among 30,000 names");
     }
     let begin = sys::monotonic();
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert!(sys::monotonic() - begin < 20_000_000, "a stop among 30,000 names");
     assert!(harness::names(&logs).contains(&"logfile.30000".to_owned()), "the newest stay");
 }
@@ -268,7 +268,7 @@ fn a_socket_has_the_address_that_was_asked_for() {
     assert_eq!(harness::names(path.parent().unwrap()), ["socket"]);
     let about = fs::metadata(&path).unwrap();
     assert_eq!((about.uid(), about.mode() & 0o7777), (USER, 0o660));
-    manager.stop().exited(143);
+    manager.stop().assert_exited(143);
     assert!(harness::names(path.parent().unwrap()).is_empty());
 }
 
@@ -293,14 +293,14 @@ fn a_dead_socket_of_another_user_stays() {
             "exit",
             "0"
         ];
-        sandbox.vsrun(line).finish().exited(status);
+        sandbox.vsrun(line).finish().assert_exited(status);
         assert_eq!(path.exists(), status != 0);
         let _ = fs::remove_file(&path);
     }
 }
 
 #[test]
-fn reopen_is_also_for_what_the_writer_holds() {
+fn reopen_also_reopens_the_file_of_the_log_writer() {
     let sandbox = Sandbox::new();
     let logs = sandbox.path("logs");
     let server = words![
@@ -331,24 +331,24 @@ fn reopen_is_also_for_what_the_writer_holds() {
     // A second reopening, without a rename before it, adds no file.
     manager.signal(libc::SIGUSR1);
     await_true("two records", || harness::text(&logs.join("vsrun.log")).matches("reopened").count() == 2);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert_eq!(harness::names(&logs), ["logfile", "logfile-20261125", "vsrun.log", "vsrun.log-20261125"]);
 }
 
 #[test]
-fn numbers_of_another_program_are_reported() {
+fn a_rename_by_another_program_is_reported_at_reopening() {
     let sandbox = Sandbox::new();
     let logs = sandbox.path("logs");
     let manager = manage(&sandbox, words!["-d", "logs", "1", "--on-signal", "USR1=reopen"]);
     fs::rename(logs.join("vsrun.log"), logs.join("vsrun.log.1")).unwrap();
     manager.signal(libc::SIGUSR1);
     await_text(&logs.join("vsrun.log.1"), "see LOGROTATE");
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 /// A rotation by SIGHUP also reports that another program has renamed a file of the server or of vsrun.
 #[test]
-fn numbers_of_another_program_are_recorded_at_a_rotation_too() {
+fn a_rename_by_another_program_is_reported_at_a_rotation() {
     for name in ["vsrun.log", "logfile"] {
         let sandbox = Sandbox::new();
         let logs = sandbox.path("logs");
@@ -362,14 +362,14 @@ fn numbers_of_another_program_are_recorded_at_a_rotation_too() {
                 .filter(|file| file.starts_with("vsrun.log"))
                 .any(|file| harness::text(&logs.join(file)).contains(&expected))
         });
-        manager.stop().exited(0);
+        manager.stop().assert_exited(0);
     }
 }
 
 /// With --log-size the log writer has the file open, not the manager. Then a `logfile.1` that is newer than `logfile.2`
 /// shows that another program rotates.
 #[test]
-fn numbers_of_another_program_are_known_by_the_age_of_their_files() {
+fn file_ages_reveal_renames_by_another_program() {
     for (ages, other) in [([2_000, 1_000], true), ([1_000, 2_000], false)] {
         let sandbox = Sandbox::new();
         let logs = sandbox.path("logs");
@@ -383,7 +383,7 @@ fn numbers_of_another_program_are_known_by_the_age_of_their_files() {
         await_life(&sandbox.out("life"), 2);
         let records = harness::text(&logs.join("vsrun.log.1"));
         assert_eq!(records.contains("another program has renamed logfile to logfile.1"), other, "{records}");
-        manager.stop().exited(0);
+        manager.stop().assert_exited(0);
     }
 }
 
@@ -400,7 +400,7 @@ fn a_server_may_open_its_own_output() {
         for way in [words![], words!["--init"]] {
             let user = if harness::root() { words!["-u", USER.to_string()] } else { words![] };
             let server = words!["--", sandbox.probe(), "append", "/dev/stdout", "out", "append", "/dev/stderr", "err"];
-            sandbox.vsrun([output.clone(), way, user, server].concat()).finish().exited(0);
+            sandbox.vsrun([output.clone(), way, user, server].concat()).finish().assert_exited(0);
             await_true("both lines", || {
                 harness::text(&found).contains("out\n") && harness::text(&found).contains("err\n")
             });
@@ -423,7 +423,7 @@ fn a_writer_at_the_limit_of_file_sizes_begins_the_next_file() {
     let options = words!["-d", "logs", "1", "--log-size", "1M", "--init"];
     let server = words!["--", sandbox.probe(), "flood", "1", "2000", "512"];
     let ended = sandbox.vsrun([options, server].concat()).before(|| limit_files(20_000)).start().finish();
-    ended.exited(0);
+    ended.assert_exited(0);
     let names = harness::names(&sandbox.path("logs"));
     assert!(names.iter().filter(|name| name.starts_with("logfile")).count() > 2, "{names:?}");
 }
@@ -433,14 +433,14 @@ fn a_start_that_may_write_no_file_says_so_and_leaves_none() {
     let sandbox = Sandbox::new();
     for way in harness::ways() {
         let line = [way, words!["-p", "pid", "--", sandbox.probe(), "exit", "0"]].concat();
-        let ended = sandbox.vsrun(line).stderr(io_pipe()).before(|| limit_files(0)).finish();
-        ended.exited(125);
+        let ended = sandbox.vsrun(line).stderr(open_null_device()).before(|| limit_files(0)).finish();
+        ended.assert_exited(125);
         assert!(!sandbox.path("pid").exists());
     }
 }
 
 /// Opens /dev/null for standard error: RLIMIT_FSIZE does not apply to a device.
-fn io_pipe() -> fs::File {
+fn open_null_device() -> fs::File {
     fs::File::options().write(true).open("/dev/null").unwrap()
 }
 
@@ -451,7 +451,7 @@ fn a_start_whose_messages_are_not_read_ends_with_its_status() {
         let (reader, writer) = sys::pipe();
         drop(reader);
         let line = [way, words!["--", sandbox.path("missing")]].concat();
-        sandbox.vsrun(line).stderr(writer).finish().exited(127);
+        sandbox.vsrun(line).stderr(writer).finish().assert_exited(127);
         assert!(!sandbox.path("pid").exists());
     }
 }
@@ -469,6 +469,6 @@ fn an_oom_score_is_written_to_the_kernel_only() {
     let root = jail.clone();
     let line = words!["--oom-score-adj", "5", "--", "/probe", "exit", "0"];
     let call = sandbox.program(Path::new("/vsrun"), line);
-    call.before(move || sys::change_root(root.as_os_str())).finish().failed(125, &["oom_score_adj"]);
+    call.before(move || sys::change_root(root.as_os_str())).finish().assert_failed(125, &["oom_score_adj"]);
     assert_eq!(harness::text(&jail.join("precious")), "precious\n");
 }

@@ -33,7 +33,11 @@ fn set_age(path: &Path, seconds: i64) {
 /// Runs vsrun once, with a server that prints a line and exits.
 #[track_caller]
 fn run(sandbox: &Sandbox, keep: &str) {
-    sandbox.vsrun(words!["-d", "logs", keep, "--", sandbox.probe(), "print", "new"]).finish().exited(0).silently();
+    sandbox
+        .vsrun(words!["-d", "logs", keep, "--", sandbox.probe(), "print", "new"])
+        .finish()
+        .assert_exited(0)
+        .assert_silent();
 }
 
 /// Starts a manager whose server appends a line to `life` at each start and then does `actions`.
@@ -49,7 +53,7 @@ fn the_directory_and_its_parents_are_made() {
     for umask in [0, 0o22, 0o77, 0o777].into_iter().filter(|umask| *umask != 0o777 || sys::user() == 0) {
         let sandbox = Sandbox::new();
         let line = words!["-d", "a/b/logs", "1", "--", sandbox.probe(), "print", "out", "complain", "err"];
-        sandbox.vsrun(line).before(move || sys::umask(umask)).finish().exited(0).silently();
+        sandbox.vsrun(line).before(move || sys::umask(umask)).finish().assert_exited(0).assert_silent();
         let logs = sandbox.path("a/b/logs");
         assert_eq!(mode_and_owner(&logs).0, 0o750, "umask {umask:o}");
         assert_eq!(mode_and_owner(&sandbox.path("a/b")).0 & 0o111, 0o111, "its user can get there, umask {umask:o}");
@@ -66,7 +70,7 @@ fn the_directory_and_the_servers_file_belong_to_the_user() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let line = words!["-u", "12345:23456", "-d", "logs", "1", "--", sandbox.probe(), "print", "x"];
-    sandbox.vsrun(line).finish().exited(0);
+    sandbox.vsrun(line).finish().assert_exited(0);
     let logs = sandbox.path("logs");
     assert_eq!(mode_and_owner(&logs), (0o750, 12345, 23456));
     assert_eq!(mode_and_owner(&logs.join("logfile")), (0o640, 12345, 23456));
@@ -80,7 +84,10 @@ fn a_directory_that_is_there_stays_as_it_is() {
     let logs = prepared(&sandbox, &[]);
     fs::set_permissions(&logs, fs::Permissions::from_mode(0o711)).unwrap();
     chown(&logs, Some(12345), Some(8)).unwrap();
-    sandbox.vsrun(words!["-u", "12345", "-d", "logs", "1", "--", sandbox.probe(), "print", "x"]).finish().exited(0);
+    sandbox
+        .vsrun(words!["-u", "12345", "-d", "logs", "1", "--", sandbox.probe(), "print", "x"])
+        .finish()
+        .assert_exited(0);
     assert_eq!(mode_and_owner(&logs), (0o711, 12345, 8));
 }
 
@@ -147,14 +154,14 @@ fn a_number_that_is_too_great_loses_nothing() {
         let sandbox = Sandbox::new();
         let name = format!("logfile.{number}");
         let logs = prepared(&sandbox, &["logfile", &name]);
-        sandbox.vsrun(words!["-d", "logs", "1", "--", sandbox.probe(), "print", "new"]).finish().exited(0);
+        sandbox.vsrun(words!["-d", "logs", "1", "--", sandbox.probe(), "print", "new"]).finish().assert_exited(0);
         let texts: Vec<String> = harness::names(&logs).iter().map(|name| harness::text(&logs.join(name))).collect();
         assert!(texts.contains(&"logfile".to_owned()) && texts.contains(&name), "{number}: {texts:?}");
     }
 }
 
 #[test]
-fn each_unit_of_age_is_its_own() {
+fn each_unit_of_the_age_limit_has_its_own_length() {
     const HOUR: i64 = 3600;
     const DAY: i64 = 24 * HOUR;
     for (keep, seconds) in
@@ -243,13 +250,13 @@ fn links_planted_by_the_user_while_it_runs_are_not_followed() {
     assert!(!harness::text(&heard).contains("secret"), "the handler was given {:?}", harness::text(&heard));
     manager.signal(libc::SIGHUP);
     harness::await_life(&sandbox.out("life"), 3);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert_eq!(harness::text(&secret), "secret");
     assert_eq!(mode_and_owner(&secret), (0o600, 0, 0));
 }
 
 #[test]
-fn what_is_no_file_under_a_logs_name_does_no_harm() {
+fn a_directory_or_fifo_with_the_name_of_a_log_does_no_harm() {
     for name in ["logfile", "vsrun.log"] {
         for make in [make_a_directory, make_a_fifo] {
             let sandbox = Sandbox::new();
@@ -286,7 +293,7 @@ fn a_hangup_rotates_and_a_crash_does_not() {
     manager.signal(libc::SIGHUP);
     harness::await_file(&logs.join("logfile.2"));
     harness::await_life(&sandbox.out("life"), 4);
-    manager.stop().exited(0).silently();
+    manager.stop().assert_exited(0).assert_silent();
     assert_eq!(harness::text(&logs.join("logfile.2")), "third\n");
     assert_eq!(harness::text(&logs.join("logfile.1")), "first\nsecond\n");
 }
@@ -304,7 +311,7 @@ fn a_rotation_deletes_what_is_too_old() {
     // The manager deletes old files after the new server has started, so that they do not delay a restart.
     harness::await_true("the end of the old file", || !logs.join("logfile.1").exists());
     assert_eq!(harness::names(&logs), ["logfile", "logfile.2", "vsrun.log", "vsrun.log.1"]);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -313,7 +320,7 @@ fn a_directory_that_cannot_be_made_is_an_error() {
     fs::write(sandbox.path("file"), "").unwrap();
     for directory in ["file", "file/logs", "/proc/no-such/logs"] {
         let line = words!["-p", "pid", "-d", directory, "1", "--", sandbox.probe(), "append", "ran", "x"];
-        sandbox.vsrun(line).finish().failed(125, &[directory]);
+        sandbox.vsrun(line).finish().assert_failed(125, &[directory]);
         assert!(!sandbox.path("pid").exists() && !sandbox.path("ran").exists());
     }
 }
@@ -334,7 +341,7 @@ fn is_record(line: &str) -> bool {
 }
 
 #[test]
-fn records_tell_the_story_in_the_form_promised() {
+fn records_have_the_documented_form_and_order() {
     let sandbox = Sandbox::new();
     let handler = sandbox.script("handler", words!["life", sandbox.out("handled")]);
     let actions = words!["at", "1", "exit", "3", "at", "2", "raise", "9", "wait"];
@@ -345,7 +352,7 @@ fn records_tell_the_story_in_the_form_promised() {
     harness::await_life(&sandbox.out("life"), 4);
     manager.signal(libc::SIGHUP);
     harness::await_life(&sandbox.out("life"), 5);
-    manager.stop().exited(0).silently();
+    manager.stop().assert_exited(0).assert_silent();
     let files = ["vsrun.log.1", "vsrun.log"].map(|name| harness::lines(&sandbox.path("logs").join(name)));
     let story = files.concat();
     for line in &story {
@@ -377,13 +384,17 @@ fn records_tell_the_story_in_the_form_promised() {
 }
 
 #[test]
-fn each_word_finds_its_file_however_the_callers_descriptors_were_closed() {
+fn output_reaches_its_file_whichever_descriptors_were_closed() {
     let sandbox = Sandbox::new();
     for (way, closed) in harness::ways().into_iter().flat_map(|way| harness::CLOSED.map(|closed| (way.clone(), closed)))
     {
         let words =
             words!["--", sandbox.probe(), "print", "out", "complain", "err", "append", sandbox.out("done"), "x"];
-        sandbox.vsrun([words!["-d", "logs", "1"], way.clone(), words].concat()).closed(closed).finish().exited(0);
+        sandbox
+            .vsrun([words!["-d", "logs", "1"], way.clone(), words].concat())
+            .closed(closed)
+            .finish()
+            .assert_exited(0);
         harness::await_file(&sandbox.out("done"));
         sandbox.await_nothing_left();
         assert_eq!(harness::text(&sandbox.path("logs/logfile")), "out\nerr\n", "{way:?}, {closed:?}");
@@ -401,7 +412,7 @@ fn on_stderr_the_records_are_the_same() {
     let sandbox = Sandbox::new();
     let handler = sandbox.script("handler", words!["exit", "1"]);
     let ended = manage(&sandbox, words!["-m", "-", handler], words!["exit", "3"]).finish();
-    ended.exited(3);
+    ended.assert_exited(3);
     assert!(ended.err.iter().all(|line| line.starts_with("vsrun: ")), "{ended:?}");
     for part in ["starting", "exited with status 3", "handler", "shutdown"] {
         assert!(ended.err.iter().any(|line| line.contains(part)), "{part}: {ended:?}");
@@ -417,7 +428,7 @@ fn no_record_can_be_forged() {
     let handler = sandbox.script("handler", words!["exit", "1"]);
     let logged = words!["-d", "logs", "1"];
     let command = words!["-m", "-", handler, "--", sandbox.probe(), "exit", "3", forged];
-    sandbox.vsrun([logged, command.clone()].concat()).finish().exited(3);
+    sandbox.vsrun([logged, command.clone()].concat()).finish().assert_exited(3);
     let records = harness::lines(&sandbox.path("logs/vsrun.log"));
     for line in &records {
         assert!(is_record(line), "{line:?}");
@@ -451,12 +462,12 @@ fn a_full_disk_stops_no_process() {
     harness::await_life(&sandbox.out("life"), 4);
     manager.signal(libc::SIGHUP);
     harness::await_life(&sandbox.out("life"), 5);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert_eq!(harness::lives(&sandbox.out("handled")).len(), 3);
 }
 
 #[test]
-fn the_start_of_a_file_cannot_be_overwritten() {
+fn the_server_can_only_append_to_its_log_file() {
     let sandbox = Sandbox::new();
     let manager = manage(&sandbox, words!["-d", "logs", "1", "-m", "-", "-"], words!["print", "one", "wait"]);
     let server = harness::await_life(&sandbox.out("life"), 1);
@@ -467,5 +478,5 @@ fn the_start_of_a_file_cannot_be_overwritten() {
         let flags = i32::from_str_radix(flags.trim(), 8).unwrap();
         assert_ne!(flags & libc::O_APPEND, 0, "descriptor {fd} appends");
     }
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }

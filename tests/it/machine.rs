@@ -92,7 +92,7 @@ fn ctrl_alt_del_is_taken_from_the_kernel() {
 
 /// The server itself sends PID 1 signals that end the machine, with --init and with a manager.
 #[test]
-fn signals_end_the_machine_as_they_say() {
+fn each_signal_ends_the_machine_in_its_documented_way() {
     needs!(can_boot());
     let server = |kill: &str| {
         format!(
@@ -129,7 +129,7 @@ fn signals_end_the_machine_as_they_say() {
 }
 
 #[test]
-fn none_of_it_is_for_another_than_pid_1() {
+fn machine_options_are_an_error_unless_vsrun_is_pid_1() {
     let sandbox = Sandbox::new();
     for (line, says) in [
         (words!["--mount", "proc"], "--mount"),
@@ -139,9 +139,9 @@ fn none_of_it_is_for_another_than_pid_1() {
         (words!["-m", "-", "-", "--on-signal", "TERM=reboot"], "--on-signal with poweroff"),
     ] {
         let line = [line, words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"]].concat();
-        sandbox.vsrun(line.clone()).finish().failed(125, &[says, "PID 1"]);
+        sandbox.vsrun(line.clone()).finish().assert_failed(125, &[says, "PID 1"]);
         // --check accepts this without being PID 1, because another process will start the server.
-        sandbox.vsrun([words!["--check"], line].concat()).finish().exited(0).silently();
+        sandbox.vsrun([words!["--check"], line].concat()).finish().assert_exited(0).assert_silent();
         assert!(!sandbox.out("ran").exists());
     }
     for (line, says) in [
@@ -150,7 +150,7 @@ fn none_of_it_is_for_another_than_pid_1() {
         (words!["-b", "-m", "-", "-", "--on-signal", "USR2=poweroff"], "--background"),
         (words!["--init", "--on-signal", "USR2=off"], "--on-signal"),
     ] {
-        sandbox.vsrun([line, words!["--", sandbox.probe()]].concat()).finish().failed(2, &[says]);
+        sandbox.vsrun([line, words!["--", sandbox.probe()]].concat()).finish().assert_failed(2, &[says]);
     }
 }
 
@@ -162,7 +162,7 @@ fn container(sandbox: &Sandbox, line: Vec<OsString>) -> harness::Call<'_> {
 }
 
 #[test]
-fn a_container_gets_its_file_systems_too_and_its_end_is_the_containers() {
+fn mounts_and_machine_signals_of_a_container_stay_inside_it() {
     needs!(harness::root(), harness::tool("unshare"));
     let sandbox = Sandbox::new();
     let jail = sandbox.jail();
@@ -171,7 +171,7 @@ fn a_container_gets_its_file_systems_too_and_its_end_is_the_containers() {
     for stay in [words![], words!["--init"]] {
         let line =
             [words!["--mount", "proc,run,tmp"], stay, words!["--", "/probe", "copy", "/proc/mounts", "/out/mounts"]];
-        container(&sandbox, line.concat()).finish().exited(0);
+        container(&sandbox, line.concat()).finish().assert_exited(0);
         let mounts = harness::text(&out);
         for part in ["proc /proc proc rw,nosuid,nodev,noexec", "tmpfs /run tmpfs rw,nosuid,nodev", "tmpfs /tmp tmpfs"] {
             assert!(mounts.contains(part), "{part}: {mounts}");
@@ -212,5 +212,5 @@ fn a_file_system_that_cannot_be_mounted_is_named() {
     let line = words!["--mount", "proc", "--init", "--", "/probe", "exit", "0"];
     let setpriv = words!["--pid", "--mount", "--fork", "--kill-child", "--root", jail, "--user", "--", "/vsrun"];
     let ended = sandbox.program(&harness::find_tool("unshare").unwrap(), [setpriv, line].concat()).finish();
-    ended.failed(125, &["cannot mount proc on '/proc'"]);
+    ended.assert_failed(125, &["cannot mount proc on '/proc'"]);
 }

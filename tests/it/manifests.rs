@@ -12,7 +12,7 @@ use std::path::PathBuf;
 const WEB: &str = ".spec.template.spec.containers[0]";
 
 fn can_build() -> bool {
-    harness::containers() && harness::tool("buildah") && harness::tool("umoci") && harness::tool("busybox")
+    harness::can_run_containers() && harness::tool("buildah") && harness::tool("umoci") && harness::tool("busybox")
 }
 
 fn example(name: &str) -> PathBuf {
@@ -29,7 +29,7 @@ fn build(sandbox: &Sandbox) -> Bundle<'_> {
     fs::write(context.join("www/index.html"), "a page in a container\n").unwrap();
     let image = format!("{}:web", sandbox.path("image").display());
     let line = words!["bud", "--isolation", "chroot", "--file", example("Dockerfile")];
-    harness::buildah(sandbox, [line, words!["--tag", format!("oci:{image}"), context]].concat()).exited(0);
+    harness::buildah(sandbox, [line, words!["--tag", format!("oci:{image}"), context]].concat()).assert_exited(0);
     let bundle = Bundle::of_image(sandbox, &image);
     assert_eq!(harness::names(&bundle.root()), ["busybox", "vsrun", "www"]);
     bundle
@@ -38,7 +38,7 @@ fn build(sandbox: &Sandbox) -> Bundle<'_> {
 /// Runs a tool, and returns the lines that it prints.
 #[track_caller]
 fn read(sandbox: &Sandbox, tool: &str, line: Vec<OsString>) -> Vec<String> {
-    sandbox.program(&harness::find_tool(tool).unwrap(), line).finish().exited(0).out.clone()
+    sandbox.program(&harness::find_tool(tool).unwrap(), line).finish().assert_exited(0).out.clone()
 }
 
 /// Returns what a yq filter selects from the Kubernetes manifest: JSON, or a string without quotes.
@@ -63,7 +63,7 @@ fn await_page(bundle: &Bundle<'_>) {
 /// Asserts that a readiness probe or health check succeeds when it is run in the container.
 #[track_caller]
 fn assert_succeeds(bundle: &Bundle<'_>, probe: &[String]) {
-    bundle.exec(probe.iter().map(OsString::from).collect()).finish().exited(0);
+    bundle.exec(probe.iter().map(OsString::from).collect()).finish().assert_exited(0);
 }
 
 /// Crashes the server again and again, until vsrun gives up and the container ends.
@@ -71,23 +71,23 @@ fn assert_succeeds(bundle: &Bundle<'_>, probe: &[String]) {
 fn crash_for_good(bundle: &Bundle<'_>, container: harness::Running) {
     harness::await_true("the end of the container", || {
         bundle.exec(words!["/busybox", "killall", "-SEGV", "busybox"]).finish();
-        !container.lives()
+        !container.is_running()
     });
-    container.finish().exited(128 + libc::SIGSEGV);
+    container.finish().assert_exited(128 + libc::SIGSEGV);
 }
 
 /// Crashes the server once. vsrun restarts it, and the container goes on.
 #[track_caller]
 fn crash(bundle: &Bundle<'_>, probe: &[String]) {
     let probe: Vec<OsString> = probe.iter().map(OsString::from).collect();
-    let first = bundle.first();
+    let first = bundle.pid1();
     let server = process::children(first)[0];
-    bundle.exec(probe.clone()).finish().exited(0);
+    bundle.exec(probe.clone()).finish().assert_exited(0);
     bundle.exec(words!["/busybox", "killall", "-SEGV", "busybox"]).finish();
     harness::await_true("the first server's end", || process::reaped(server));
     await_page(bundle);
-    bundle.exec(probe).finish().exited(0);
-    assert_eq!((bundle.first(), process::gone(first)), (first, false), "the container is the same");
+    bundle.exec(probe).finish().assert_exited(0);
+    assert_eq!((bundle.pid1(), process::gone(first)), (first, false), "the container is the same");
 }
 
 #[test]
@@ -99,13 +99,13 @@ fn the_dockerfile_makes_an_image_that_runs_as_it_says() {
     bundle.change(".root.readonly = true | .process.capabilities = {}", words![]);
     let runc = bundle.start();
     await_page(&bundle);
-    let first = bundle.first();
+    let first = bundle.pid1();
     assert_eq!(process::status(first, "Uid"), "1000\t1000\t1000\t1000");
     assert!(harness::bundle::read_only(first));
     // The server's child that answered the request may still be exiting.
-    harness::await_true("the server, and nobody else", || bundle.others().len() == 1);
+    harness::await_true("the server, and nobody else", || bundle.pids_except_pid1().len() == 1);
     bundle.kill("TERM");
-    runc.finish().exited(128 + libc::SIGTERM);
+    runc.finish().assert_exited(128 + libc::SIGTERM);
 
     let settings = read(&sandbox, "jq", words!["-r", ".process.args[]", bundle.config()]);
     let longest = seconds(&settings, "--stop-timeout") + seconds(&settings, "--linger");
@@ -133,13 +133,13 @@ fn the_compose_file_runs_as_it_says() {
     bundle.change(filter, words![service]);
     let runc = bundle.start();
     await_page(&bundle);
-    assert!(harness::bundle::read_only(bundle.first()));
-    assert_eq!(process::status(bundle.first(), "NoNewPrivs"), "1");
+    assert!(harness::bundle::read_only(bundle.pid1()));
+    assert_eq!(process::status(bundle.pid1(), "NoNewPrivs"), "1");
     let health = get(".services.web.healthcheck.test[]");
     assert_eq!(health[0], "CMD");
     crash(&bundle, &health[1..]);
     bundle.kill("TERM");
-    runc.finish().exited(0);
+    runc.finish().assert_exited(0);
 
     let grace = get(".services.web.stop_grace_period")[0].strip_suffix('s').unwrap().parse::<u64>().unwrap();
     assert!(seconds(&get(".services.web.entrypoint[]"), "--stop-timeout") < grace);
@@ -169,9 +169,9 @@ fn the_kubernetes_manifest_runs_as_it_says() {
     bundle.change(filter, words![pod, &message]);
     let runc = bundle.start();
     await_page(&bundle);
-    assert_eq!(process::status(bundle.first(), "Uid"), "1000\t1000\t1000\t1000");
-    assert_eq!(process::status(bundle.first(), "NoNewPrivs"), "1");
-    assert!(harness::bundle::read_only(bundle.first()));
+    assert_eq!(process::status(bundle.pid1(), "Uid"), "1000\t1000\t1000\t1000");
+    assert_eq!(process::status(bundle.pid1(), "NoNewPrivs"), "1");
+    assert!(harness::bundle::read_only(bundle.pid1()));
 
     // Each probe requests an existing page from the server's port. Its timeout is longer than that of `--probe`.
     let port = &manifest(&sandbox, &format!("{WEB}.ports[0].containerPort"))[0];
@@ -182,7 +182,7 @@ fn the_kubernetes_manifest_runs_as_it_says() {
         let time = manifest(&sandbox, &format!("{WEB}.{probe}.timeoutSeconds"))[0].parse::<u64>().unwrap();
         assert!(time > 1, "{probe}");
         let wrong = words![&command[0], &command[1], format!("{port}/no-such-page")];
-        bundle.exec(wrong).finish().failed(1, &["HTTP status 404"]);
+        bundle.exec(wrong).finish().assert_failed(1, &["HTTP status 404"]);
     }
     crash(&bundle, &manifest(&sandbox, &format!("{WEB}.livenessProbe.exec.command[]")));
 
@@ -191,7 +191,7 @@ fn the_kubernetes_manifest_runs_as_it_says() {
     let (pause, since) = (seconds(&command, "--stop-delay"), std::time::Instant::now());
     bundle.kill("TERM");
     await_page(&bundle);
-    runc.finish().exited(0);
+    runc.finish().assert_exited(0);
     assert!(since.elapsed().as_secs() >= pause, "{:?}", since.elapsed());
     let grace: u64 = manifest(&sandbox, ".spec.template.spec.terminationGracePeriodSeconds")[0].parse().unwrap();
     assert!(pause + seconds(&command, "--stop-timeout") < grace);
@@ -275,7 +275,7 @@ fn the_quadlet_runs_as_it_says() {
     // READY=1 has arrived, so the server must already answer.
     assert_succeeds(&bundle, &health);
     await_page(&bundle);
-    let first = bundle.first();
+    let first = bundle.pid1();
     assert_eq!(process::status(first, "Uid"), "1000\t1000\t1000\t1000");
     assert_eq!(process::status(first, "Gid"), "1000\t1000\t1000\t1000");
     assert_eq!(
@@ -285,7 +285,7 @@ fn the_quadlet_runs_as_it_says() {
     assert!(harness::bundle::read_only(first));
     crash(&bundle, &health);
     bundle.kill("TERM");
-    runc.finish().exited(0);
+    runc.finish().assert_exited(0);
     let service = quadlet("Service");
     let (_, stop) = service.iter().find(|(key, _)| key == "TimeoutStopSec").unwrap();
     assert!(seconds(&entrypoint, "--stop-timeout") < stop_timeout && stop_timeout < stop.parse().unwrap());

@@ -1,7 +1,7 @@
 //! `make microvm`: a container image boots as a virtual machine, whose PID 1 is vsrun with a service file.
 
 use crate::harness::qemu::{self, assert_in_order, emulation};
-use crate::harness::{self, Ended, Sandbox, needs, words};
+use crate::harness::{self, ProcessResult, Sandbox, needs, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn tool(name: &str) -> PathBuf {
 /// Boots the image, and returns its output when the machine has ended. `command` replaces the image's own command;
 /// `config` is a file with the image's settings.
 #[track_caller]
-fn boot(sandbox: &Sandbox, image: &Path, command: &[&str], config: Option<&Path>) -> Ended {
+fn boot(sandbox: &Sandbox, image: &Path, command: &[&str], config: Option<&Path>) -> ProcessResult {
     let _turn = qemu::turn();
     let line = [words![sandbox.path("vsrun"), image], command.iter().map(OsString::from).collect()].concat();
     let call = sandbox.program(&tool("microvm"), line).env("TMPDIR", sandbox.directory());
@@ -31,7 +31,7 @@ fn boot(sandbox: &Sandbox, image: &Path, command: &[&str], config: Option<&Path>
         None => call,
     }
     .start();
-    harness::await_within(BOOT, "the end of the machine", || (!running.lives()).then_some(()));
+    harness::await_within(BOOT, "the end of the machine", || (!running.is_running()).then_some(()));
     let mut ended = running.finish();
     ended.out.iter_mut().for_each(|line| *line = line.trim_end_matches('\r').to_owned());
     ended
@@ -41,10 +41,13 @@ fn boot(sandbox: &Sandbox, image: &Path, command: &[&str], config: Option<&Path>
 #[track_caller]
 fn layout(sandbox: &Sandbox) -> PathBuf {
     let (archive, layout) = (sandbox.path("image.tar"), sandbox.path("layout"));
-    sandbox.program(&tool("image"), words![sandbox.path("vsrun"), std::env::consts::ARCH, &archive]).finish().exited(0);
+    sandbox
+        .program(&tool("image"), words![sandbox.path("vsrun"), std::env::consts::ARCH, &archive])
+        .finish()
+        .assert_exited(0);
     fs::create_dir(&layout).unwrap();
     let unpack = words!["-C", &layout, "-xf", &archive];
-    sandbox.program(&harness::find_tool("tar").unwrap(), unpack).finish().exited(0);
+    sandbox.program(&harness::find_tool("tar").unwrap(), unpack).finish().assert_exited(0);
     let files = sandbox.path("files");
     for directory in ["srv", "etc"] {
         fs::create_dir_all(files.join(directory)).unwrap();
@@ -54,7 +57,7 @@ fn layout(sandbox: &Sandbox) -> PathBuf {
     harness::sandbox::copy(&sandbox.probe(), &files.join("srv/probe"));
     let image = format!("{}:latest", layout.display());
     let umoci = |line: Vec<OsString>| {
-        sandbox.program(&harness::find_tool("umoci").unwrap(), line).finish().exited(0);
+        sandbox.program(&harness::find_tool("umoci").unwrap(), line).finish().assert_exited(0);
     };
     for directory in ["srv", "etc"] {
         umoci(words!["insert", "--image", &image, files.join(directory), format!("/{directory}")]);
@@ -73,11 +76,11 @@ fn an_image_runs_with_its_environment_user_and_directory_and_ends_the_machine() 
     let layout = layout(&sandbox);
     let archive = sandbox.path("oci.tar");
     let pack = words!["-C", &layout, "-cf", &archive, "."];
-    sandbox.program(&harness::find_tool("tar").unwrap(), pack).finish().exited(0);
+    sandbox.program(&harness::find_tool("tar").unwrap(), pack).finish().assert_exited(0);
     let ended = boot(&sandbox, &archive, &[], None);
     let identity = ["ppid 1", "uids 800 800 800", "gids 801 801 801", "groups 801 901"];
     let command = ["argument probe", "argument report", "argument -", "argument exit", "argument 7"];
-    assert_in_order(&ended.exited(0).out, &[&identity[..], &command].concat());
+    assert_in_order(&ended.assert_exited(0).out, &[&identity[..], &command].concat());
     for line in
         ["variable PATH=/srv", "variable A=b  c", "variable LINES=one\\x0atwo", "variable HOME=/srv", "cwd /srv"]
     {
@@ -93,20 +96,20 @@ fn a_bundle_runs_words_that_no_line_of_a_service_file_could_hold() {
     let image = format!("{}:latest", layout(&sandbox).display());
     let bundle = sandbox.path("bundle");
     let unpack = words!["unpack", "--image", image, &bundle];
-    sandbox.program(&harness::find_tool("umoci").unwrap(), unpack).finish().exited(0);
+    sandbox.program(&harness::find_tool("umoci").unwrap(), unpack).finish().assert_exited(0);
     let command = ["probe", "print", "two\nlines of ${A} $HOME", "print", "", "print", "  # none ", "report", "-"];
     let ended = boot(&sandbox, &bundle, &command, None);
     let printed = ["two", "lines of ${A} $HOME", "", "  # none "];
     let first = ended.out.iter().position(|line| line == "two").unwrap_or_else(|| panic!("{ended:?}"));
     assert_eq!(ended.out[first..][..4], printed);
     let argument = ["argument two\\x0alines of ${A} $HOME", "argument ", "argument   # none "];
-    assert_in_order(&ended.exited(0).out, &[&["uids 800 800 800", "groups 801 901"][..], &argument].concat());
+    assert_in_order(&ended.assert_exited(0).out, &[&["uids 800 800 800", "groups 801 901"][..], &argument].concat());
     assert_in_order(&ended.out, &["cwd /srv", "exited with status 0", "reboot: Power down"]);
 }
 
 /// An archive of `podman export` has no settings, so a file of `podman inspect` names the command and the user.
 #[test]
-fn a_root_directory_runs_what_a_file_says_although_it_has_an_init_of_its_own() {
+fn an_exported_root_runs_the_command_of_its_settings_file() {
     needs!(able());
     let sandbox = Sandbox::new();
     let root = sandbox.path("root");
@@ -116,7 +119,7 @@ fn a_root_directory_runs_what_a_file_says_although_it_has_an_init_of_its_own() {
     harness::sandbox::write_executable(&root.join("init"), script.as_bytes());
     let archive = sandbox.path("export.tar");
     let pack = words!["-C", &root, "-cf", &archive, "."];
-    sandbox.program(&harness::find_tool("tar").unwrap(), pack).finish().exited(0);
+    sandbox.program(&harness::find_tool("tar").unwrap(), pack).finish().assert_exited(0);
     let config = sandbox.path("inspect.json");
     let settings =
         r#"[{"Id": "1", "Config": {"User": "4321", "Env": null, "Entrypoint": ["/init"], "WorkingDir": ""}}]"#;
@@ -124,7 +127,7 @@ fn a_root_directory_runs_what_a_file_says_although_it_has_an_init_of_its_own() {
     let ended = boot(&sandbox, &archive, &[], Some(&config));
     let identity =
         ["the init of the image", "uids 4321 4321 4321", "gids 0 0 0", "groups 0", "variable PATH=/usr/local"];
-    assert_in_order(&ended.exited(0).out, &identity);
+    assert_in_order(&ended.assert_exited(0).out, &identity);
     assert_in_order(&ended.out, &["cwd /", "killed by SIGSEGV", "reboot: Power down"]);
     // Without the settings file no command is known.
     let line = words![sandbox.path("vsrun"), &archive];

@@ -19,8 +19,8 @@ fn leak() -> std::io::Result<()> {
 }
 
 #[test]
-fn on_an_old_host_the_server_is_what_it_is_elsewhere() {
-    needs!(harness::root(), filter::filters());
+fn on_an_old_host_the_server_starts_in_the_same_state() {
+    needs!(harness::root(), filter::can_filter_calls());
     for host in old_hosts() {
         let sandbox = Sandbox::new();
         let jail = sandbox.jail();
@@ -28,7 +28,7 @@ fn on_an_old_host_the_server_is_what_it_is_elsewhere() {
         let line = [options, words!["--", "/probe", "report", "/out/report", "print", "x"]].concat();
         for _ in 0..2 {
             let _ = fs::remove_file(jail.join("out/report"));
-            sandbox.vsrun(line.clone()).before(leak).refused(&host).finish().exited(0).silently();
+            sandbox.vsrun(line.clone()).before(leak).refused(&host).finish().assert_exited(0).assert_silent();
             let found = sandbox.report(&jail.join("out/report"));
             assert_eq!((found.one("uids"), found.groups()), ("12345 12345 12345".into(), vec![23456]));
             assert_eq!(found.descriptors().len(), 4, "0 to 2 and the pidfile: {found:?}");
@@ -43,7 +43,7 @@ fn on_an_old_host_the_server_is_what_it_is_elsewhere() {
 
 #[test]
 fn on_an_old_host_a_manager_restarts_pauses_and_reaps() {
-    needs!(harness::root(), filter::filters());
+    needs!(harness::root(), filter::can_filter_calls());
     for host in old_hosts() {
         let sandbox = Sandbox::new();
         let (life, reported) = (sandbox.out("life"), sandbox.out("reported"));
@@ -51,7 +51,7 @@ fn on_an_old_host_a_manager_restarts_pauses_and_reaps() {
         let options = words!["-b", "-p", "pid", "-m", "monitor", handler, "--restart-delay", "100ms:200ms"];
         let actions = words!["life", &life, "until", "3", "exit", "3", "orphans", "5", sandbox.out("orphans"), "wait"];
         let line = [options, words!["--", sandbox.probe()], actions].concat();
-        sandbox.vsrun(line).before(leak).refused(&host).finish().exited(0);
+        sandbox.vsrun(line).before(leak).refused(&host).finish().assert_exited(0);
         let pid = harness::await_life(&life, 4);
         let since: Vec<i64> = harness::lives(&life).iter().map(|(_, since)| *since).collect();
         assert!(since[2] - since[1] >= 100 && since[3] - since[2] >= 200, "pauses: {since:?}");
@@ -63,25 +63,25 @@ fn on_an_old_host_a_manager_restarts_pauses_and_reaps() {
         // A manager that cannot sleep would always be in state R (running).
         harness::await_true("a manager that sleeps", || process::state(manager) == "S");
         let order = |words: Vec<OsString>| sandbox.vsrun(words).refused(&host).finish();
-        order(words!["--status", sandbox.path("pid")]).exited(0);
-        order(words!["--signal", "HUP", sandbox.path("monitor")]).exited(0).silently();
+        order(words!["--status", sandbox.path("pid")]).assert_exited(0);
+        order(words!["--signal", "HUP", sandbox.path("monitor")]).assert_exited(0).assert_silent();
         harness::await_life(&life, 5);
-        order(words!["--stop", sandbox.path("pid")]).exited(0).silently();
+        order(words!["--stop", sandbox.path("pid")]).assert_exited(0).assert_silent();
         sandbox.await_nothing_left();
-        order(words!["--status", sandbox.path("pid")]).exited(3);
+        order(words!["--status", sandbox.path("pid")]).assert_exited(3);
     }
 }
 
 #[test]
 fn on_an_old_host_records_reach_a_pipe() {
-    needs!(harness::root(), filter::filters());
+    needs!(harness::root(), filter::can_filter_calls());
     for host in old_hosts() {
         let sandbox = Sandbox::new();
         let ended = sandbox.vsrun(words!["--debug", "--", sandbox.probe(), "exit", "0"]).refused(&host).finish();
-        assert!(ended.exited(0).err.iter().any(|line| line.contains("execute")), "{ended:?}");
+        assert!(ended.assert_exited(0).err.iter().any(|line| line.contains("execute")), "{ended:?}");
         let (reader, writer) = sys::pipe();
         let call = sandbox.vsrun(words!["-m", "-", "-", "--", sandbox.probe()]).stderr(writer).refused(&host);
-        call.finish().exited(0);
+        call.finish().assert_exited(0);
         let said = std::io::read_to_string(reader).unwrap();
         assert!(said.contains("starting") && said.contains("shutdown"), "{said}");
     }
@@ -89,30 +89,30 @@ fn on_an_old_host_records_reach_a_pipe() {
 
 #[test]
 fn on_an_old_host_a_command_that_cannot_be_executed_is_explained() {
-    needs!(harness::root(), filter::filters());
+    needs!(harness::root(), filter::can_filter_calls());
     for host in old_hosts() {
         let sandbox = Sandbox::new();
         let script = sandbox.executable("script", b"#!/no/such/interpreter\n");
-        sandbox.vsrun(words!["--", &script]).refused(&host).finish().failed(127, &["/no/such/interpreter"]);
-        sandbox.vsrun(words!["--", "no-such-command"]).refused(&host).finish().failed(127, &["no-such-command"]);
+        sandbox.vsrun(words!["--", &script]).refused(&host).finish().assert_failed(127, &["/no/such/interpreter"]);
+        sandbox.vsrun(words!["--", "no-such-command"]).refused(&host).finish().assert_failed(127, &["no-such-command"]);
         sandbox
             .vsrun(words!["-s", "x", "--logger", "no-such", "--", "y"])
             .refused(&host)
             .finish()
-            .failed(125, &["no-such"]);
+            .assert_failed(125, &["no-such"]);
     }
 }
 
 /// A rotation replaces no file of another program and loses none, even without renameat2(2), which guarantees that.
 #[test]
 fn on_an_old_host_rotation_never_replaces_a_file() {
-    needs!(harness::root(), filter::filters());
+    needs!(harness::root(), filter::can_filter_calls());
     for host in old_hosts() {
         let sandbox = Sandbox::new();
         let logs = sandbox.path("logs");
         for round in 0..4 {
             let line = words!["-d", &logs, "1w", "--", sandbox.probe(), "print", format!("{round}")];
-            sandbox.vsrun(line).refused(&host).finish().exited(0).silently();
+            sandbox.vsrun(line).refused(&host).finish().assert_exited(0).assert_silent();
         }
         let texts: Vec<String> =
             ["logfile.1", "logfile.2", "logfile.3", "logfile"].map(|name| harness::text(&logs.join(name))).into();
@@ -122,29 +122,29 @@ fn on_an_old_host_rotation_never_replaces_a_file() {
 
 #[test]
 fn a_kernel_without_locks_of_open_files_is_an_error_for_pidfiles_only() {
-    needs!(harness::root(), filter::filters());
+    needs!(harness::root(), filter::can_filter_calls());
     let sandbox = Sandbox::new();
     let ran = sandbox.out("ran");
     for options in [words!["-p", "pid"], words!["-m", "pid", "-"], words!["-b", "-p", "pid"]] {
         let line = [options, words!["--", sandbox.probe(), "append", &ran, "x"]].concat();
         let ended = sandbox.vsrun(line).refused(&filter::no_file_locks()).finish();
-        ended.failed(125, &["cannot lock", "pid", "Linux 3.15"]);
+        ended.assert_failed(125, &["cannot lock", "pid", "Linux 3.15"]);
         assert!(!ran.exists() && !sandbox.path("pid").exists());
     }
     let line = words!["-m", "-", "-", "--", sandbox.probe(), "append", &ran, "x"];
-    sandbox.vsrun(line).refused(&filter::no_file_locks()).finish().exited(0);
+    sandbox.vsrun(line).refused(&filter::no_file_locks()).finish().assert_exited(0);
     assert_eq!(harness::lines(&ran).len(), 1);
     fs::write(sandbox.path("pid"), "1\n").unwrap();
     let question =
         |order: &str| sandbox.vsrun(words![order, sandbox.path("pid")]).refused(&filter::no_file_locks()).finish();
-    question("--status").exited(4);
-    question("--stop").failed(4, &["pid"]);
+    question("--status").assert_exited(4);
+    question("--stop").assert_failed(4, &["pid"]);
 }
 
 /// Whichever error pidfd_open(2) returns, vsrun never reports a running server as dead or as stopped.
 #[test]
 fn without_pidfd_a_living_server_is_never_called_dead() {
-    needs!(harness::root(), filter::filters());
+    needs!(harness::root(), filter::can_filter_calls());
     for (error, known) in [(libc::ENOSYS, true), (libc::EPERM, true), (libc::EINVAL, false), (libc::EMFILE, false)] {
         for options in [words!["-p", "pid"], words!["-p", "pid", "-m", "-", "-"]] {
             let sandbox = Sandbox::new();
@@ -153,13 +153,13 @@ fn without_pidfd_a_living_server_is_never_called_dead() {
             let running = sandbox.vsrun(line).start();
             let pid = harness::await_life(&life, 1);
             let order = |name: &str| sandbox.vsrun(words![name, &file]).refused(&filter::no_pidfd(error)).finish();
-            order("--status").exited(if known { 0 } else { 4 });
+            order("--status").assert_exited(if known { 0 } else { 4 });
             if !known {
-                order("--stop").failed(4, &["pid"]);
-                assert!(running.lives() && !harness::gone(pid));
+                order("--stop").assert_failed(4, &["pid"]);
+                assert!(running.is_running() && !harness::gone(pid));
                 continue;
             }
-            order("--stop").exited(0).silently();
+            order("--stop").assert_exited(0).assert_silent();
             running.finish();
             assert!(harness::gone(pid));
         }
@@ -183,7 +183,7 @@ impl Bare {
         fs::write(root.join("handler"), "#!/probe run\nappend\n-\nhandled\n").unwrap();
         fs::set_permissions(root.join("handler"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let bind = Mount::Bind(root.clone(), root.clone());
-        let mounts = Mounts::new(sandbox, &[bind, Mount::Again(root.clone(), libc::MS_RDONLY)]);
+        let mounts = Mounts::new(sandbox, &[bind, Mount::Remount(root.clone(), libc::MS_RDONLY)]);
         Self { mounts, root }
     }
 
@@ -203,14 +203,14 @@ fn in_a_bare_root_that_is_read_only_a_server_is_started_and_managed() {
     for closed in harness::CLOSED.iter().filter(|closed| !closed.contains(&1)) {
         let line = words!["-u", "5:6", "--", "/probe", "report", "-"];
         let ended = bare.vsrun(&sandbox, line).before(leak).closed(closed).finish();
-        let uids = ended.exited(0).out.iter().filter(|line| *line == "uids 5 5 5").count();
+        let uids = ended.assert_exited(0).out.iter().filter(|line| *line == "uids 5 5 5").count();
         let fds = ended.out.iter().filter(|line| line.starts_with("fd ")).count();
         assert_eq!((uids, fds), (1, 3), "{ended:?}");
     }
     let options = words!["-m", "-", "/handler", "--restart-limit", "2/1h", "--restart-delay", "0", "-u", "5"];
     let line = [options, words!["--", "/probe", "print", "lived", "exit", "3"]].concat();
     let ended = bare.vsrun(&sandbox, line).before(leak).finish();
-    ended.exited(3);
+    ended.assert_exited(3);
     assert_eq!(ended.out.join(" "), "lived lived lived", "{ended:?}");
     let handled = ended.err.iter().filter(|line| *line == "vsrun: handler: handled").count();
     assert_eq!(handled, 3, "{ended:?}");
@@ -236,21 +236,21 @@ fn in_a_bare_root_that_is_read_only_every_error_names_what_is_missing() {
             let options: Vec<OsString> = options.iter().map(OsString::from).collect();
             let line = [way.clone(), options, words!["--", "/probe", "print", "ran"]].concat();
             let ended = bare.vsrun(&sandbox, line).finish();
-            ended.failed(125, parts);
+            ended.assert_failed(125, parts);
             assert!(ended.out.is_empty(), "{ended:?}");
         }
     }
-    bare.vsrun(&sandbox, words!["--", "probe"]).finish().failed(127, &["probe"]);
-    bare.vsrun(&sandbox, words!["--status", "/pid"]).finish().exited(3);
-    bare.vsrun(&sandbox, words!["--stop", "/pid"]).finish().exited(0);
+    bare.vsrun(&sandbox, words!["--", "probe"]).finish().assert_failed(127, &["probe"]);
+    bare.vsrun(&sandbox, words!["--status", "/pid"]).finish().assert_exited(3);
+    bare.vsrun(&sandbox, words!["--stop", "/pid"]).finish().assert_exited(0);
     for word in ["--help", "--version", "--help-completion"] {
-        assert!(bare.vsrun(&sandbox, words![word]).finish().exited(0).out.len() > 2);
+        assert!(bare.vsrun(&sandbox, words![word]).finish().assert_exited(0).out.len() > 2);
     }
 }
 
 #[test]
 fn in_a_bare_root_on_an_old_host_nothing_leaks_and_nothing_is_trusted_blindly() {
-    needs!(harness::root(), filter::filters());
+    needs!(harness::root(), filter::can_filter_calls());
     for host in old_hosts() {
         let sandbox = Sandbox::new();
         let bare = Bare::new(&sandbox);
@@ -258,7 +258,7 @@ fn in_a_bare_root_on_an_old_host_nothing_leaks_and_nothing_is_trusted_blindly() 
         // numbers.
         let call = bare.vsrun(&sandbox, words!["-u", "5:6", "--", "/probe", "report", "-"]);
         let ended = call.before(leak).before(|| sys::limit_descriptors(64)).refused(&host).finish();
-        let fds: Vec<&String> = ended.exited(0).out.iter().filter(|line| line.starts_with("fd ")).collect();
+        let fds: Vec<&String> = ended.assert_exited(0).out.iter().filter(|line| line.starts_with("fd ")).collect();
         assert_eq!(fds.len(), 3, "{ended:?}");
     }
     // Without a pidfd and without /proc, vsrun refuses to signal a process: its PID alone may have been reused.
@@ -269,7 +269,7 @@ fn in_a_bare_root_on_an_old_host_nothing_leaks_and_nothing_is_trusted_blindly() 
     let manager =
         sandbox.vsrun(words!["-p", &file, "-m", "-", "-", "--", sandbox.probe(), "life", &life, "wait"]).start();
     let pid = harness::await_life(&life, 1);
-    bare.vsrun(&sandbox, words!["--stop", "/pid"]).refused(&host).finish().failed(4, &["/pid"]);
-    assert!(manager.lives() && !harness::gone(pid));
-    manager.stop().exited(0);
+    bare.vsrun(&sandbox, words!["--stop", "/pid"]).refused(&host).finish().assert_failed(4, &["/pid"]);
+    assert!(manager.is_running() && !harness::gone(pid));
+    manager.stop().assert_exited(0);
 }

@@ -7,10 +7,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 mod arguments;
-mod further;
+mod inherited_state;
 mod inits;
-mod places;
 mod users;
+mod vsrun_args;
 
 /// One name of each of the three init tools that vsrun imitates.
 const INITS: [&str; 3] = ["tini", "catatonit", "dumb-init"];
@@ -32,7 +32,7 @@ fn both(sandbox: &Sandbox, name: &str) -> Vec<PathBuf> {
 }
 
 /// Calls `case` for the link to vsrun and, if it is installed, for the real tool, each with a sandbox of its own.
-fn each(name: &str, mut case: impl FnMut(&Sandbox, &Path)) {
+fn for_link_and_tool(name: &str, mut case: impl FnMut(&Sandbox, &Path)) {
     let count = 1 + usize::from(harness::find_tool(name).is_some());
     for at in 0..count {
         let sandbox = Sandbox::new();
@@ -56,7 +56,7 @@ fn command(init: &Running) -> i32 {
 #[track_caller]
 fn reported(sandbox: &Sandbox, call: Call<'_>) -> Report {
     let path = sandbox.out("report");
-    call.finish().exited(0);
+    call.finish().assert_exited(0);
     let found = sandbox.report(&path);
     std::fs::remove_file(&path).unwrap();
     found

@@ -18,12 +18,12 @@ fn socket(sandbox: &Sandbox) -> String {
 }
 
 /// Starts a process of another user, which knows the address of the notify socket, with these actions.
-fn stranger(other: &Sandbox, socket: &str, actions: Vec<OsString>) -> Running {
+fn start_as_other_user(other: &Sandbox, socket: &str, actions: Vec<OsString>) -> Running {
     other.program(&other.probe(), actions).env("NOTIFY_SOCKET", socket).start()
 }
 
 /// The number of lines in the manager's standard error that contain `part`.
-fn count(manager: &Running, part: &str) -> usize {
+fn count_records_with(manager: &Running, part: &str) -> usize {
     manager.err().iter().filter(|line| line.contains(part)).count()
 }
 
@@ -37,7 +37,7 @@ fn while_stopped(manager: &Running, act: impl FnOnce()) {
 
 /// Another user sends sockets whose close(2) sleeps. They delay neither the server's messages nor signals.
 #[test]
-fn descriptors_of_a_stranger_that_cannot_be_closed_hold_up_nothing() {
+fn slowly_closing_descriptors_of_another_user_delay_nothing() {
     needs!(root());
     let (sandbox, other) = (Sandbox::new(), Sandbox::of_user(PLAIN));
     let actions = words!["await", sandbox.path("go"), "notify", "READY=1", "append", sandbox.out("said"), "x", "wait"];
@@ -47,7 +47,7 @@ fn descriptors_of_a_stranger_that_cannot_be_closed_hold_up_nothing() {
     let actions = words!["hang", "9", "1", "append", other.out("sent"), "x", "wait"];
     let mut hostile = None;
     while_stopped(&manager, || {
-        hostile = Some(stranger(&other, &address, actions));
+        hostile = Some(start_as_other_user(&other, &address, actions));
         harness::await_lines(&other.out("sent"), 1);
     });
     manager.await_err("ignored a notify message from pid");
@@ -56,15 +56,15 @@ fn descriptors_of_a_stranger_that_cannot_be_closed_hold_up_nothing() {
     let begin = Instant::now();
     sys::kill(server, libc::SIGKILL);
     await_life(&sandbox.out("life"), 2);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert!(begin.elapsed().as_secs() < 20);
-    assert!(hostile.is_some_and(|sender| sender.lives()));
+    assert!(hostile.is_some_and(|sender| sender.is_running()));
 }
 
 /// The server, which may be hostile too, sends sockets whose close(2) sleeps. They delay neither its messages nor a
 /// stop.
 #[test]
-fn descriptors_of_the_server_that_cannot_be_closed_hold_up_nothing() {
+fn slowly_closing_descriptors_of_the_server_delay_nothing() {
     for options in [words![], words!["--group"], words!["--linger", "1s"]] {
         let sandbox = Sandbox::new();
         let hangs = words!["await", sandbox.path("go"), "hang", "9", "1", "append", sandbox.out("sent"), "x"];
@@ -77,7 +77,7 @@ fn descriptors_of_the_server_that_cannot_be_closed_hold_up_nothing() {
         });
         harness::await_lines(&sandbox.out("said"), 1);
         let begin = Instant::now();
-        manager.stop().exited(0);
+        manager.stop().assert_exited(0);
         assert!(begin.elapsed().as_secs() < 20);
         sandbox.await_nothing_left();
     }
@@ -86,7 +86,7 @@ fn descriptors_of_the_server_that_cannot_be_closed_hold_up_nothing() {
 /// The limit is below the number of descriptors in the message, so the kernel closes the rest while the child receives
 /// it, and that close sleeps. A timer ends the child after one second.
 #[test]
-fn a_low_limit_of_descriptors_only_slows_it_down() {
+fn low_descriptor_limit_only_delays_the_messages() {
     let sandbox = Sandbox::plain();
     let hangs = words!["await", sandbox.path("go"), "hang", "1", "60", "append", sandbox.out("sent")];
     let actions = [hangs, words!["x", "notify", "READY=1", "append", sandbox.out("said"), "x", "wait"]].concat();
@@ -98,7 +98,7 @@ fn a_low_limit_of_descriptors_only_slows_it_down() {
     });
     harness::await_lines(&sandbox.out("said"), 1);
     let begin = Instant::now();
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert!(begin.elapsed().as_secs() < 20);
 }
 
@@ -114,20 +114,20 @@ fn a_flood_of_descriptors_leaves_nothing_open_and_no_process() {
     let has_pipe = || process::descriptors(manager.pid()).iter().any(|(_, target)| target.starts_with("pipe:"));
     harness::await_true("the end of the pipe that reports failed steps", || !has_pipe());
     let before = process::descriptors(manager.pid());
-    stranger(&other, &socket(&sandbox), words!["carry", "2000", "READY=1"]).finish().exited(0);
+    start_as_other_user(&other, &socket(&sandbox), words!["carry", "2000", "READY=1"]).finish().assert_exited(0);
     // The last messages may still be queued, and each one opens descriptors until a child has closed them. So the same
     // descriptors are awaited again after the last child has exited.
     harness::await_true("the descriptors of before", || process::descriptors(manager.pid()) == before);
     harness::await_true("the end of each child", || process::children(manager.pid()).len() == 1);
     harness::await_true("the descriptors of before", || process::descriptors(manager.pid()) == before);
-    assert_eq!(count(&manager, "ignored a notify message"), 1, "one record in each run");
-    manager.stop().exited(0);
+    assert_eq!(count_records_with(&manager, "ignored a notify message"), 1, "one record in each run");
+    manager.stop().assert_exited(0);
 }
 
 /// Four processes of another user send messages without a pause. The server's messages and a signal still arrive in
 /// time.
 #[test]
-fn a_flood_of_messages_lets_a_live_server_live_and_a_signal_through() {
+fn flood_of_messages_delays_neither_watchdog_messages_nor_signals() {
     needs!(root());
     let (sandbox, other) = (Sandbox::new(), Sandbox::of_user(PLAIN));
     let beats: Vec<OsString> = (0..30).flat_map(|_| words!["nap", "200", "notify", "WATCHDOG=1"]).collect();
@@ -136,21 +136,21 @@ fn a_flood_of_messages_lets_a_live_server_live_and_a_signal_through() {
     await_life(&sandbox.out("life"), 1);
     let address = socket(&sandbox);
     let flood = words!["deluge", "100000000", "STOPPING=1\nWATCHDOG=trigger\nREADY=1"];
-    let hostile: Vec<Running> = (0..4).map(|_| stranger(&other, &address, flood.clone())).collect();
+    let hostile: Vec<Running> = (0..4).map(|_| start_as_other_user(&other, &address, flood.clone())).collect();
     harness::await_lines(&sandbox.out("said"), 1);
     assert_eq!(lives(&sandbox.out("life")).len(), 1, "a message of the server was lost or late");
     // The watchdog still detects a server that has become silent.
     await_life(&sandbox.out("life"), 2);
     manager.await_err("not sent WATCHDOG=1 in time");
     let begin = Instant::now();
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert!(begin.elapsed().as_secs() < 20);
     hostile.into_iter().for_each(|one| drop(one.finish()));
 }
 
 /// Processes of the server's user that send without a pause delay neither signals nor the server's exit.
 #[test]
-fn a_flood_of_the_server_itself_starves_nothing() {
+fn flood_of_messages_by_the_server_does_not_delay_a_stop() {
     let sandbox = Sandbox::new();
     let flood = sandbox.script("flood", words!["deluge", "100000000", "WATCHDOG=1\nSTATUS=x"]);
     let script = format!("{0} & {0} & {0} & exec {1} notify READY=1 wait", flood.display(), sandbox.probe().display());
@@ -158,7 +158,7 @@ fn a_flood_of_the_server_itself_starves_nothing() {
     let manager = sandbox.vsrun([line, words!["--", "/bin/sh", "-c", script]].concat()).start();
     manager.await_err("started");
     let begin = Instant::now();
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert!(begin.elapsed().as_secs() < 20);
 }
 
@@ -175,9 +175,9 @@ fn systemd_notify_works_as_it_is() {
         said.display()
     );
     let options = words!["-b", "-m", "keeper", "-", "--ready", "notify", "--ready-timeout", "10"];
-    sandbox.vsrun([options, words!["--", "/bin/sh", "-c", script]].concat()).finish().exited(0);
+    sandbox.vsrun([options, words!["--", "/bin/sh", "-c", script]].concat()).finish().assert_exited(0);
     assert_eq!(harness::await_lines(&said, 1), ["ready"]);
-    sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
+    sandbox.vsrun(words!["--stop", "keeper"]).finish().assert_exited(0);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_server_may_ask_for_more_time_to_be_ready_and_to_stop() {
     harness::await_lines(&sandbox.out("seen"), 1);
     manager.signal(libc::SIGTERM);
     let ended = manager.finish();
-    ended.exited(0);
+    ended.assert_exited(0);
     assert!(!ended.err.iter().any(|line| line.contains("SIGKILL")), "{ended:?}");
 }
 
@@ -231,14 +231,14 @@ fn a_server_may_change_its_watchdog_or_fire_it() {
         "wait"
     ];
     let ended = managed(&sandbox, words!["--watchdog", "200ms"], actions).finish();
-    ended.exited(0);
+    ended.assert_exited(0);
     let lives = lives(&sandbox.out("life"));
     assert_eq!(lives.len(), 2);
     assert!(lives[1].1 - lives[0].1 >= 600, "the new watchdog time counts");
 }
 
 #[test]
-fn what_is_ignored_is_recorded_with_the_reason_once_in_each_run() {
+fn ignored_message_is_recorded_with_its_reason_once_in_each_run() {
     let sandbox = Sandbox::new();
     let ignored = words!["notify", "MAINPID=1", "notify", "FDSTORE=1", "notify", "EXTEND_TIMEOUT_USEC=5s"];
     let actions = [ignored, words!["notify", "READY=1", "append", sandbox.out("said"), "x"]].concat();
@@ -248,20 +248,20 @@ fn what_is_ignored_is_recorded_with_the_reason_once_in_each_run() {
     manager.await_err("microseconds");
     for reason in ["MAINPID and FDSTORE are not supported", "not a number of microseconds"] {
         let record = format!("ignored a notify message from pid {server} (uid {}): {reason}", sys::user());
-        assert_eq!(count(&manager, &record), 1, "{:?}", manager.err());
+        assert_eq!(count_records_with(&manager, &record), 1, "{:?}", manager.err());
     }
     // Wait for READY=1: the death of a server that is not ready would be a failed start.
     harness::await_lines(&sandbox.out("said"), 1);
     sys::kill(server, libc::SIGKILL);
     let ended = manager.finish();
-    ended.exited(0);
+    ended.assert_exited(0);
     assert_eq!(ended.err.iter().filter(|line| line.contains("not a number of micro")).count(), 2, "{ended:?}");
 }
 
 /// While fork(2) fails, the descriptors of messages cannot be closed, so no message is read. The manager cannot know
 /// then whether the server is alive, so it suspends the watchdog. It still handles signals.
 #[test]
-fn without_a_process_to_close_descriptors_the_watchdog_rests() {
+fn watchdog_is_suspended_while_fork_fails() {
     needs!(root());
     // The process limit counts all processes of a user, so this user must have no others.
     let sandbox = Sandbox::of_user(3_000_000_000 + sys::pid().unsigned_abs() * 8);
@@ -274,7 +274,7 @@ fn without_a_process_to_close_descriptors_the_watchdog_rests() {
     await_life(&sandbox.out("life"), 1);
     let allow = |count: &str| {
         let line = words!["processes", manager.pid().to_string(), count];
-        sandbox.program(&sandbox.probe(), line).finish().exited(0);
+        sandbox.program(&sandbox.probe(), line).finish().assert_exited(0);
     };
     allow("0");
     std::fs::write(sandbox.path("go"), "").unwrap();
@@ -282,7 +282,7 @@ fn without_a_process_to_close_descriptors_the_watchdog_rests() {
     manager.await_err("descriptors came with it and cannot be closed now");
     // More than twice the watchdog time of 1.5 s: without the suspension the watchdog would fire.
     std::thread::sleep(std::time::Duration::from_millis(3200));
-    assert!(count(&manager, "not sent WATCHDOG=1 in time") == 0, "{:?}", manager.err());
+    assert!(count_records_with(&manager, "not sent WATCHDOG=1 in time") == 0, "{:?}", manager.err());
     std::fs::write(sandbox.path("more"), "").unwrap();
     allow("1000");
     harness::await_lines(&sandbox.out("said"), 1);
@@ -290,5 +290,5 @@ fn without_a_process_to_close_descriptors_the_watchdog_rests() {
     // From here on the server is silent, so the watchdog fires.
     await_life(&sandbox.out("life"), 2);
     allow("0");
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }

@@ -11,7 +11,7 @@ struct Server<'a> {
     sandbox: &'a Sandbox,
     found: &'a Report,
     pid: i32,
-    stays: bool,
+    has_supervisor: bool,
 }
 
 impl Server<'_> {
@@ -40,22 +40,24 @@ enum Needs {
     Stays,
 }
 
-const fn free(words: &'static [&'static str], has_effect: fn(&Server<'_>) -> bool) -> Choice {
+const fn unrestricted(words: &'static [&'static str], has_effect: fn(&Server<'_>) -> bool) -> Choice {
     Choice { words, kind: "", needs: Needs::Nothing, has_effect }
 }
 
 const CHOICES: &[Choice] = &[
-    free(&["-u", "65534"], |server| {
+    unrestricted(&["-u", "65534"], |server| {
         server.found.one("uids") == "65534 65534 65534" && server.found.groups() == [PLAIN]
     }),
-    free(&["-r", "jail"], |server| server.found.one("root") == harness::call::identity(&server.sandbox.path("jail"))),
-    free(&["-w", "out"], |server| server.found.one("cwd").ends_with("/out")),
-    free(&["-p", "pid"], |server| {
+    unrestricted(&["-r", "jail"], |server| {
+        server.found.one("root") == harness::call::identity(&server.sandbox.path("jail"))
+    }),
+    unrestricted(&["-w", "out"], |server| server.found.one("cwd").ends_with("/out")),
+    unrestricted(&["-p", "pid"], |server| {
         let (path, number) = (server.sandbox.path("pid"), format!("{}\n", server.pid));
         let file = harness::call::identity(&path);
         // Without a supervisor, the server itself keeps the descriptor with the pidfile's lock.
         harness::text(&path) == number
-            && server.found.descriptors().iter().any(|fd| fd.identity == file) != server.stays
+            && server.found.descriptors().iter().any(|fd| fd.identity == file) != server.has_supervisor
     }),
     Choice {
         words: &["-d", "logs", "1"],
@@ -78,27 +80,31 @@ const CHOICES: &[Choice] = &[
         needs: Needs::Nothing,
         has_effect: |server| server.fd(2).kind == "pipe" && server.fd(2).identity == server.fd(1).identity,
     },
-    free(&["--stdin"], |server| server.fd(0).kind == "pipe"),
-    free(&["--listen", "SOCKET"], |server| {
+    unrestricted(&["--stdin"], |server| server.fd(0).kind == "pipe"),
+    unrestricted(&["--listen", "SOCKET"], |server| {
         server.fd(3).kind == "socket"
             && server.found.variable("LISTEN_FDS").as_deref() == Some("1")
             && server.found.variable("LISTEN_PID") == Some(server.pid.to_string())
     }),
-    free(&["-e", "ONE=1"], |server| server.found.variable("ONE").as_deref() == Some("1")),
-    free(&["--env-dir", "variables"], |server| server.found.variable("TWO").as_deref() == Some("2")),
-    free(&["--clear-env"], |server| server.found.variable("LANG").is_none()),
-    free(&["--umask", "027"], |server| server.found.number("umask") == 0o27),
-    free(&["--nice", "5"], |server| server.proc("stat").rsplit_once(") ").unwrap().1.split(' ').nth(16) == Some("5")),
-    free(&["--oom-score-adj", "500"], |server| server.proc("oom_score_adj") == "500\n"),
-    free(&["--limit", "nofile=20"], |server| server.proc("limits").contains("Max open files            20 ")),
-    free(&["--no-new-privs"], |server| process::status(server.pid, "NoNewPrivs") == "1"),
-    free(&["--caps", "kill"], |server| {
+    unrestricted(&["-e", "ONE=1"], |server| server.found.variable("ONE").as_deref() == Some("1")),
+    unrestricted(&["--env-dir", "variables"], |server| server.found.variable("TWO").as_deref() == Some("2")),
+    unrestricted(&["--clear-env"], |server| server.found.variable("LANG").is_none()),
+    unrestricted(&["--umask", "027"], |server| server.found.number("umask") == 0o27),
+    unrestricted(&["--nice", "5"], |server| {
+        server.proc("stat").rsplit_once(") ").unwrap().1.split(' ').nth(16) == Some("5")
+    }),
+    unrestricted(&["--oom-score-adj", "500"], |server| server.proc("oom_score_adj") == "500\n"),
+    unrestricted(&["--limit", "nofile=20"], |server| server.proc("limits").contains("Max open files            20 ")),
+    unrestricted(&["--no-new-privs"], |server| process::status(server.pid, "NoNewPrivs") == "1"),
+    unrestricted(&["--caps", "kill"], |server| {
         ["CapEff", "CapPrm", "CapBnd", "CapAmb"].iter().all(|set| process::status(server.pid, set).ends_with("00020"))
     }),
-    free(&["--rwx", "/", "--bind-tcp", "none"], |server| process::status(server.pid, "NoNewPrivs") == "1"),
-    free(&["--scope", "signal", "--connect-tcp", "80"], |server| process::status(server.pid, "NoNewPrivs") == "1"),
-    free(&["--argv0", "another"], |server| server.found.all("argument")[0] == "another"),
-    free(&["--debug"], |_| true),
+    unrestricted(&["--rwx", "/", "--bind-tcp", "none"], |server| process::status(server.pid, "NoNewPrivs") == "1"),
+    unrestricted(&["--scope", "signal", "--connect-tcp", "80"], |server| {
+        process::status(server.pid, "NoNewPrivs") == "1"
+    }),
+    unrestricted(&["--argv0", "another"], |server| server.found.all("argument")[0] == "another"),
+    unrestricted(&["--debug"], |_| true),
     Choice {
         words: &["--ready", "fd:7"],
         kind: "ready",
@@ -214,7 +220,7 @@ fn names(sandbox: &Sandbox) -> Vec<String> {
 }
 
 /// A sandbox with the files that `CHOICES` refers to: a jail, and a directory of variables.
-fn furnished() -> Sandbox {
+fn sandbox_with_inputs() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.jail();
     harness::sandbox::make_directory(&sandbox.path("variables"), 0o755);
@@ -262,7 +268,7 @@ fn try_both(sandbox: &Sandbox, way: &[&str], both: [&Choice; 2]) {
         Some(called)
     };
     let found = sandbox.report(&place_of_report);
-    let server = Server { sandbox, found: &found, pid: found.number("pid"), stays };
+    let server = Server { sandbox, found: &found, pid: found.number("pid"), has_supervisor: stays };
     for choice in both {
         assert!((choice.has_effect)(&server), "{:?} among {given:?}: {found:?}", choice.words);
     }
@@ -288,7 +294,7 @@ fn try_both(sandbox: &Sandbox, way: &[&str], both: [&Choice; 2]) {
 #[track_caller]
 fn try_all(way: &[&str]) {
     needs!(harness::root());
-    let sandbox = furnished();
+    let sandbox = sandbox_with_inputs();
     let able = |choice: &&Choice| match choice.needs {
         Needs::Nothing => true,
         Needs::Waits => !way.is_empty(),
@@ -305,21 +311,21 @@ fn try_all(way: &[&str]) {
 }
 
 #[test]
-fn without_a_supervisor() {
+fn pairs_work_without_a_supervisor() {
     try_all(&[]);
 }
 
 #[test]
-fn without_a_supervisor_in_the_background() {
+fn pairs_work_without_a_supervisor_in_the_background() {
     try_all(&["-b"]);
 }
 
 #[test]
-fn with_a_supervisor() {
+fn pairs_work_with_a_supervisor() {
     try_all(&["--restart", "no"]);
 }
 
 #[test]
-fn with_a_supervisor_in_the_background() {
+fn pairs_work_with_a_supervisor_in_the_background() {
     try_all(&["-b", "--restart", "no"]);
 }

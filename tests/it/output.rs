@@ -23,7 +23,7 @@ fn everything_arrives_at_a_real_syslog_under_its_tag() {
         let handler = sandbox.script("handler", words!["print", "the handler speaks", "exit", "1"]);
         let options = words!["-s", "the-tag", "-m", "-", handler, "--", sandbox.probe()];
         let actions = words!["print", "to stdout", "complain", "to stderr", "exit", "3"];
-        sandbox.vsrun([way, options, actions].concat()).within(&mounts).finish().exited(3).silently();
+        sandbox.vsrun([way, options, actions].concat()).within(&mounts).finish().assert_exited(3).assert_silent();
         harness::await_true("the last record", || harness::text(&sandbox.out("syslog")).contains("shutdown"));
         let lines = harness::lines(&sandbox.out("syslog"));
         for text in ["to stdout", "to stderr", "vsrun: handler: the handler speaks"] {
@@ -38,14 +38,14 @@ fn everything_arrives_at_a_real_syslog_under_its_tag() {
 }
 
 #[test]
-fn a_server_alone_has_its_lines_logged_too() {
+fn output_of_an_unmanaged_server_reaches_the_logger() {
     for way in [words![], words!["-b"]] {
         let sandbox = Sandbox::new();
         let heard = sandbox.out("heard");
         let options =
             logger(&sandbox, &format!("collect {} append {} end", heard.display(), sandbox.out("ended").display()));
         let line = [options, way, words!["--", sandbox.probe(), "lines", "1", "5000"]].concat();
-        sandbox.vsrun(line).finish().exited(0).silently();
+        sandbox.vsrun(line).finish().assert_exited(0).assert_silent();
         harness::await_file(&sandbox.out("ended"));
         assert_eq!(numbered(&heard), (1..=5000).collect::<Vec<_>>());
         sandbox.await_nothing_left();
@@ -74,7 +74,7 @@ fn the_logger_is_no_child_of_the_server_and_ends_with_it() {
         fs::write(sandbox.out("gate"), "").unwrap();
         harness::await_gone(pid);
         harness::await_gone(logger_pid);
-        running.finish().exited(0);
+        running.finish().assert_exited(0);
         sandbox.await_nothing_left();
         [reported, report, sandbox.out("gate")].iter().for_each(|file| fs::remove_file(file).unwrap());
     }
@@ -88,7 +88,7 @@ fn each_word_reaches_the_logger_however_the_callers_descriptors_were_closed() {
     {
         let options = logger(&sandbox, &format!("collect {}", heard.display()));
         let words = words!["--", sandbox.probe(), "print", "out", "complain", "err"];
-        sandbox.vsrun([options, way.clone(), words].concat()).closed(closed).finish().exited(0);
+        sandbox.vsrun([options, way.clone(), words].concat()).closed(closed).finish().assert_exited(0);
         harness::await_true("both words", || {
             ["out", "err"].iter().all(|word| harness::lines(&heard).contains(&(*word).to_owned()))
         });
@@ -98,14 +98,14 @@ fn each_word_reaches_the_logger_however_the_callers_descriptors_were_closed() {
 }
 
 #[test]
-fn the_logger_is_the_user_outside_the_jail() {
+fn logger_runs_as_the_servers_user_outside_the_jail() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let jail = sandbox.jail();
     let reported = sandbox.out("logger");
     let options = logger(&sandbox, &format!("report {} collect /dev/null", reported.display()));
     let line = [options, words!["-u", "12345:23456", "-r", &jail, "-m", "monitor", "-", "--", "/probe"]].concat();
-    sandbox.vsrun(line).before(sys::spoil_signals).finish().exited(0);
+    sandbox.vsrun(line).before(sys::block_and_ignore_signals).finish().assert_exited(0);
     let found = sandbox.report(&reported);
     assert_eq!(
         (found.one("uids"), found.one("gids")),
@@ -131,7 +131,7 @@ fn a_logger_that_is_killed_again_and_again_loses_no_line() {
     );
     let options = [logger(&sandbox, &actions), words!["-m", "-", "-", "--", sandbox.probe()]].concat();
     let server = words!["lines", "1", "20000", "exit", "0"];
-    sandbox.vsrun([options, server].concat()).finish().exited(0).silently();
+    sandbox.vsrun([options, server].concat()).finish().assert_exited(0).assert_silent();
     assert_eq!(numbered(&heard), (1..=20000).collect::<Vec<_>>());
     assert_eq!(harness::lives(&lives).len(), 4);
     sandbox.await_nothing_left();
@@ -147,13 +147,13 @@ fn a_logger_that_ends_by_itself_is_started_again() {
     let manager = sandbox.vsrun([logger(&sandbox, &actions), line].concat()).start();
     harness::await_true("the line, by the third logger", || harness::lines(&heard).contains(&"a line".to_owned()));
     assert_eq!(harness::lives(&life).len(), 1, "the server did not notice");
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert_eq!(harness::lives(&lives).len(), 3);
     sandbox.await_nothing_left();
 }
 
 #[test]
-fn a_logger_that_reads_nothing_stops_no_process() {
+fn manager_can_stop_a_server_whose_logger_reads_nothing() {
     let sandbox = Sandbox::new();
     let options = logger(&sandbox, "wait");
     let (life, handled) = (sandbox.out("life"), sandbox.out("handled"));
@@ -166,7 +166,7 @@ fn a_logger_that_reads_nothing_stops_no_process() {
     harness::await_true("the server to wait for room in the pipe", || {
         process::link(third, "fd/1").starts_with("pipe") && process::state(third) == "S"
     });
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert!(harness::gone(third));
     assert_eq!(harness::lives(&handled).len(), 2);
 }
@@ -185,7 +185,7 @@ fn a_supervisor_waits_until_the_logger_has_written_the_last_line() {
         process::reaped(server) && process::state(manager.pid()) != "R"
     });
     fs::write(&gate, "").unwrap();
-    manager.finish().exited(0);
+    manager.finish().assert_exited(0);
     assert!(ended.exists(), "the manager left before its logger");
     assert!(harness::lines(&heard).contains(&"last words".to_owned()));
 }
@@ -199,15 +199,15 @@ fn a_missing_logger_is_an_error_and_nothing_is_started() {
     for way in harness::ways() {
         let rest = words!["-p", "pid", "--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
         let line = [way.clone(), words!["-s", "tag"], rest.clone()].concat();
-        sandbox.vsrun(line).env("PATH", &empty).finish().failed(125, &["logger"]);
+        sandbox.vsrun(line).env("PATH", &empty).finish().assert_failed(125, &["logger"]);
         for logger in ["no-such-logger", "/no/such/logger with arguments", "no-program"] {
             let line = [way.clone(), words!["-s", "tag", "--logger", logger], rest.clone()].concat();
             let name = logger.split(' ').next().unwrap();
-            sandbox.vsrun(line).env("PATH", &empty).finish().failed(125, &[name]);
+            sandbox.vsrun(line).env("PATH", &empty).finish().assert_failed(125, &[name]);
         }
         for logger in ["\x1b[1m", "/\x1b[1m"] {
             let line = [way.clone(), words!["-s", "tag", "--logger", logger], rest.clone()].concat();
-            sandbox.vsrun(line).finish().failed(125, &["\\x1b[1m'"]);
+            sandbox.vsrun(line).finish().assert_failed(125, &["\\x1b[1m'"]);
         }
         assert!(!sandbox.out("ran").exists() && !sandbox.path("pid").exists());
         sandbox.await_nothing_left();
@@ -219,7 +219,7 @@ fn the_loggers_words_are_split_at_blanks() {
     let sandbox = Sandbox::new();
     let reported = sandbox.out("logger");
     let options = logger(&sandbox, &format!("  report   {} collect\t/dev/null 'not  quoted' ", reported.display()));
-    sandbox.vsrun([options, words!["-m", "-", "-", "--", sandbox.probe()]].concat()).finish().exited(0);
+    sandbox.vsrun([options, words!["-m", "-", "-", "--", sandbox.probe()]].concat()).finish().assert_exited(0);
     let arguments = sandbox.report(&reported).all("argument");
     assert_eq!(arguments[1..], ["report", &reported.display().to_string(), "collect", "/dev/null", "'not", "quoted'"]);
 }

@@ -1,7 +1,7 @@
 //! The recipes in `packaging` and the service files in `examples`: each is parsed by its own tool, if that is
 //! installed, and agrees with Cargo.toml.
 
-use crate::harness::{self, Ended, Sandbox, needs, words};
+use crate::harness::{self, ProcessResult, Sandbox, needs, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ fn read(path: &str) -> String {
 }
 
 #[track_caller]
-fn run(sandbox: &Sandbox, tool: &str, words: Vec<OsString>) -> Ended {
+fn run(sandbox: &Sandbox, tool: &str, words: Vec<OsString>) -> ProcessResult {
     sandbox.program(&harness::find_tool(tool).unwrap(), words).directory(&project("")).finish()
 }
 
@@ -50,11 +50,11 @@ fn yocto_names_the_sums_of_the_licences() {
 fn shell_recipes_and_service_scripts_are_read_by_their_shells() {
     needs!(harness::tool("bash"), harness::tool("busybox"));
     let sandbox = Sandbox::new();
-    run(&sandbox, "bash", words!["-n", "packaging/arch/PKGBUILD"]).exited(0).silently();
+    run(&sandbox, "bash", words!["-n", "packaging/arch/PKGBUILD"]).assert_exited(0).assert_silent();
     for script in ["packaging/alpine/APKBUILD", "examples/openrc/web", "examples/runit/web/run"] {
-        run(&sandbox, "busybox", words!["sh", "-n", script]).exited(0).silently();
+        run(&sandbox, "busybox", words!["sh", "-n", script]).assert_exited(0).assert_silent();
     }
-    run(&sandbox, "busybox", words!["sh", "-n", "examples/openwrt/web"]).exited(0).silently();
+    run(&sandbox, "busybox", words!["sh", "-n", "examples/openwrt/web"]).assert_exited(0).assert_silent();
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn rpm_reads_its_spec() {
     let spec = words!["-q", "--qf", "%{name} %{version} %{license}\n", "packaging/rpm/vsrun.spec"];
     let ended = run(&sandbox, "rpmspec", [words!["--define", "_arch x86_64"], spec].concat());
     let expected = format!("vsrun {} MIT OR Apache-2.0", env!("CARGO_PKG_VERSION"));
-    assert!(ended.exited(0).out.contains(&expected), "{ended:?}");
+    assert!(ended.assert_exited(0).out.contains(&expected), "{ended:?}");
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn nix_reads_its_expression() {
     let sandbox = Sandbox::new();
     let line = words!["--parse", "packaging/nix/default.nix"];
     let nix = sandbox.program(&harness::find_tool("nix-instantiate").unwrap(), line).directory(&project(""));
-    nix.env("HOME", sandbox.out("")).env("NIX_STATE_DIR", sandbox.out("state")).finish().exited(0);
+    nix.env("HOME", sandbox.out("")).env("NIX_STATE_DIR", sandbox.out("state")).finish().assert_exited(0);
 }
 
 #[test]
@@ -116,17 +116,17 @@ fn the_sysv_script_starts_and_stops_a_server() {
         );
     let script = sandbox.executable("web", script.as_bytes());
     let call = |action: &str| sandbox.program(&script, words![action]).finish();
-    call("status").exited(3);
-    call("start").exited(0);
-    call("start").exited(0);
-    call("status").exited(0);
-    call("reload").exited(0);
-    call("restart").exited(0);
-    call("force-reload").exited(0);
-    call("status").exited(0);
-    call("stop").exited(0);
-    call("stop").exited(0);
-    call("status").exited(3);
-    call("unknown").exited(2);
+    call("status").assert_exited(3);
+    call("start").assert_exited(0);
+    call("start").assert_exited(0);
+    call("status").assert_exited(0);
+    call("reload").assert_exited(0);
+    call("restart").assert_exited(0);
+    call("force-reload").assert_exited(0);
+    call("status").assert_exited(0);
+    call("stop").assert_exited(0);
+    call("stop").assert_exited(0);
+    call("status").assert_exited(3);
+    call("unknown").assert_exited(2);
     sandbox.await_nothing_left();
 }

@@ -38,7 +38,7 @@ fn tree(top: &Path) -> Vec<String> {
 }
 
 /// Each option that names a directory or a file in one, used with `dir`.
-fn uses(dir: &Path) -> Vec<Vec<OsString>> {
+fn options_with(dir: &Path) -> Vec<Vec<OsString>> {
     vec![
         words!["-d", dir, "1"],
         words!["-d", dir.join("new"), "1"],
@@ -53,13 +53,13 @@ fn uses(dir: &Path) -> Vec<Vec<OsString>> {
 }
 
 #[track_caller]
-fn is_refused(sandbox: &Sandbox, victim: &Path, options: Vec<OsString>, parts: &[&str]) {
+fn assert_refused(sandbox: &Sandbox, victim: &Path, options: Vec<OsString>, parts: &[&str]) {
     let before = tree(sandbox.directory());
     let line = [words!["-u", USER.to_string()], options.clone(), words!["--", "/probe", "exit", "0"]].concat();
     let ended = sandbox.vsrun(line).finish();
     let mut wanted = vec!["Operation not permitted"];
     wanted.extend(parts);
-    ended.failed(125, &wanted);
+    ended.assert_failed(125, &wanted);
     let strange = |path: &String| !path.contains("/.out-") && !path.contains("/.err-");
     let after: Vec<String> = tree(sandbox.directory()).into_iter().filter(strange).collect();
     let before: Vec<String> = before.into_iter().filter(strange).collect();
@@ -68,7 +68,7 @@ fn is_refused(sandbox: &Sandbox, victim: &Path, options: Vec<OsString>, parts: &
 }
 
 #[test]
-fn a_link_of_the_users_leads_to_nothing_of_roots() {
+fn users_link_to_roots_directory_is_refused() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let victim = directory(&sandbox.path("victim"), 0);
@@ -79,14 +79,14 @@ fn a_link_of_the_users_leads_to_nothing_of_roots() {
     link(Path::new("logs"), &sandbox.path("home/again"), USER);
     link(Path::new("../victim"), &sandbox.path("home/relative"), USER);
     for name in ["home/logs", "home/up/victim", "home/again", "home/relative", "home/../victim"] {
-        for options in uses(&sandbox.path(name)) {
-            is_refused(&sandbox, &victim, options, &["belongs to user 0", "12345"]);
+        for options in options_with(&sandbox.path(name)) {
+            assert_refused(&sandbox, &victim, options, &["belongs to user 0", "12345"]);
         }
     }
 }
 
 #[test]
-fn a_link_in_a_sticky_directory_is_its_owners() {
+fn link_of_another_user_in_a_sticky_directory_is_refused() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let victim = directory(&sandbox.path("victim"), 0);
@@ -94,25 +94,25 @@ fn a_link_in_a_sticky_directory_is_its_owners() {
     link(&victim, &sandbox.path("tmp/link"), OTHER);
     directory(&sandbox.path("tmp/others"), OTHER);
     directory(&sandbox.path("tmp/others/inner"), USER);
-    for options in uses(&sandbox.path("tmp/link")) {
-        is_refused(&sandbox, &victim, options, &["belongs to user 0", "12346"]);
+    for options in options_with(&sandbox.path("tmp/link")) {
+        assert_refused(&sandbox, &victim, options, &["belongs to user 0", "12346"]);
     }
-    for options in uses(&sandbox.path("tmp/others/inner")) {
-        is_refused(&sandbox, &victim, options, &["'inner' belongs to user 12345", "12346"]);
+    for options in options_with(&sandbox.path("tmp/others/inner")) {
+        assert_refused(&sandbox, &victim, options, &["'inner' belongs to user 12345", "12346"]);
     }
 }
 
 /// If fs.protected_hardlinks is 0, every user can make a hard link to a symbolic link of root's.
 #[test]
-fn a_second_name_of_roots_link_is_not_believed_where_others_may_write() {
+fn hard_link_to_roots_symlink_in_a_sticky_directory_is_refused() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let victim = directory(&sandbox.path("victim"), 0);
     link(&victim, &sandbox.path("current"), 0);
     harness::sandbox::make_directory(&sandbox.path("tmp"), 0o1777);
     fs::hard_link(sandbox.path("current"), sandbox.path("tmp/logs")).unwrap();
-    for options in uses(&sandbox.path("tmp/logs")) {
-        is_refused(&sandbox, &victim, options, &["'logs' has a second hard link"]);
+    for options in options_with(&sandbox.path("tmp/logs")) {
+        assert_refused(&sandbox, &victim, options, &["'logs' has a second hard link"]);
     }
 }
 
@@ -121,30 +121,40 @@ fn a_directory_is_not_made_for_a_user_in_that_of_another() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let home = directory(&sandbox.path("home"), OTHER);
-    is_refused(&sandbox, sandbox.directory(), words!["-d", home.join("logs"), "1"], &["'logs' would be made", "12346"]);
-    is_refused(&sandbox, sandbox.directory(), words!["-d", home.join("a/logs"), "1"], &["'a' would be made", "12346"]);
+    assert_refused(
+        &sandbox,
+        sandbox.directory(),
+        words!["-d", home.join("logs"), "1"],
+        &["'logs' would be made", "12346"],
+    );
+    assert_refused(
+        &sandbox,
+        sandbox.directory(),
+        words!["-d", home.join("a/logs"), "1"],
+        &["'a' would be made", "12346"],
+    );
     let stranger = directory(&sandbox.path("stranger"), OTHER);
-    is_refused(&sandbox, sandbox.directory(), words!["-d", stranger, "1"], &["'stranger' belongs to user 12346"]);
+    assert_refused(&sandbox, sandbox.directory(), words!["-d", stranger, "1"], &["'stranger' belongs to user 12346"]);
 }
 
 #[test]
-fn check_finds_it_too() {
+fn check_reports_users_link_to_roots_directory() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let victim = directory(&sandbox.path("victim"), 0);
     directory(&sandbox.path("home"), USER);
     link(&victim, &sandbox.path("home/link"), USER);
-    for options in uses(&sandbox.path("home/link")) {
+    for options in options_with(&sandbox.path("home/link")) {
         let line = [words!["--check", "-u", USER.to_string()], options, words!["--", sandbox.probe(), "wait"]].concat();
         let ended = sandbox.vsrun(line).finish();
-        ended.exited(125);
+        ended.assert_exited(125);
         assert!(ended.out.iter().any(|line| line.contains("belongs to user 0")), "{ended:?}");
     }
     assert!(harness::names(&victim).is_empty());
 }
 
 #[test]
-fn honest_ways_lead_where_they_led() {
+fn legitimate_paths_still_work() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let home = directory(&sandbox.path("home"), USER);
@@ -159,7 +169,7 @@ fn honest_ways_lead_where_they_led() {
         for dir in [PathBuf::from(name), sandbox.path(name)] {
             let server = words!["--", sandbox.probe(), "print", "x"];
             let line = [words!["-u", USER.to_string(), "-d", &dir, "1"], server].concat();
-            sandbox.vsrun(line).finish().exited(0).silently();
+            sandbox.vsrun(line).finish().assert_exited(0).assert_silent();
             assert_eq!(harness::text(&sandbox.path(name).join("logfile")), "x\n", "{name}");
         }
     }
@@ -171,7 +181,7 @@ fn honest_ways_lead_where_they_led() {
     assert_eq!(fs::metadata(sandbox.path("root/new")).unwrap().uid(), 0);
     for dir in ["run", "var", "given", "home", "home/current"].map(|name| sandbox.path(name)) {
         let line = words!["-u", USER.to_string(), "-p", dir.join("pid"), "--listen", dir.join("socket")];
-        sandbox.vsrun([line, words!["--init", "--", sandbox.probe(), "exit", "0"]].concat()).finish().exited(0);
+        sandbox.vsrun([line, words!["--init", "--", sandbox.probe(), "exit", "0"]].concat()).finish().assert_exited(0);
         assert!(!dir.join("socket").exists() && !dir.join("pid").exists());
     }
 }
@@ -187,7 +197,7 @@ fn a_jail_whose_contents_belong_to_the_user_can_be_entered() {
         for root in [jail.clone(), sandbox.path("link"), PathBuf::from("jail"), PathBuf::from("./out/../jail")] {
             let server = words!["--", "/probe", "print", "in"];
             let line = [words!["-u", USER.to_string(), "-r", root], server].concat();
-            assert_eq!(sandbox.vsrun(line).finish().exited(0).out, ["in"]);
+            assert_eq!(sandbox.vsrun(line).finish().assert_exited(0).out, ["in"]);
         }
         fs::remove_file(sandbox.path("link")).unwrap();
     }
@@ -207,8 +217,11 @@ fn a_link_of_the_kernels_is_followed_by_the_kernel() {
     };
     let root = format!("/proc/{}/root", other.pid());
     let server = words!["--", "/probe", "print", "in"];
-    assert_eq!(sandbox.vsrun([words!["-r", root], server].concat()).finish().exited(0).out, ["in"]);
-    sandbox.vsrun(words!["-d", "/proc/self/cwd/logs", "1", "--", sandbox.probe(), "print", "x"]).finish().exited(0);
+    assert_eq!(sandbox.vsrun([words!["-r", root], server].concat()).finish().assert_exited(0).out, ["in"]);
+    sandbox
+        .vsrun(words!["-d", "/proc/self/cwd/logs", "1", "--", sandbox.probe(), "print", "x"])
+        .finish()
+        .assert_exited(0);
     assert_eq!(harness::text(&sandbox.path("logs/logfile")), "x\n");
 }
 
@@ -219,12 +232,12 @@ fn links_in_a_circle_are_an_error() {
     symlink("a", sandbox.path("b")).unwrap();
     for options in [words!["-d", "a", "1"], words!["-p", "a/pid"], words!["--env-dir", "b"]] {
         let line = [options, words!["--", sandbox.probe(), "exit", "0"]].concat();
-        sandbox.vsrun(line).finish().failed(125, &["Symbolic link loop"]);
+        sandbox.vsrun(line).finish().assert_failed(125, &["Symbolic link loop"]);
     }
 }
 
 #[test]
-fn a_plain_user_has_homes_and_directories_open_to_all() {
+fn unprivileged_caller_can_use_own_and_shared_directories() {
     let sandbox = Sandbox::plain();
     let shared = sandbox.path("out");
     harness::sandbox::make_directory(&shared, 0o1777);
@@ -235,7 +248,7 @@ fn a_plain_user_has_homes_and_directories_open_to_all() {
         let _ = fs::create_dir_all(sandbox.directory().join(&dir));
         let _ = chown(sandbox.directory().join(&dir), Some(sandbox.user()), Some(sandbox.user()));
         let _ = chown(sandbox.path("a"), Some(sandbox.user()), Some(sandbox.user()));
-        sandbox.vsrun(line).finish().exited(0);
+        sandbox.vsrun(line).finish().assert_exited(0);
         assert_eq!(harness::text(&sandbox.directory().join(&dir).join("logfile")), "x\n");
     }
 }
@@ -248,13 +261,13 @@ fn a_directory_that_could_not_be_given_is_removed_again() {
     let vsrun = words![sandbox.path("vsrun"), "-u", "12345", "-d", "a/b/logs", "1", "--", sandbox.probe(), "exit", "0"];
     let tracer = words!["-f", "-qq", "-o", "/dev/null", "-e", "trace=fchownat", "-e", inject];
     let ended = sandbox.program(&harness::find_tool("strace").unwrap(), [tracer, vsrun].concat()).finish();
-    ended.failed(125, &["logdir 'a/b/logs'", "Operation not permitted"]);
+    ended.assert_failed(125, &["logdir 'a/b/logs'", "Operation not permitted"]);
     assert!(!sandbox.path("a").exists());
 }
 
 /// A hard link to a file that only root can read, in a directory that the user can write to.
 #[test]
-fn a_variable_is_not_read_from_what_is_not_the_directorys_owners() {
+fn env_dir_refuses_a_hard_link_to_a_file_of_another_owner() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     fs::write(sandbox.path("secret"), "secret\n").unwrap();
@@ -265,19 +278,19 @@ fn a_variable_is_not_read_from_what_is_not_the_directorys_owners() {
         let env = directory(&sandbox.path("env"), owner);
         fs::set_permissions(&env, fs::Permissions::from_mode(mode)).unwrap();
         fs::hard_link(sandbox.path("secret"), env.join("NAME")).unwrap();
-        sandbox.vsrun(line()).finish().failed(125, &["env/NAME", "Operation not permitted"]);
+        sandbox.vsrun(line()).finish().assert_failed(125, &["env/NAME", "Operation not permitted"]);
         fs::remove_dir_all(env).unwrap();
     }
     let env = directory(&sandbox.path("env"), USER);
     fs::write(env.join("NAME"), "value\n").unwrap();
     chown(env.join("NAME"), Some(USER), Some(USER)).unwrap();
-    sandbox.vsrun(line()).finish().exited(0);
+    sandbox.vsrun(line()).finish().assert_exited(0);
 }
 
 /// The server sees the content of an environment file, and of a file that `NAME_FILE` names. So neither is read through
 /// a link that the user controls.
 #[test]
-fn an_environment_file_is_not_read_through_what_is_a_users() {
+fn env_file_is_not_read_through_a_users_link() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let closed = directory(&sandbox.path("closed"), 0);
@@ -298,14 +311,14 @@ fn an_environment_file_is_not_read_through_what_is_a_users() {
     let user = USER.to_string();
     for file in ["home/file", "home/dir/secret", "home/twice", "home/second", "tmp/file", "tmp/second", "ours"] {
         let line = [words!["-u", &user, "--env-file", file], server()].concat();
-        sandbox.vsrun(line).finish().failed(125, &[file, "Operation not permitted"]);
+        sandbox.vsrun(line).finish().assert_failed(125, &[file, "Operation not permitted"]);
         let line = [words!["-u", &user, "--file-env", "NAME"], server()].concat();
-        sandbox.vsrun(line).env("NAME_FILE", file).finish().failed(125, &[file, "Operation not permitted"]);
+        sandbox.vsrun(line).env("NAME_FILE", file).finish().assert_failed(125, &[file, "Operation not permitted"]);
         assert!(!sandbox.out("report").exists());
     }
     // A name without a directory, in a working directory of the user's.
     let line = [words!["-u", &user, "--env-file", "file"], server()].concat();
-    sandbox.vsrun(line).directory(&home).finish().failed(125, &["file", "Operation not permitted"]);
+    sandbox.vsrun(line).directory(&home).finish().assert_failed(125, &["file", "Operation not permitted"]);
 
     // Legitimate paths: root's file (also through root's link, or as a descriptor), and the user's own file.
     symlink("closed/secret", sandbox.path("link")).unwrap();
@@ -315,7 +328,7 @@ fn an_environment_file_is_not_read_through_what_is_a_users() {
     for file in ["closed/secret", "./link", "home/own", "home/link", "/dev/stdin"] {
         let line = words!["-u", &user, "--env-file", file];
         let call = sandbox.vsrun([line, server()].concat()).stdin(fs::File::open(&secret).unwrap());
-        call.finish().exited(0);
+        call.finish().assert_exited(0);
         assert_eq!(sandbox.report(&sandbox.out("report")).variable("NAME").as_deref(), Some("secret"), "{file}");
         fs::remove_file(sandbox.out("report")).unwrap();
     }
@@ -330,11 +343,11 @@ fn a_pidfile_where_others_may_write_holds_a_number_or_nothing() {
     let start = || sandbox.vsrun(words!["-p", &pidfile, "--", sandbox.probe(), "exit", "0"]).finish();
     for text in ["root:x:0:0\n", "12 34\n", "1234567890123456789012345678901234567890"] {
         fs::write(&pidfile, text).unwrap();
-        start().failed(125, &["something other than a pid"]);
+        start().assert_failed(125, &["something other than a pid"]);
         assert_eq!(harness::text(&pidfile), text);
     }
     for text in ["", "17\n", "17"] {
         fs::write(&pidfile, text).unwrap();
-        start().exited(0);
+        start().assert_exited(0);
     }
 }

@@ -18,7 +18,7 @@ fn the_charts_are_drawn_from_the_page_with_the_figures() {
     let sandbox = Sandbox::new();
     fs::copy(top("docs/bench.md"), sandbox.path("bench.md")).unwrap();
     let line = words!["-B", top("benches/chart.py"), sandbox.directory()];
-    sandbox.program(&harness::find_tool("python3").unwrap(), line).finish().exited(0);
+    sandbox.program(&harness::find_tool("python3").unwrap(), line).finish().assert_exited(0);
     for name in ["bench.svg", "summary.svg"] {
         let drawn = fs::read_to_string(sandbox.path(name)).unwrap();
         assert!(
@@ -47,7 +47,7 @@ fn the_manual_in_html_has_the_pictures_of_the_readme() {
     let sandbox = Sandbox::new();
     let html = sandbox.path("vsrun.html");
     let page = Path::new(env!("OUT_DIR")).join("vsrun.8");
-    sandbox.program(&top("tools/html"), words![page, &html]).directory(&top("")).finish().exited(0);
+    sandbox.program(&top("tools/html"), words![page, &html]).directory(&top("")).finish().assert_exited(0);
     let html = fs::read_to_string(html).unwrap();
     assert_eq!(html.matches("<svg ").count(), 2);
     // The steps and arrows in the manual's pictures have the same labels as in README.

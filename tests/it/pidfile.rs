@@ -27,7 +27,7 @@ fn start(sandbox: &Sandbox, options: Vec<OsString>) -> Running {
 }
 
 #[test]
-fn it_holds_the_servers_pid_and_is_for_its_owner_alone() {
+fn pidfile_holds_the_servers_pid_and_has_mode_0600() {
     let sandbox = Sandbox::new();
     for umask in [0, 0o22, 0o77, 0o377] {
         let file = sandbox.path(&format!("pid-{umask:o}"));
@@ -88,7 +88,7 @@ fn a_manager_holds_both_locks_and_no_other_process_has_a_descriptor() {
         assert_eq!(holds.len(), 1, "one descriptor on {name}: {:?}", process::descriptors(manager.pid()));
         assert_eq!(process::locks(manager.pid(), holds[0]), ["OFDLCK ADVISORY WRITE"]);
     }
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert!(!pid.exists() && !monitor.exists(), "both are removed at the end");
 }
 
@@ -115,7 +115,7 @@ fn a_second_start_is_refused_and_changes_nothing() {
         let said = format!("vsrun: already running: {} is locked by pid {pid}", file.display());
         for again in harness::ways() {
             let second = sandbox.vsrun([again, line.clone()].concat()).finish();
-            assert_eq!(*second.failed(125, &[]).complaints()[0], said);
+            assert_eq!(*second.assert_failed(125, &[]).complaints()[0], said);
         }
         assert_eq!(before, state(), "{options:?}");
         assert_eq!(harness::lines(&life).len(), 1, "no second server");
@@ -131,7 +131,7 @@ fn a_monitor_pidfile_is_locked_like_the_other() {
     let first = start(&sandbox, words!["-m", &monitor, "-"]);
     let said = format!("already running: {} is locked by pid {}", monitor.display(), first.pid());
     let line = words!["-p", "pid", "-m", &monitor, "-", "--", sandbox.probe(), "append", "ran", "x"];
-    sandbox.vsrun(line).finish().failed(125, &[&said]);
+    sandbox.vsrun(line).finish().assert_failed(125, &[&said]);
     assert!(!sandbox.path("pid").exists() && !sandbox.path("ran").exists(), "what the second one made is gone");
 }
 
@@ -144,7 +144,7 @@ fn a_classic_lock_of_another_process_counts() {
     let holder = sandbox.program(&sandbox.probe(), words!["lock", &file, "append", &locked, "x", "wait"]).start();
     harness::await_file(&locked);
     let said = format!("already running: {} is locked by pid {}, not by pid 4242", file.display(), holder.pid());
-    sandbox.vsrun(words!["-p", &file, "--", sandbox.probe()]).finish().failed(125, &[&said]);
+    sandbox.vsrun(words!["-p", &file, "--", sandbox.probe()]).finish().assert_failed(125, &[&said]);
     assert_eq!(harness::text(&file), "4242\n");
 }
 
@@ -156,7 +156,7 @@ fn a_shared_lock_of_another_process_counts() {
     let held = open(&file);
     sys::lock(&held, libc::F_RDLCK).unwrap();
     let said = format!("already running: {} is locked by pid {}, not by pid 77777", file.display(), sys::pid());
-    sandbox.vsrun(words!["-p", &file, "-m", "-", "-", "--", sandbox.probe()]).finish().failed(125, &[&said]);
+    sandbox.vsrun(words!["-p", &file, "-m", "-", "-", "--", sandbox.probe()]).finish().assert_failed(125, &[&said]);
     assert_eq!(harness::text(&file), "77777\n");
 }
 
@@ -166,7 +166,7 @@ fn assert_refused(sandbox: &Sandbox, file: &Path) {
     let name = file.display().to_string();
     let command = words!["--", sandbox.probe(), "append", "ran", "x"];
     for options in [words!["-p", file], words!["-m", file, "-"], words!["-b", "-p", file]] {
-        sandbox.vsrun([options, command.clone()].concat()).finish().failed(125, &[&name]);
+        sandbox.vsrun([options, command.clone()].concat()).finish().assert_failed(125, &[&name]);
         assert!(!sandbox.path("ran").exists(), "{name}: no server was started");
     }
 }
@@ -256,7 +256,11 @@ fn a_full_disk_is_an_error_and_leaves_no_file() {
     let file = disk.join("pid");
     for options in [words!["-p", &file], words!["-p", &file, "-m", "-", "-"], words!["-b", "-m", &file, "-"]] {
         let line = [options, words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"]].concat();
-        sandbox.vsrun(line).within(&mounts).finish().failed(125, &[&file.display().to_string(), "No space left"]);
+        sandbox
+            .vsrun(line)
+            .within(&mounts)
+            .finish()
+            .assert_failed(125, &[&file.display().to_string(), "No space left"]);
         assert_eq!(harness::names(&mounts.path(&disk)), ["filler"]);
         assert!(!sandbox.out("ran").exists());
     }
@@ -276,7 +280,7 @@ fn a_stale_file_is_overwritten_whatever_it_holds() {
 }
 
 #[test]
-fn it_is_empty_from_the_servers_death_until_the_next_start() {
+fn pidfile_is_empty_from_the_servers_death_until_the_next_start() {
     let sandbox = Sandbox::new();
     let (file, life, gate, began) =
         (sandbox.path("pid"), sandbox.out("life"), sandbox.out("gate"), sandbox.out("began"));
@@ -290,12 +294,12 @@ fn it_is_empty_from_the_servers_death_until_the_next_start() {
     fs::write(&gate, "").unwrap();
     let second = harness::await_life(&life, 2);
     assert_eq!(harness::text(&file), format!("{second}\n"));
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert!(!file.exists());
 }
 
 #[test]
-fn it_is_empty_during_a_pause() {
+fn pidfile_is_empty_during_a_restart_delay() {
     let sandbox = Sandbox::new();
     let (file, life) = (sandbox.path("pid"), sandbox.out("life"));
     let options = words!["-p", &file, "-m", "monitor", "-", "--restart-delay", "1h"];
@@ -305,7 +309,7 @@ fn it_is_empty_during_a_pause() {
     harness::await_true("the second server's end", || process::reaped(last));
     assert_eq!(harness::text(&file), "");
     assert_eq!(harness::text(&sandbox.path("monitor")), format!("{}\n", manager.pid()));
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert!(!file.exists() && !sandbox.path("monitor").exists());
 }
 
@@ -315,19 +319,19 @@ fn the_managers_end_removes_both_whatever_the_reason() {
         let sandbox = Sandbox::new();
         let handler = sandbox.script("refuse", words!["exit", "1"]);
         let line = words!["-p", "pid", "-m", "monitor", handler, "--", sandbox.probe()];
-        sandbox.vsrun([line, actions].concat()).finish().exited(status);
+        sandbox.vsrun([line, actions].concat()).finish().assert_exited(status);
         assert!(!sandbox.path("pid").exists() && !sandbox.path("monitor").exists());
     }
 }
 
 #[test]
-fn a_path_that_names_another_file_by_now_is_left_alone() {
+fn file_that_replaced_the_pidfile_is_not_removed() {
     let sandbox = Sandbox::new();
     let (pid, monitor) = (sandbox.path("pid"), sandbox.path("monitor"));
     let manager = start(&sandbox, words!["-p", &pid, "-m", &monitor, "-"]);
     fs::rename(&pid, sandbox.path("moved")).unwrap();
     fs::write(&pid, "another's\n").unwrap();
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert_eq!(harness::text(&pid), "another's\n");
     assert!(!monitor.exists());
 }
@@ -337,7 +341,7 @@ fn a_relative_path_is_the_callers_also_in_the_background() {
     let sandbox = Sandbox::new();
     let report = sandbox.out("report");
     let line = words!["-b", "-p", "pid", "-m", "monitor", "-", "--", sandbox.probe(), "report", &report, "wait"];
-    sandbox.vsrun(line).finish().exited(0);
+    sandbox.vsrun(line).finish().assert_exited(0);
     let found = sandbox.report(&report);
     assert_eq!(harness::text(&sandbox.path("pid")), format!("{}\n", found.one("pid")));
     assert_eq!(harness::text(&sandbox.path("monitor")), format!("{}\n", found.one("ppid")));
@@ -361,7 +365,7 @@ fn descriptors_that_were_closed_do_not_become_the_pidfile() {
         let mut standard = found.descriptors().into_iter().filter(|fd| fd.number < 3);
         assert!(standard.all(|fd| fd.identity != identity(&file)), "{here}");
         fs::write(sandbox.out("gate"), "").unwrap();
-        running.finish().exited(0);
+        running.finish().assert_exited(0);
         sandbox.await_nothing_left();
         [report, sandbox.out("gate")].iter().for_each(|file| fs::remove_file(file).unwrap());
     }
@@ -375,7 +379,7 @@ fn the_number_is_there_before_the_servers_first_instruction() {
         let first = words!["-p", "pid", "--", sandbox.probe(), "copy", sandbox.path("pid"), &copies];
         let then = words!["life", &life, "until", "20", "exit", "1"];
         let ended = sandbox.vsrun([options.clone(), first, then].concat()).finish();
-        ended.exited(i32::from(options.is_empty()));
+        ended.assert_exited(i32::from(options.is_empty()));
         let pids: Vec<String> = harness::lives(&life).iter().map(|(pid, _)| pid.to_string()).collect();
         assert_eq!(harness::lines(&copies), pids);
     }
@@ -386,7 +390,7 @@ fn the_file_goes_when_the_command_cannot_be_executed() {
     let sandbox = Sandbox::new();
     for options in [words![], words!["-b"], words!["-m", "monitor", "-"], words!["-b", "-m", "monitor", "-"]] {
         let line = [words!["-p", "pid"], options, words!["--", sandbox.path("no-such-command")]].concat();
-        sandbox.vsrun(line).finish().failed(127, &["no-such-command"]);
+        sandbox.vsrun(line).finish().assert_failed(127, &["no-such-command"]);
         assert!(!sandbox.path("pid").exists() && !sandbox.path("monitor").exists());
     }
 }
@@ -397,6 +401,10 @@ fn a_server_that_has_just_ended_does_not_block_the_next() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     for _ in 0..60 {
-        sandbox.vsrun(words!["-u", "12345", "-p", "pid", "--", sandbox.probe()]).finish().exited(0).silently();
+        sandbox
+            .vsrun(words!["-u", "12345", "-p", "pid", "--", sandbox.probe()])
+            .finish()
+            .assert_exited(0)
+            .assert_silent();
     }
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// Whether a start and a `--check`, in this order, accept `--listen` with this value.
 #[track_caller]
-fn verdicts(sandbox: &Sandbox, listen: &str) -> (bool, bool) {
+fn start_and_check_accept(sandbox: &Sandbox, listen: &str) -> (bool, bool) {
     let line = words!["--listen", listen, "--", sandbox.probe()];
     let start = sandbox.vsrun(line.clone()).finish();
     let check = sandbox.vsrun([words!["--check"], line].concat()).finish();
@@ -35,7 +35,7 @@ fn a_check_and_a_start_agree_about_every_pair_of_addresses() {
         let ports = [(tcp.local_addr().unwrap().port(), ""), (udp.local_addr().unwrap().port(), "/udp")];
         for (port, kind) in ports {
             for ours in ADDRESSES.map(|address| format!("{address}:")).iter().chain([&String::new()]) {
-                let (start, check) = verdicts(&sandbox, &format!("{ours}{port}{kind}"));
+                let (start, check) = start_and_check_accept(&sandbox, &format!("{ours}{port}{kind}"));
                 assert_eq!(start, check, "theirs {theirs}, ours {ours}{port}{kind}");
             }
         }
@@ -43,24 +43,24 @@ fn a_check_and_a_start_agree_about_every_pair_of_addresses() {
 }
 
 #[test]
-fn connections_keep_no_one_from_a_port_and_connected_packets_do() {
+fn connected_udp_socket_blocks_a_port_and_accepted_tcp_does_not() {
     let sandbox = Sandbox::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let _client = std::net::TcpStream::connect(address).unwrap();
     let accepted = listener.accept().unwrap();
     drop(listener);
-    assert_eq!(verdicts(&sandbox, &format!("{}", address.port())), (true, true));
+    assert_eq!(start_and_check_accept(&sandbox, &format!("{}", address.port())), (true, true));
     drop(accepted);
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     udp.connect("127.0.0.1:9").unwrap();
-    assert_eq!(verdicts(&sandbox, &format!("{}/udp", udp.local_addr().unwrap().port())), (false, false));
+    assert_eq!(start_and_check_accept(&sandbox, &format!("{}/udp", udp.local_addr().unwrap().port())), (false, false));
 }
 
 /// A connection whose socket is without SO_REUSEADDR keeps its port in use in every TCP state. The kernel's list does
 /// not show this option, so a check cannot decide.
 #[test]
-fn a_connection_that_has_the_port_is_named_and_doubted_by_a_check() {
+fn check_reports_a_port_of_a_connection_as_not_checked() {
     let sandbox = Sandbox::new();
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap();
@@ -68,15 +68,15 @@ fn a_connection_that_has_the_port_is_named_and_doubted_by_a_check() {
     let says = |listen: &str, owner: &str| {
         let line = words!["--listen", listen, "--", sandbox.probe(), "exit", "0"];
         let start = sandbox.vsrun(line.clone()).finish();
-        start.failed(125, &[&format!("cannot listen on '{listen}': Address in use ({owner} has it)")]);
+        start.assert_failed(125, &[&format!("cannot listen on '{listen}': Address in use ({owner} has it)")]);
         let check = sandbox.vsrun([words!["--check"], line].concat()).finish();
         let doubt = format!("not checked: whether '{listen}' is free: it is the port of a connection ({owner} has it)");
-        assert_eq!(check.exited(0).out, [doubt]);
+        assert_eq!(check.assert_exited(0).out, [doubt]);
     };
     for listen in [port.clone(), format!("127.0.0.1:{port}")] {
         says(&listen, &format!("pid {}", sys::pid()));
     }
-    assert_eq!(verdicts(&sandbox, &format!("127.0.0.2:{port}")), (true, true));
+    assert_eq!(start_and_check_accept(&sandbox, &format!("127.0.0.2:{port}")), (true, true));
     // The client closes first, so its socket enters TIME_WAIT and belongs to no process. shutdown(2) has this effect
     // even if a child of another test still has a copy of the descriptor until its exec.
     client.shutdown(Shutdown::Write).unwrap();
@@ -94,12 +94,12 @@ fn a_connection_that_has_the_port_is_named_and_doubted_by_a_check() {
 fn an_address_of_another_machine_and_a_low_port_are_found() {
     let sandbox = Sandbox::plain();
     for listen in ["192.0.2.1:8080", "[2001:db8::1]:8080/udp"] {
-        assert_eq!(verdicts(&sandbox, listen), (false, false), "{listen}");
+        assert_eq!(start_and_check_accept(&sandbox, listen), (false, false), "{listen}");
     }
     let low =
         harness::text(&PathBuf::from("/proc/sys/net/ipv4/ip_unprivileged_port_start")).trim().parse::<u16>().unwrap();
     if low > 1 {
-        assert_eq!(verdicts(&sandbox, "1"), (false, false));
+        assert_eq!(start_and_check_accept(&sandbox, "1"), (false, false));
         let line = words!["--check", "--port", "1", "--", sandbox.probe()];
         let check = sandbox.vsrun(line).finish();
         assert!(check.out[0].ends_with("Permission denied (low ports need CAP_NET_BIND_SERVICE)"), "{check:?}");
@@ -129,7 +129,7 @@ fn a_check_never_makes_the_bind_of_another_program_fail() {
         sandbox.vsrun(words!["--check", "--listen", tcp, "--listen", udp, "--", sandbox.probe()]).finish();
     }
     fs::write(&done, "").unwrap();
-    binding.finish().exited(0).silently();
+    binding.finish().assert_exited(0).assert_silent();
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn what_proc_does_not_show_is_said_to_be_unchecked() {
     let port = taken.local_addr().unwrap().port().to_string();
     let line = words!["--check", "--port", &port, "--", sandbox.probe()];
     let check = sandbox.vsrun(line).within(&mounts).finish();
-    check.exited(0);
+    check.assert_exited(0);
     assert_eq!(check.out, [format!("not checked: whether '{port}' is free: /proc/net cannot be read")]);
 }
 
@@ -161,5 +161,5 @@ fn a_newline_in_a_path_forges_no_holder() {
     let liar = UnixListener::bind_addr(&name.unwrap());
     assert!(liar.is_ok());
     let start = sandbox.vsrun(words!["--listen", &path, "--", sandbox.probe()]).finish();
-    start.failed(125, &["Address in use", &format!("(pid {} has it)", sys::pid())]);
+    start.assert_failed(125, &["Address in use", &format!("(pid {} has it)", sys::pid())]);
 }

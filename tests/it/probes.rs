@@ -1,6 +1,6 @@
 //! `--probe`: one request to a server, exit status 0 or 1, and one line with the reason of a failure.
 
-use crate::harness::{self, Ended, Sandbox, needs, process, sys, words};
+use crate::harness::{self, ProcessResult, Sandbox, needs, process, sys, words};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-fn probe(sandbox: &Sandbox, probe: &str, timeout: &str) -> Ended {
+fn probe(sandbox: &Sandbox, probe: &str, timeout: &str) -> ProcessResult {
     sandbox.vsrun(words!["--probe", probe, "--probe-timeout", timeout]).finish()
 }
 
@@ -53,10 +53,10 @@ fn a_status_of_200_to_399_is_healthy_and_nothing_else() {
         let ended = probe(&sandbox, &format!("{port}/health?x=1"), "20s");
         match reason {
             None => {
-                ended.exited(0).silently();
+                ended.assert_exited(0).assert_silent();
             }
             Some(reason) => {
-                ended.failed(1, &[&format!("probe '{port}/health?x=1' failed: "), reason]);
+                ended.assert_failed(1, &[&format!("probe '{port}/health?x=1' failed: "), reason]);
             }
         }
         let request = server.join().unwrap();
@@ -70,10 +70,10 @@ fn a_server_that_never_answers_is_given_up_in_time() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let since = Instant::now();
-    probe(&sandbox, &format!("http:127.0.0.1:{port}"), "100ms").failed(1, &["no answer in time"]);
+    probe(&sandbox, &format!("http:127.0.0.1:{port}"), "100ms").assert_failed(1, &["no answer in time"]);
     assert!(since.elapsed() >= Duration::from_millis(100));
     // The kernel completes the connection before the server calls accept(2).
-    probe(&sandbox, &format!("127.0.0.1:{port}"), "20s").exited(0).silently();
+    probe(&sandbox, &format!("127.0.0.1:{port}"), "20s").assert_exited(0).assert_silent();
     let slow = thread::spawn(move || {
         let mut connections = Vec::new();
         for _ in 0..3 {
@@ -84,7 +84,7 @@ fn a_server_that_never_answers_is_given_up_in_time() {
         let _ = connection.write_all(b"H");
         connections
     });
-    probe(&sandbox, &format!("{port}/"), "100ms").failed(1, &["no answer in time"]);
+    probe(&sandbox, &format!("{port}/"), "100ms").assert_failed(1, &["no answer in time"]);
     drop(slow.join().unwrap());
 }
 
@@ -93,11 +93,11 @@ fn both_loopback_addresses_are_tried() {
     let sandbox = Sandbox::new();
     let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    probe(&sandbox, &format!("{port}"), "20s").exited(0);
-    probe(&sandbox, &format!("[::1]:{port}"), "20s").exited(0);
-    probe(&sandbox, &format!("127.0.0.1:{port}"), "20s").failed(1, &["Connection refused"]);
+    probe(&sandbox, &format!("{port}"), "20s").assert_exited(0);
+    probe(&sandbox, &format!("[::1]:{port}"), "20s").assert_exited(0);
+    probe(&sandbox, &format!("127.0.0.1:{port}"), "20s").assert_failed(1, &["Connection refused"]);
     drop(listener);
-    probe(&sandbox, &format!("{port}"), "20s").failed(1, &["Connection refused"]);
+    probe(&sandbox, &format!("{port}"), "20s").assert_failed(1, &["Connection refused"]);
 }
 
 #[test]
@@ -105,9 +105,9 @@ fn a_unix_socket_is_asked_like_a_port() {
     let sandbox = Sandbox::new();
     let path = sandbox.out("socket");
     let text = path.to_str().unwrap().to_owned();
-    probe(&sandbox, &text, "20s").failed(1, &["No such file or directory"]);
+    probe(&sandbox, &text, "20s").assert_failed(1, &["No such file or directory"]);
     let listener = UnixListener::bind(&path).unwrap();
-    probe(&sandbox, &text, "20s").exited(0).silently();
+    probe(&sandbox, &text, "20s").assert_exited(0).assert_silent();
     let server = thread::spawn(move || {
         // The first connection is that of the probe above, the second that of the probe below.
         let _ = listener.accept().unwrap();
@@ -117,10 +117,10 @@ fn a_unix_socket_is_asked_like_a_port() {
         connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
         String::from_utf8(request.to_vec()).unwrap()
     });
-    probe(&sandbox, &format!("{text}:/ready"), "20s").exited(0).silently();
+    probe(&sandbox, &format!("{text}:/ready"), "20s").assert_exited(0).assert_silent();
     assert_eq!(server.join().unwrap(), "GET /ready HTTP/");
     // The listener is closed, but its socket file remains.
-    probe(&sandbox, &text, "20s").failed(1, &["Connection refused"]);
+    probe(&sandbox, &text, "20s").assert_failed(1, &["Connection refused"]);
 }
 
 #[test]
@@ -128,11 +128,11 @@ fn a_program_is_healthy_if_it_exits_with_0() {
     let sandbox = Sandbox::new();
     let program = sandbox.probe();
     let program = program.to_str().unwrap();
-    probe(&sandbox, &format!("exec:{program} exit 0"), "20s").exited(0).silently();
-    probe(&sandbox, &format!("exec:{program} exit 3"), "20s").failed(1, &["exited with status 3"]);
-    probe(&sandbox, "exec:/no/such/program", "20s").failed(1, &["cannot execute '/no/such/program'"]);
+    probe(&sandbox, &format!("exec:{program} exit 0"), "20s").assert_exited(0).assert_silent();
+    probe(&sandbox, &format!("exec:{program} exit 3"), "20s").assert_failed(1, &["exited with status 3"]);
+    probe(&sandbox, "exec:/no/such/program", "20s").assert_failed(1, &["cannot execute '/no/such/program'"]);
     let since = Instant::now();
-    probe(&sandbox, &format!("exec:{program} wait"), "100ms").failed(1, &["no answer in time"]);
+    probe(&sandbox, &format!("exec:{program} wait"), "100ms").assert_failed(1, &["no answer in time"]);
     assert!(since.elapsed() < Duration::from_secs(20));
     sandbox.await_nothing_left();
 }
@@ -146,7 +146,7 @@ fn a_signal_ends_a_program_that_is_waited_for() {
         let asked = sandbox.vsrun(words!["--probe", program, "--probe-timeout", "1h"]).start();
         harness::await_life(&life, 1);
         asked.signal(signal);
-        asked.finish().failed(128 + signal, &["stopped by SIG"]);
+        asked.finish().assert_failed(128 + signal, &["stopped by SIG"]);
         sandbox.await_nothing_left();
     }
 }
@@ -164,10 +164,10 @@ fn a_program_that_cannot_be_killed_is_not_waited_for() {
     let text = format!("exec:{} assume life {} wait", program.display(), life.display());
     let asked = sandbox.vsrun(words!["--probe", &text, "--probe-timeout", "1h"]).start();
     let root = harness::await_life(&life, 1);
-    asked.stop().failed(1, &["no answer in time"]);
+    asked.stop().assert_failed(1, &["no answer in time"]);
     assert!(!process::gone(root));
     fs::remove_file(&life).unwrap();
-    probe(&sandbox, &text, "2s").failed(1, &["no answer in time"]);
+    probe(&sandbox, &text, "2s").assert_failed(1, &["no answer in time"]);
 }
 
 /// The kernel may choose the probed port as the local port of the probe, which then connects to itself.
@@ -180,7 +180,7 @@ fn a_probe_never_connects_to_itself() {
             for port in 40000 40001; do $0 --probe $address:$port && echo $address; done
         done; done 2>/dev/null; exit 0";
     let line = words!["--net", "sh", "-c", script, sandbox.path("vsrun")];
-    sandbox.program(&harness::find_tool("unshare").unwrap(), line).finish().exited(0).silently();
+    sandbox.program(&harness::find_tool("unshare").unwrap(), line).finish().assert_exited(0).assert_silent();
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_real_web_server_is_asked() {
     let line = words!["httpd", "-f", "-p", format!("127.0.0.1:{port}"), "-h", sandbox.out("")];
     let server = sandbox.program(&harness::find_tool("busybox").unwrap(), line).start();
     harness::await_true("a healthy server", || probe(&sandbox, &format!("{port}/index.html"), "5s").code() == Some(0));
-    probe(&sandbox, &format!("{port}/missing"), "20s").failed(1, &["HTTP status 404"]);
+    probe(&sandbox, &format!("{port}/missing"), "20s").assert_failed(1, &["HTTP status 404"]);
     server.signal(libc::SIGTERM);
     server.finish();
 }
@@ -205,18 +205,18 @@ fn malformed_probes_are_wrong_usage() {
     for text in
         ["", "x", "0", "65536", "localhost:80", "::1:80", "https:80", "exec:true", "80/a b", "80/udp\n", "http:", ":80"]
     {
-        sandbox.vsrun(words!["--probe", text]).finish().failed(2, &["option --probe: '"]);
+        sandbox.vsrun(words!["--probe", text]).finish().assert_failed(2, &["option --probe: '"]);
     }
     for line in [
         words!["--probe", "80", "--", "/bin/true"],
         words!["--probe", "80", "-p", "x"],
         words!["--probe-timeout", "1s", "--probe", "80", "--status", "x"],
     ] {
-        sandbox.vsrun(line).finish().failed(2, &["option --"]);
+        sandbox.vsrun(line).finish().assert_failed(2, &["option --"]);
     }
     sandbox
         .vsrun(words!["--probe-timeout", "1s", "--", "/bin/true"])
         .finish()
-        .failed(2, &["--probe-timeout needs --probe"]);
-    sandbox.vsrun(words!["--probe", "80", "--probe-timeout", "0"]).finish().failed(2, &["--probe-timeout"]);
+        .assert_failed(2, &["--probe-timeout needs --probe"]);
+    sandbox.vsrun(words!["--probe", "80", "--probe-timeout", "0"]).finish().assert_failed(2, &["--probe-timeout"]);
 }

@@ -1,7 +1,7 @@
 //! When a server counts as started, and what vsrun reports to its service manager.
 
 use crate::harness::{
-    self, Ended, PLAIN, Sandbox, await_life, await_some, lives, needs, process, root, sys, tool, words,
+    self, PLAIN, ProcessResult, Sandbox, await_life, await_some, lives, needs, process, root, sys, tool, words,
 };
 use std::ffi::OsString;
 use std::os::linux::net::SocketAddrExt;
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The options of a server in the background with a pidfile: without a manager, and with one.
-fn both() -> [Vec<OsString>; 2] {
+fn background_options() -> [Vec<OsString>; 2] {
     [words!["-b", "-p", "pid"], words!["-b", "-p", "pid", "-m", "keeper", "-"]]
 }
 
@@ -20,8 +20,8 @@ fn shell(script: &str) -> Vec<OsString> {
 
 /// Asserts that vsrun exited with 125, and that its last message contains `says`.
 #[track_caller]
-fn assert_unready(ended: &Ended, says: &str) {
-    let last = ended.exited(125).complaints().pop().unwrap().clone();
+fn assert_unready(ended: &ProcessResult, says: &str) {
+    let last = ended.assert_exited(125).complaints().pop().unwrap().clone();
     assert!(last.contains(says), "{ended:?}");
 }
 
@@ -37,36 +37,36 @@ fn assert_nothing_left(sandbox: &Sandbox) {
 
 /// Every descriptor number works, even one that vsrun itself has used for something else.
 #[test]
-fn a_newline_on_any_descriptor() {
+fn newline_on_any_descriptor_means_ready() {
     for number in 3..20 {
         let sandbox = Sandbox::new();
-        for (at, way) in both().into_iter().enumerate() {
+        for (at, way) in background_options().into_iter().enumerate() {
             let script = format!("echo before >>out/{at}; echo >&{number}; exec sleep 1000");
             // dash cannot redirect to a descriptor number above 9.
             let script = if number > 9 { script.replace("echo >&", "echo >/proc/self/fd/") } else { script };
             let ready = format!("fd:{number}");
-            sandbox.vsrun([way, words!["--ready", ready], shell(&script)].concat()).finish().exited(0);
+            sandbox.vsrun([way, words!["--ready", ready], shell(&script)].concat()).finish().assert_exited(0);
             assert_eq!(harness::lines(&sandbox.out(&at.to_string())), ["before"], "it waited for fd {number}");
-            sandbox.vsrun(words!["--stop", if at == 0 { "pid" } else { "keeper" }]).finish().exited(0);
+            sandbox.vsrun(words!["--stop", if at == 0 { "pid" } else { "keeper" }]).finish().assert_exited(0);
         }
     }
 }
 
 /// Besides 0 to 2 and the pidfile, the server inherits only the ready descriptor, whatever else vsrun has open.
 #[test]
-fn no_other_descriptor_comes_with_it() {
+fn server_inherits_only_the_ready_descriptor() {
     let sandbox = Sandbox::new();
     for number in 3..=20 {
-        for (at, way) in both().into_iter().enumerate() {
+        for (at, way) in background_options().into_iter().enumerate() {
             let (report, ready) = (sandbox.out("report"), format!("fd:{number}"));
             let server = words!["--", sandbox.probe(), "report", &report, "tell", number.to_string(), "", "wait"];
             let options = words!["-d", "logs", "1", "--ready", ready, "--ready-timeout", "10"];
-            sandbox.vsrun([way, options, server].concat()).finish().exited(0);
+            sandbox.vsrun([way, options, server].concat()).finish().assert_exited(0);
             let found = sandbox.report(&report);
             let ours = found.descriptors().into_iter().filter(|fd| !fd.target.ends_with("/pid"));
             assert_eq!(ours.map(|fd| fd.number).collect::<Vec<_>>(), [0, 1, 2, number]);
             assert_eq!(found.descriptor(number).unwrap().kind, "pipe");
-            sandbox.vsrun(words!["--stop", if at == 0 { "pid" } else { "keeper" }]).finish().exited(0);
+            sandbox.vsrun(words!["--stop", if at == 0 { "pid" } else { "keeper" }]).finish().assert_exited(0);
             std::fs::remove_file(&report).unwrap();
         }
     }
@@ -78,7 +78,7 @@ fn no_reported_step_means_ready() {
     for number in 3..=20 {
         let sandbox = Sandbox::new();
         let options = words!["--debug", "-d", "logs", "1", "--restart", "no", "--ready", format!("fd:{number}")];
-        sandbox.vsrun([options, words!["--", sandbox.probe(), "exit", "0"]].concat()).finish().exited(125);
+        sandbox.vsrun([options, words!["--", sandbox.probe(), "exit", "0"]].concat()).finish().assert_exited(125);
         assert!(
             harness::text(&sandbox.path("logs/vsrun.log"))
                 .contains(&format!("open the descriptor of --ready fd:{number}"))
@@ -90,7 +90,10 @@ fn no_reported_step_means_ready() {
 fn wrong_words_touch_nothing() {
     let sandbox = Sandbox::new();
     for how in ["", "fd", "fd:", "fd:0", "fd:1", "fd:2", "fd:-1", "fd:x", "fd:3x", "fd:65536", "Notify", "exec:3"] {
-        sandbox.vsrun(words!["-b", "-p", "pid", "--ready", how, "--", "true"]).finish().failed(2, &["--ready", how]);
+        sandbox
+            .vsrun(words!["-b", "-p", "pid", "--ready", how, "--", "true"])
+            .finish()
+            .assert_failed(2, &["--ready", how]);
     }
     for line in [
         // Without -b or a manager, no vsrun process waits for readiness.
@@ -104,25 +107,28 @@ fn wrong_words_touch_nothing() {
         words!["-b", "--ready", "fd:5", "--ready-timeout", ""],
         words!["-b", "--ready", "fd:5", "--ready-timeout", "5", "--ready-timeout", "5"],
     ] {
-        sandbox.vsrun([words!["-p", "pid"], line, words!["--", "true"]].concat()).finish().failed(2, &["--ready"]);
+        sandbox
+            .vsrun([words!["-p", "pid"], line, words!["--", "true"]].concat())
+            .finish()
+            .assert_failed(2, &["--ready"]);
     }
     assert!(!sandbox.path("pid").exists());
-    sandbox.vsrun(words!["--ready", "exec", "--", "true"]).finish().exited(0);
+    sandbox.vsrun(words!["--ready", "exec", "--", "true"]).finish().assert_exited(0);
 }
 
 /// Readiness works in a jail, because neither an abstract socket nor a descriptor needs a file.
 #[test]
-fn in_a_jail_as_another_user() {
+fn readiness_works_in_a_jail_as_another_user() {
     needs!(root());
     for (ready, says) in [("notify", words!["notify", "READY=1"]), ("fd:7", words!["tell", "7", ""])] {
         let sandbox = Sandbox::new();
         let jail = sandbox.jail();
-        for (at, way) in both().into_iter().enumerate() {
+        for (at, way) in background_options().into_iter().enumerate() {
             let options = words!["-u", "12345", "-r", &jail, "--ready", ready, "--ready-timeout", "10"];
             let server = [words!["--", "/probe"], says.clone(), words!["report", "/out/report", "wait"]].concat();
-            sandbox.vsrun([way, options, server].concat()).finish().exited(0);
+            sandbox.vsrun([way, options, server].concat()).finish().assert_exited(0);
             assert_eq!(sandbox.report(&jail.join("out/report")).one("uids"), "12345 12345 12345");
-            sandbox.vsrun(words!["--stop", if at == 0 { "pid" } else { "keeper" }]).finish().exited(0);
+            sandbox.vsrun(words!["--stop", if at == 0 { "pid" } else { "keeper" }]).finish().assert_exited(0);
         }
     }
 }
@@ -139,18 +145,18 @@ fn only_ready_1_means_ready() {
         let line = [words!["-b", "-p", "pid", "--ready", "notify", "--", sandbox.probe()], server.concat()].concat();
         let caller = sandbox.vsrun(line).start();
         await_life(&sandbox.out("life"), 1);
-        assert!(caller.lives(), "nothing of that is READY=1");
+        assert!(caller.is_running(), "nothing of that is READY=1");
         std::fs::write(sandbox.path("go"), "").unwrap();
-        caller.finish().exited(0);
+        caller.finish().assert_exited(0);
         await_life(&sandbox.out("life"), 2);
-        sandbox.vsrun(words!["--stop", "pid"]).finish().exited(0);
+        sandbox.vsrun(words!["--stop", "pid"]).finish().assert_exited(0);
         std::fs::remove_file(sandbox.out("life")).unwrap();
     }
 }
 
 /// A manager that was stopped meanwhile still reads all that the server sent before its exit.
 #[test]
-fn what_was_said_with_the_last_breath_was_said() {
+fn readiness_reported_just_before_the_exit_counts() {
     let status = words!["notify", "STATUS=1", "notify", "STATUS=2", "notify", "STATUS=3", "notify", "READY=1"];
     for (ready, says) in [
         ("fd:5", words!["tell", "5", ""]),
@@ -168,7 +174,7 @@ fn what_was_said_with_the_last_breath_was_said() {
         std::fs::write(sandbox.path("go"), "").unwrap();
         harness::await_gone(server);
         manager.signal(libc::SIGCONT);
-        manager.finish().exited(3);
+        manager.finish().assert_exited(3);
     }
 }
 
@@ -183,7 +189,7 @@ fn a_child_that_keeps_the_descriptor_open_delays_nothing() {
 }
 
 #[test]
-fn nor_does_it_in_a_later_life() {
+fn child_that_keeps_the_descriptor_open_delays_no_later_run() {
     let sandbox = Sandbox::new();
     let options = words!["-m", "-", "-", "--restart-delay", "0", "--ready", "fd:5", "--", sandbox.probe()];
     let server = words![
@@ -206,7 +212,7 @@ fn nor_does_it_in_a_later_life() {
     ];
     let manager = sandbox.vsrun([options, server].concat()).start();
     await_life(&sandbox.out("life"), 3);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -216,15 +222,15 @@ fn a_server_stopped_before_it_was_ready_was_never_ready() {
     let managed = words!["-p", "pid", "-m", "keeper", "-"];
     let caller = sandbox.vsrun([words!["-b"], managed.clone(), server.clone()].concat()).start();
     await_life(&sandbox.out("life"), 1);
-    sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
+    sandbox.vsrun(words!["--stop", "keeper"]).finish().assert_exited(0);
     let ended = caller.finish();
     let says = "vsrun: the start was stopped by SIGTERM: the server was killed by SIGTERM (15) before it was ready";
-    assert_eq!(ended.exited(128 + 15).err.last().unwrap(), says);
+    assert_eq!(ended.assert_exited(128 + 15).err.last().unwrap(), says);
     assert_nothing_left(&sandbox);
     // In the foreground this is no failure, because the stop was requested.
     let manager = sandbox.vsrun([managed, server].concat()).start();
     await_life(&sandbox.out("life"), 2);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert_nothing_left(&sandbox);
 }
 
@@ -242,7 +248,7 @@ fn a_failed_start_is_not_mistaken_for_a_server_that_is_not_ready() {
                 for ready in ["fd:5", "notify"] {
                     let options = words!["-p", "pid", "--ready", ready];
                     let line = [way.clone(), stay.clone(), options, rest.clone()].concat();
-                    sandbox.vsrun(line).finish().failed(status, &[part]);
+                    sandbox.vsrun(line).finish().assert_failed(status, &[part]);
                     assert_nothing_left(&sandbox);
                 }
             }
@@ -256,7 +262,7 @@ fn a_descriptor_beyond_the_limit_is_named() {
     for way in [words!["-b"], words!["-b", "-m", "-", "-"], words!["-m", "-", "-"]] {
         let line = [way, words!["--ready", "fd:300", "--", "true"]].concat();
         let ended = sandbox.vsrun(line).before(|| sys::limit_descriptors(256)).finish();
-        ended.failed(125, &["ready"]);
+        ended.assert_failed(125, &["ready"]);
         sandbox.await_nothing_left();
     }
 }
@@ -271,7 +277,7 @@ fn a_server_that_never_says_so_is_a_failure() {
         ("kill -9 $$", words!["--ready", "notify"], "killed by SIGKILL (9) before it was ready"),
     ] {
         let sandbox = Sandbox::new();
-        for way in both() {
+        for way in background_options() {
             assert_unready(&sandbox.vsrun([way, options.clone(), shell(script)].concat()).finish(), says);
             assert_nothing_left(&sandbox);
         }
@@ -293,16 +299,16 @@ fn a_server_that_is_not_ready_in_time_does_not_stay() {
 }
 
 #[test]
-fn later_lives_need_not_say_it_again() {
+fn later_runs_need_not_report_readiness() {
     let sandbox = Sandbox::new();
     let script =
         format!("echo $$ 0 >>{}; [ -e said ] || echo >&3; : >said; exec sleep 1000", sandbox.out("life").display());
     let line = [words!["-b", "-m", "keeper", "-", "--ready", "fd:3", "--ready-timeout", "5"], shell(&script)].concat();
-    sandbox.vsrun(line).finish().exited(0);
+    sandbox.vsrun(line).finish().assert_exited(0);
     sys::kill(await_life(&sandbox.out("life"), 1), libc::SIGKILL);
     let second = await_life(&sandbox.out("life"), 2);
     assert!(!harness::gone(second));
-    sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
+    sandbox.vsrun(words!["--stop", "keeper"]).finish().assert_exited(0);
     assert_eq!(lives(&sandbox.out("life")).len(), 2);
 }
 
@@ -310,11 +316,14 @@ fn later_lives_need_not_say_it_again() {
 fn the_real_systemd_notify() {
     needs!(root(), tool("systemd-notify"));
     let sandbox = Sandbox::new();
-    for way in both() {
+    for way in background_options() {
         let script = "echo said >>out/said; systemd-notify --ready; exec sleep 1000";
-        sandbox.vsrun([way.clone(), words!["--ready", "notify"], shell(script)].concat()).finish().exited(0);
+        sandbox.vsrun([way.clone(), words!["--ready", "notify"], shell(script)].concat()).finish().assert_exited(0);
         assert!(sandbox.out("said").exists());
-        sandbox.vsrun(words!["--stop", if way.contains(&"-m".into()) { "keeper" } else { "pid" }]).finish().exited(0);
+        sandbox
+            .vsrun(words!["--stop", if way.contains(&"-m".into()) { "keeper" } else { "pid" }])
+            .finish()
+            .assert_exited(0);
         std::fs::remove_file(sandbox.out("said")).unwrap();
     }
 }
@@ -331,7 +340,7 @@ fn a_message_of_another_user_does_not_count() {
         let caller = sandbox.vsrun([options, server].concat()).start();
         let socket = sandbox.report(&sandbox.out("report")).variable("NOTIFY_SOCKET").unwrap();
         let stranger = other.program(&other.probe(), words!["notify", "READY=1\nMAINPID=1"]);
-        stranger.env("NOTIFY_SOCKET", socket).finish().exited(0);
+        stranger.env("NOTIFY_SOCKET", socket).finish().assert_exited(0);
         assert_unready(&caller.finish(), "not ready in time");
         assert_nothing_left(&sandbox);
         std::fs::remove_file(sandbox.out("report")).unwrap();
@@ -343,12 +352,12 @@ fn a_message_of_another_user_does_not_count() {
 #[test]
 fn a_message_of_a_child_or_of_root_counts() {
     let sandbox = Sandbox::new();
-    for way in both() {
+    for way in background_options() {
         let stop = if way.contains(&"-m".into()) { "keeper" } else { "pid" };
         let options = words!["--ready", "notify", "--ready-timeout", "10"];
         let script = "./probe notify READY=1; exec sleep 1000";
-        sandbox.vsrun([way, options, shell(script)].concat()).finish().exited(0);
-        sandbox.vsrun(words!["--stop", stop]).finish().exited(0);
+        sandbox.vsrun([way, options, shell(script)].concat()).finish().assert_exited(0);
+        sandbox.vsrun(words!["--stop", stop]).finish().assert_exited(0);
     }
     needs!(root());
     let server = words!["--", sandbox.probe(), "report", sandbox.out("report"), "wait"];
@@ -357,8 +366,8 @@ fn a_message_of_a_child_or_of_root_counts() {
     let name = sandbox.report(&sandbox.out("report")).variable("NOTIFY_SOCKET").unwrap();
     let address = SocketAddr::from_abstract_name(name.strip_prefix('@').unwrap()).unwrap();
     UnixDatagram::unbound().unwrap().send_to_addr(b"READY=1", &address).unwrap();
-    caller.finish().exited(0);
-    sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
+    caller.finish().assert_exited(0);
+    sandbox.vsrun(words!["--stop", "keeper"]).finish().assert_exited(0);
 }
 
 /// The test in the role of the service manager: the socket that `$NOTIFY_SOCKET` names.
@@ -429,11 +438,11 @@ fn a_supervisor_reports_to_the_service_manager_itself() {
     assert_eq!(service.next(), ready, "a crash says nothing, a restart on request is over");
     manager.signal(libc::SIGTERM);
     assert_eq!(service.next(), "STOPPING=1");
-    manager.finish().exited(0);
+    manager.finish().assert_exited(0);
 }
 
 #[test]
-fn where_vsrun_becomes_the_server_it_is_left_alone() {
+fn notify_socket_variable_is_kept_without_a_manager() {
     let sandbox = Sandbox::new();
     let report = sandbox.out("report");
     let fd = words!["-b", "--ready", "fd:5"];
@@ -441,7 +450,7 @@ fn where_vsrun_becomes_the_server_it_is_left_alone() {
         [(words![], "@name"), (words![], "/path"), (words![], ""), (words!["-b"], "@name"), (fd, "/path")]
     {
         let line = [way, words!["--", sandbox.probe(), "report", &report, "tell", "5", ""]].concat();
-        sandbox.vsrun(line).env("NOTIFY_SOCKET", address).finish().exited(0);
+        sandbox.vsrun(line).env("NOTIFY_SOCKET", address).finish().assert_exited(0);
         assert_eq!(sandbox.report(&report).variable("NOTIFY_SOCKET").as_deref(), Some(address));
         std::fs::remove_file(&report).unwrap();
     }
@@ -462,15 +471,15 @@ fn from_the_background_to_an_abstract_name() {
     service.hears_nothing_more();
     std::fs::write(sandbox.path("go"), "").unwrap();
     service.hears_ready(found.number("ppid"));
-    caller.finish().exited(0);
-    sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
+    caller.finish().assert_exited(0);
+    sandbox.vsrun(words!["--stop", "keeper"]).finish().assert_exited(0);
     assert_eq!(service.next(), "STOPPING=1");
     service.hears_nothing_more();
 }
 
 /// vsrun is between the two: the server reports to vsrun, and vsrun reports to its service manager.
 #[test]
-fn its_own_socket_is_another_than_the_servers() {
+fn servers_notify_socket_differs_from_vsruns() {
     let sandbox = Sandbox::new();
     let path = sandbox.path("notify");
     let service = Service::at(&path);
@@ -489,7 +498,7 @@ fn its_own_socket_is_another_than_the_servers() {
         service.hears_ready(manager.pid());
         await_life(&sandbox.out("life"), life);
     }
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert_eq!(service.next(), "STOPPING=1");
     service.hears_nothing_more();
 }
@@ -510,7 +519,7 @@ fn a_restart_on_request_ends_for_the_service_manager_too() {
     service.hears_nothing_more();
     std::fs::write(sandbox.path("go"), "").unwrap();
     service.hears_ready(manager.pid());
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -526,7 +535,7 @@ fn before_the_first_ready_there_is_nothing_to_reload() {
     service.hears_ready(manager.pid());
     manager.signal(libc::SIGTERM);
     assert_eq!(service.next(), "STOPPING=1");
-    manager.finish().exited(0);
+    manager.finish().assert_exited(0);
     service.hears_nothing_more();
 }
 
@@ -536,7 +545,7 @@ fn a_service_manager_that_is_not_there_disturbs_nothing() {
     let long = format!("/{}", "x".repeat(200));
     for address in ["", "@", "relative", "/no/such/socket", "/dev/null", &long] {
         let line = words!["-m", "-", "-", "--", sandbox.probe(), "report", sandbox.out("report")];
-        sandbox.vsrun(line).env("NOTIFY_SOCKET", address).finish().exited(0);
+        sandbox.vsrun(line).env("NOTIFY_SOCKET", address).finish().assert_exited(0);
         assert_eq!(sandbox.report(&sandbox.out("report")).variable("NOTIFY_SOCKET"), None, "{address:?}");
         std::fs::remove_file(sandbox.out("report")).unwrap();
     }
@@ -565,7 +574,7 @@ fn the_background_reports_the_same() {
         for stay in [words![], words!["-m", "-", "-"]] {
             let front = sandbox.vsrun([stay.clone(), line.clone()].concat()).finish();
             let back = sandbox.vsrun([words!["-b"], stay, line.clone()].concat()).finish();
-            back.failed(front.code().unwrap(), &[part]);
+            back.assert_failed(front.code().unwrap(), &[part]);
             assert_ne!(back.code(), Some(0));
         }
         sandbox.await_nothing_left();
@@ -575,7 +584,7 @@ fn the_background_reports_the_same() {
 /// In the background an unprivileged caller gets the same errors as in the foreground, for example about a locked
 /// pidfile, a port in use or a missing permission.
 #[test]
-fn nor_does_it_hide_what_others_hold() {
+fn background_reports_the_errors_of_an_unprivileged_caller() {
     needs!(root());
     let sandbox = Sandbox::plain();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -596,27 +605,27 @@ fn nor_does_it_hide_what_others_hold() {
     for (line, part) in table {
         let line = [line, words!["--", "true"]].concat();
         let front = sandbox.vsrun(line.clone()).finish();
-        front.failed(125, &[part]);
+        front.assert_failed(125, &[part]);
         let back = sandbox.vsrun([words!["-b"], line].concat()).finish();
-        back.failed(125, &[part]);
+        back.assert_failed(125, &[part]);
         assert_eq!(front.complaints(), back.complaints());
     }
-    assert!(holder.lives());
+    assert!(holder.is_running());
 }
 
 /// `vsrun -b` returns when the server is ready, not before.
 #[test]
-fn the_caller_waits_for_it() {
+fn background_start_returns_when_the_server_is_ready() {
     for (ready, says) in [("fd:3", words!["tell", "3", ""]), ("notify", words!["notify", "READY=1"])] {
         let sandbox = Sandbox::new();
-        for way in both() {
+        for way in background_options() {
             let server = [words!["--", sandbox.probe(), "await", "go"], says.clone(), words!["wait"]].concat();
             let caller = sandbox.vsrun([way, words!["--ready", ready], server].concat()).start();
             await_some("the server's pid", || harness::lines(&sandbox.path("pid")).pop());
-            assert!(caller.lives());
+            assert!(caller.is_running());
             std::fs::write(sandbox.path("go"), "").unwrap();
-            caller.finish().exited(0);
-            sandbox.vsrun(words!["--stop", "pid"]).finish().exited(0);
+            caller.finish().assert_exited(0);
+            sandbox.vsrun(words!["--stop", "pid"]).finish().assert_exited(0);
             std::fs::remove_file(sandbox.path("go")).unwrap();
         }
     }
@@ -635,8 +644,8 @@ fn bytes_without_a_newline_are_not_read_for_ever() {
     let line = |script: &str| words!["-m", "-", "-", "--ready", "fd:4", "--", "/bin/sh", "-c", script];
     let manager = sandbox.vsrun(line(&first)).start();
     harness::await_lines(&closed, 1);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     let ended = sandbox.vsrun(line(&flood)).finish();
-    ended.exited(125);
+    ended.assert_exited(125);
     assert!(ended.err.iter().any(|line| line.contains("ready descriptor without a newline")), "{ended:?}");
 }

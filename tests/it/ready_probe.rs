@@ -26,13 +26,13 @@ fn try_of(manager: i32, server: i32) -> i32 {
 fn the_caller_waits_until_the_probe_succeeds() {
     for options in [words!["-b"], words!["-b", "-m", "keeper", "-"], words!["-b", "--init"]] {
         let sandbox = Sandbox::new();
-        for web in [Web::new(UNAVAILABLE), Web::at(&sandbox.out("socket"), UNAVAILABLE)] {
+        for web in [Web::new(UNAVAILABLE), Web::on_unix_socket(&sandbox.out("socket"), UNAVAILABLE)] {
             let line = [options.clone(), words!["-p", "pid", "--ready", probed(&web)], server(&sandbox)].concat();
             let caller = sandbox.vsrun(line).start();
             web.await_requests(3);
-            assert!(caller.lives(), "{:?}", caller.err());
+            assert!(caller.is_running(), "{:?}", caller.err());
             web.answers(OK);
-            caller.finish().exited(0);
+            caller.finish().assert_exited(0);
             let server = await_life(&sandbox.out("life"), 1);
             sys::kill(if options.len() > 1 { process::parent(server) } else { server }, libc::SIGTERM);
             sandbox.await_nothing_left();
@@ -53,7 +53,7 @@ fn every_answer_of_200_to_399_is_ready_however_it_comes() {
     ] {
         let web = Web::new(answer);
         let line = [words!["-b", "--ready", probed(&web), "--ready-timeout", "20"], server(&sandbox)].concat();
-        sandbox.vsrun(line).finish().exited(0);
+        sandbox.vsrun(line).finish().assert_exited(0);
         sys::kill(await_life(&sandbox.out("life"), 1), libc::SIGKILL);
         std::fs::remove_file(sandbox.out("life")).unwrap();
     }
@@ -72,7 +72,7 @@ fn a_server_that_is_not_ready_in_time_is_ended_and_the_last_failure_is_named() {
         let options = words!["-p", "pid", "--ready", probed(&web), "--ready-timeout", "3500ms"];
         for way in [words!["-b"], words!["-b", "-m", "keeper", "-"]] {
             let ended = sandbox.vsrun([way, options.clone(), server(&sandbox)].concat()).finish();
-            ended.exited(125);
+            ended.assert_exited(125);
             let last = ended.err.last().unwrap();
             let words = format!("not ready in time: --ready probe:{}, --ready-timeout 3.5 s: {reason}", web.probe);
             assert!(last.contains(&words), "{ended:?}");
@@ -105,7 +105,10 @@ fn a_server_is_started_after_it_has_lived_that_long() {
     let sandbox = Sandbox::new();
     for way in [words!["-b"], words!["-b", "--restart", "always"]] {
         let since = Instant::now();
-        sandbox.vsrun([way.clone(), words!["--ready", "alive:300ms"], server(&sandbox)].concat()).finish().exited(0);
+        sandbox
+            .vsrun([way.clone(), words!["--ready", "alive:300ms"], server(&sandbox)].concat())
+            .finish()
+            .assert_exited(0);
         assert!(since.elapsed() >= Duration::from_millis(300), "{:?}", since.elapsed());
         let server = await_life(&sandbox.out("life"), 1);
         let manager = process::parent(server);
@@ -114,7 +117,7 @@ fn a_server_is_started_after_it_has_lived_that_long() {
         std::fs::remove_file(sandbox.out("life")).unwrap();
         let line = words!["--ready", "alive:1h", "--", sandbox.probe(), "exit", "3"];
         let ended = sandbox.vsrun([way, line].concat()).finish();
-        ended.exited(125);
+        ended.assert_exited(125);
         let last = ended.err.last().unwrap();
         assert!(last.contains("exited with status 3") && last.contains("before it was ready"), "{ended:?}");
     }
@@ -131,7 +134,7 @@ fn a_program_is_tried_as_the_servers_user_in_its_root_with_its_environment() {
     let more = words!["-e", "ONE=1", "--env-file", sandbox.path("variables"), "--listen", sandbox.path("socket")];
     let last = words!["--umask", "027", "--ready", report, "--", "/probe", "report", "/out/report", "wait"];
     let call = sandbox.vsrun([options, more, last].concat()).env("NOTIFY_SOCKET", "@none").env("WATCHDOG_USEC", "1");
-    call.finish().exited(0);
+    call.finish().assert_exited(0);
     let (tried, server) = (sandbox.report(&jail.join("out/tried")), sandbox.report(&jail.join("out/report")));
     for name in ["uids", "gids", "groups", "root", "cwd", "umask"] {
         assert_eq!(tried.one(name), server.one(name), "{name}");
@@ -173,7 +176,7 @@ fn a_program_says_by_its_status_whether_the_server_is_ready() {
     // vsrun has killed the process that the probe program left in its process group.
     let server = await_life(&sandbox.out("life"), 1);
     harness::await_true("nothing but the server", || process::children(manager.pid()) == [server]);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     sandbox.await_nothing_left();
 }
 
@@ -222,7 +225,7 @@ fn a_try_in_the_network_runs_as_the_servers_user_and_holds_nothing() {
     harness::await_gone(tried);
     harness::await_true("another try", || web.requests() > 1);
     assert!(process::children(manager.pid()).len() <= 2);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     sandbox.await_nothing_left();
 }
 
@@ -250,7 +253,7 @@ fn after_a_restart_the_service_manager_hears_of_readiness_when_the_probe_succeed
     socket.set_nonblocking(false).unwrap();
     web.answers(OK);
     assert!(next().starts_with("READY=1"));
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -260,9 +263,9 @@ fn a_real_web_server_is_ready_when_it_answers() {
     let port = harness::free_port();
     let script = format!("sleep 0.3; : >out/x; exec busybox httpd -f -p 127.0.0.1:{port} -h out");
     let options = words!["-b", "-m", "keeper", "-", "--ready", format!("probe:{port}/x"), "--ready-timeout", "20"];
-    sandbox.vsrun([options, words!["--", "busybox", "sh", "-c", script]].concat()).finish().exited(0);
-    sandbox.vsrun(words!["--probe", format!("{port}/x")]).finish().exited(0);
-    sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
+    sandbox.vsrun([options, words!["--", "busybox", "sh", "-c", script]].concat()).finish().assert_exited(0);
+    sandbox.vsrun(words!["--probe", format!("{port}/x")]).finish().assert_exited(0);
+    sandbox.vsrun(words!["--stop", "keeper"]).finish().assert_exited(0);
     sandbox.await_nothing_left();
 }
 
@@ -271,7 +274,7 @@ fn check_rehearses_a_program() {
     let sandbox = Sandbox::new();
     let line = words!["--check", "-m", "-", "-", "--ready", "probe:exec:/no/such", "--", sandbox.probe()];
     let ended = sandbox.vsrun(line).finish();
-    ended.exited(125);
+    ended.assert_exited(125);
     assert_eq!(ended.out.len(), 1, "{ended:?}");
     assert!(ended.out[0].starts_with("probe: cannot execute '/no/such': No such file or directory"), "{ended:?}");
 }
@@ -294,7 +297,7 @@ fn wrong_usage() {
         (words!["-m", "-", "-", "--ready", "alive:1", "--watchdog", "5"], "--watchdog needs --ready notify"),
     ] {
         let command = words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
-        sandbox.vsrun([options, command].concat()).finish().failed(2, &[part]);
+        sandbox.vsrun([options, command].concat()).finish().assert_failed(2, &[part]);
     }
     assert!(!sandbox.out("ran").exists());
 }

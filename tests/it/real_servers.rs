@@ -64,7 +64,7 @@ fn redis_serves_crashes_and_serves_again() {
     let reported = sandbox.report(&sandbox.out("reported"));
     assert_eq!(reported.variable("VSRUN_SERVER_TERMSIG").as_deref(), Some("11"));
     assert!(harness::text(&sandbox.path("logs/logfile")).contains("ready to accept connections"));
-    manager.stop().exited(0).silently();
+    manager.stop().assert_exited(0).assert_silent();
     assert!(harness::gone(second));
     assert!(!sandbox.path("pid").exists() && !sandbox.path("monitor").exists());
     sandbox.await_nothing_left();
@@ -86,7 +86,7 @@ fn a_web_server_in_a_jail_serves_crashes_and_serves_again() {
     let options =
         words!["-u", format!("{USER}"), "-r", &jail, "-p", "pid", "-d", "logs", "1", "-b", "-m", "monitor", "-"];
     let httpd = words!["--", "/busybox", "httpd", "-f", "-vv", "-p", format!("{address}"), "-h", "/"];
-    sandbox.vsrun([options, httpd].concat()).finish().exited(0).silently();
+    sandbox.vsrun([options, httpd].concat()).finish().assert_exited(0).assert_silent();
     let manager: i32 = harness::text(&sandbox.path("monitor")).trim().parse().unwrap();
     let first = await_server(&sandbox.path("pid"), 0);
     harness::await_true("the page", answered);

@@ -5,7 +5,7 @@
 //! recipe that no test names fails `every_recipe_is_run_by_a_test`.
 
 use crate::harness::qemu::{Emulated, assert_in_order, emulation};
-use crate::harness::{self, Bundle, Host, Machine, Running, Sandbox, hosts, needs, process, words};
+use crate::harness::{self, Bundle, Host, Machine, Running, Sandbox, can_make_hosts, needs, process, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ fn await_other(host: &Host<'_>, pidfile: &str, before: &str) -> String {
 /// Kills the process with this pid in the host, waits for the call in the foreground, and checks that nothing is left.
 #[track_caller]
 fn end(host: &Host<'_>, foreground: Running, pid: &str) {
-    host.run(&format!("kill {pid}")).exited(0);
+    host.run(&format!("kill {pid}")).assert_exited(0);
     foreground.finish();
     host.assert_nothing_runs();
 }
@@ -89,7 +89,7 @@ fn httpd(host: &Host<'_>) -> String {
 
 #[test]
 fn a_server_as_a_user_with_a_pidfile() {
-    needs!(hosts());
+    needs!(can_make_hosts());
     let [start] = blocks("Run a server as a user, with a pidfile");
     let sandbox = Sandbox::new();
     let host = Host::new(&sandbox, &[]);
@@ -101,19 +101,19 @@ fn a_server_as_a_user_with_a_pidfile() {
     let parent = host.status(&pid, "PPid");
     assert_ne!(host.status(&parent, "Name"), "vsrun", "vsrun has become the server");
     let second = host.run(&start);
-    assert!(second.exited(125).err[0].contains("already running"), "{second:?}");
-    host.run("vsrun --stop /run/httpd.pid").exited(0);
+    assert!(second.assert_exited(125).err[0].contains("already running"), "{second:?}");
+    host.run("vsrun --stop /run/httpd.pid").assert_exited(0);
     shell.finish();
     host.assert_nothing_runs_but(&["httpd.pid"]);
 }
 
 #[test]
 fn a_server_in_a_jail() {
-    needs!(hosts());
+    needs!(can_make_hosts());
     let [jail, start] = blocks("Put it into a jail");
     let sandbox = Sandbox::new();
     let host = Host::new(&sandbox, &[]);
-    host.run(&jail).exited(0).silently();
+    host.run(&jail).assert_exited(0).assert_silent();
     let shell = host.call(&start).start();
     host.await_page(PAGE, "hello");
     let pid = httpd(&host);
@@ -125,44 +125,44 @@ fn a_server_in_a_jail() {
 
 #[test]
 fn a_server_in_the_background_with_syslog() {
-    needs!(hosts());
+    needs!(can_make_hosts());
     let [start] = blocks("In the background, with syslog");
     let sandbox = Sandbox::new();
     let host = Host::new(&sandbox, &["syslog"]);
-    host.run(&start).exited(0).silently();
+    host.run(&start).assert_exited(0).assert_silent();
     host.await_page(PAGE, "hello");
     let logged = || host.text("/var/log/messages").lines().any(|line| line.contains(" httpd") && line.contains(":200"));
     harness::await_true("the request in the syslog", logged);
     // The caller gets an error if the command cannot be executed, but not if the server fails later: here its port is
     // in use, and only the log says so.
     let failed = host.run(&start.replace("busybox httpd", "busybux httpd").replace("httpd.pid", "other.pid"));
-    failed.failed(127, &["busybux"]);
-    host.run(&start.replace("httpd.pid", "other.pid")).exited(0).silently();
+    failed.assert_failed(127, &["busybux"]);
+    host.run(&start.replace("httpd.pid", "other.pid")).assert_exited(0).assert_silent();
     harness::await_true("the reason in the syslog", || {
         host.text("/var/log/messages").contains("Address already in use")
     });
-    host.run("vsrun --stop /run/httpd.pid").exited(0);
+    host.run("vsrun --stop /run/httpd.pid").assert_exited(0);
 }
 
 #[test]
 fn a_server_in_the_background_with_log_files() {
-    needs!(hosts(), harness::tool("redis-server"));
+    needs!(can_make_hosts(), harness::tool("redis-server"));
     let [start] = blocks("In the background, with log files");
     let sandbox = Sandbox::new();
     let host = Host::new(&sandbox, &["redis-server"]);
     for count in 1..=2 {
-        host.run(&start).exited(0).silently();
+        host.run(&start).assert_exited(0).assert_silent();
         await_redis(&host);
         assert_eq!(host.status(&host.pid("/run/redis.pid"), "Uid"), "102\t102\t102\t102");
         assert!(host.text("/var/log/redis/logfile").contains("eady to accept connections"));
         assert_eq!(harness::names(&host.path("/var/log/redis")).len(), 2 * count, "new files, and the old ones");
-        host.run("vsrun --stop /run/redis.pid").exited(0);
+        host.run("vsrun --stop /run/redis.pid").assert_exited(0);
     }
 }
 
 #[test]
 fn a_server_that_is_restarted_after_a_crash_which_is_reported() {
-    needs!(hosts(), harness::tool("redis-server"));
+    needs!(can_make_hosts(), harness::tool("redis-server"));
     let [handler, start] = blocks("Restart it after a crash, and report each crash");
     let sandbox = Sandbox::new();
     let host = Host::new(&sandbox, &["redis-server", "mail"]);
@@ -171,7 +171,7 @@ fn a_server_that_is_restarted_after_a_crash_which_is_reported() {
     await_redis(&host);
     let manager = host.pid("/run/redis-manager.pid");
     let first = host.run("pidof redis-server").out.concat();
-    host.run(&format!("kill -SEGV {first}")).exited(0);
+    host.run(&format!("kill -SEGV {first}")).assert_exited(0);
     harness::await_true("another server", || {
         ![first.as_str(), ""].contains(&&*host.run("pidof redis-server").out.concat())
     });
@@ -183,40 +183,40 @@ fn a_server_that_is_restarted_after_a_crash_which_is_reported() {
 }
 
 #[test]
-fn all_of_it() {
-    needs!(hosts());
+fn recipe_all_of_it_works() {
+    needs!(can_make_hosts());
     let [jail, _] = blocks("Put it into a jail");
     let [handler, make_executable] = blocks("Restart it after a crash, and report each crash");
     let [start, control] = blocks("All of it");
     let sandbox = Sandbox::new();
     let host = Host::new(&sandbox, &["mail"]);
-    host.run(&jail).exited(0);
+    host.run(&jail).assert_exited(0);
     host.save(&handler);
-    host.run(&commands(&make_executable)[0]).exited(0).silently();
+    host.run(&commands(&make_executable)[0]).assert_exited(0).assert_silent();
 
-    host.run(&start).exited(0).silently();
+    host.run(&start).assert_exited(0).assert_silent();
     host.await_page(PAGE, "hello");
     let (pidfile, logs) = ("/run/httpd.pid", "/var/log/httpd");
     let mut pid = host.pid(pidfile);
     let [restart, stop] = <[String; 2]>::try_from(commands(&control)).unwrap();
-    host.run(&restart).exited(0).silently();
+    host.run(&restart).assert_exited(0).assert_silent();
     pid = await_other(&host, pidfile, &pid);
     host.await_page(PAGE, "hello");
     assert_eq!(harness::names(&host.path(logs)).len(), 4, "new log files");
     // The manager restarts the server after five crashes within a minute, and gives up at the sixth.
     for crash in 1..=5 {
-        host.run(&format!("kill -SEGV {pid}")).exited(0);
+        host.run(&format!("kill -SEGV {pid}")).assert_exited(0);
         pid = await_other(&host, pidfile, &pid);
         let mail = host.text("/var/mail/root");
         assert_eq!(mail.matches("httpd -f -v -p 8080: killed by signal 11 root").count(), crash, "{mail}");
     }
-    host.run(&format!("kill -SEGV {pid}")).exited(0);
+    host.run(&format!("kill -SEGV {pid}")).assert_exited(0);
     harness::await_true("the end", || host.run("vsrun --status /run/httpd-manager.pid").code() == Some(3));
     assert!(host.text(&format!("{logs}/vsrun.log")).contains("giving up"));
     host.assert_nothing_runs();
 
-    host.run(&start).exited(0).silently();
-    host.run(&stop).exited(0).silently();
+    host.run(&start).assert_exited(0).assert_silent();
+    host.run(&stop).assert_exited(0).assert_silent();
     host.assert_nothing_runs();
 }
 
@@ -229,7 +229,13 @@ exec /busybox httpd -f -p 8080 -h /www
 
 #[test]
 fn pid_1_of_a_container() {
-    needs!(harness::containers(), harness::tool("buildah"), harness::tool("umoci"), harness::tool("busybox"), hosts());
+    needs!(
+        harness::can_run_containers(),
+        harness::tool("buildah"),
+        harness::tool("umoci"),
+        harness::tool("busybox"),
+        can_make_hosts()
+    );
     let [dockerfile, variables, health, restarted, image] = blocks("As PID 1 of a container");
     let sandbox = Sandbox::new();
     let context = sandbox.path("context");
@@ -239,7 +245,7 @@ fn pid_1_of_a_container() {
     fs::write(context.join("Dockerfile"), format!("{dockerfile}\n{health}\n")).unwrap();
     let built = format!("{}:web", sandbox.path("image").display());
     let line = words!["bud", "--isolation", "chroot", "--tag", format!("oci:{built}"), &context];
-    harness::buildah(&sandbox, line).exited(0);
+    harness::buildah(&sandbox, line).assert_exited(0);
     let bundle = || {
         let bundle = Bundle::of_image(&sandbox, &built);
         assert_eq!(harness::names(&bundle.root()), ["server", "vsrun"]);
@@ -253,7 +259,7 @@ fn pid_1_of_a_container() {
     // The arguments of `docker run` are passed to the server, and the container exits with the server's status.
     let short = bundle();
     short.change(".process.args += [\"3\"]", words![]);
-    short.run().finish().exited(3);
+    short.run().finish().assert_exited(3);
 
     let long = bundle();
     let runc = long.start();
@@ -261,11 +267,11 @@ fn pid_1_of_a_container() {
     let probe: Vec<OsString> =
         probe.trim_matches(['[', ']']).split(", ").map(|word| word.trim_matches('"').into()).collect();
     harness::await_true("a healthy server", || long.exec(probe.clone()).finish().code() == Some(0));
-    assert_eq!(process::status(long.first(), "Uid"), "1000\t1000\t1000\t1000");
-    assert_eq!(process::status(long.first(), "CapEff"), "0000000000000000");
+    assert_eq!(process::status(long.pid1(), "Uid"), "1000\t1000\t1000\t1000");
+    assert_eq!(process::status(long.pid1(), "CapEff"), "0000000000000000");
     long.kill("TERM");
     let ended = runc.finish();
-    assert!(ended.exited(128 + libc::SIGTERM).err.is_empty(), "{ended:?}");
+    assert!(ended.assert_exited(128 + libc::SIGTERM).err.is_empty(), "{ended:?}");
 
     // The command that replaces an entrypoint script.
     let host_sandbox = Sandbox::new();
@@ -273,10 +279,10 @@ fn pid_1_of_a_container() {
     host.write("/etc/app.env", "# as for Docker\nPORT=8081\nDB_PASSWORD_FILE=/run/secrets/db");
     host.write("/run/secrets/db", "hunter2");
     host.write("/server", "#!/bin/sh\necho \"$DB_PASSWORD $DB_PASSWORD_FILE $*\"");
-    host.run("chmod +x /server").exited(0);
-    assert_eq!(host.run(&variables).exited(0).out, ["hunter2  migrate", "hunter2  --port 8081"]);
+    host.run("chmod +x /server").assert_exited(0);
+    assert_eq!(host.run(&variables).assert_exited(0).out, ["hunter2  migrate", "hunter2  --port 8081"]);
     host.write("/etc/app.env", "DB_PASSWORD=other");
-    assert_eq!(host.run(&variables).exited(0).out, ["other  migrate", "other  --port 8080"]);
+    assert_eq!(host.run(&variables).assert_exited(0).out, ["other  migrate", "other  --port 8080"]);
 
     // After a request to stop, the server continues for the stop delay; a second request ends the delay. (health.rs
     // tests the restart of a server that has stopped answering.)
@@ -291,11 +297,11 @@ fn pid_1_of_a_container() {
     shell.await_err("--ready probe:8080/health failed: ");
     host.write("/tmp/go", "");
     shell.await_err("--ready probe:8080/health succeeds");
-    host.run("kill $(pidof vsrun)").exited(0);
+    host.run("kill $(pidof vsrun)").assert_exited(0);
     shell.await_err("received SIGTERM");
     host.await_page(":8080/health", "ok");
-    host.run("kill $(pidof vsrun)").exited(0);
-    shell.finish().exited(0);
+    host.run("kill $(pidof vsrun)").assert_exited(0);
+    shell.finish().assert_exited(0);
     host.assert_nothing_runs_but(&["secrets"]);
 
     // `make image` must write the file that the recipe loads. image.rs tests the image itself.
@@ -304,39 +310,39 @@ fn pid_1_of_a_container() {
     let shell = harness::find_tool("sh").unwrap();
     let would = sandbox.program(&shell, words!["-c", format!("{make} -n")]).directory(&top("")).finish();
     assert!(
-        would.exited(0).out.iter().any(|line| line.starts_with("tools/image ") && line.ends_with(file)),
+        would.assert_exited(0).out.iter().any(|line| line.starts_with("tools/image ") && line.ends_with(file)),
         "{would:?}"
     );
 }
 
 #[test]
 fn an_rc_script_in_one_file() {
-    needs!(hosts(), harness::tool("redis-server"));
+    needs!(can_make_hosts(), harness::tool("redis-server"));
     let [service, control] = blocks("An rc script in one file");
     let [check, _] = blocks("Test a service before a reboot");
     let sandbox = Sandbox::new();
     let host = Host::new(&sandbox, &["redis-server"]);
     assert_eq!(host.save(&service), "/etc/rc.d/redis");
     let [make_executable, start, status, stop] = <[String; 4]>::try_from(commands(&control)).unwrap();
-    host.run(&make_executable).exited(0).silently();
-    host.run(&check).exited(0);
-    host.run(&start).exited(0);
+    host.run(&make_executable).assert_exited(0).assert_silent();
+    host.run(&check).assert_exited(0);
+    host.run(&start).assert_exited(0);
     await_redis(&host);
     let mut pid = host.pid("/run/redis.pid");
     let call = |action: &str| host.run(&format!("/etc/rc.d/redis {action}"));
     for action in ["reload", "restart"] {
-        call(action).exited(0);
+        call(action).assert_exited(0);
         pid = await_other(&host, "/run/redis.pid", &pid);
         await_redis(&host);
     }
-    assert!(host.run(&status).exited(0).out[0].starts_with("running: pid "));
-    assert!(host.run("vsrun --status /etc/rc.d/redis").exited(0).out[0].starts_with("running: pid "));
+    assert!(host.run(&status).assert_exited(0).out[0].starts_with("running: pid "));
+    assert!(host.run("vsrun --status /etc/rc.d/redis").assert_exited(0).out[0].starts_with("running: pid "));
     let running = host.run(&check);
-    assert!(running.exited(125).out.concat().contains("already running"), "{running:?}");
-    host.run(&stop).exited(0);
+    assert!(running.assert_exited(125).out.concat().contains("already running"), "{running:?}");
+    host.run(&stop).assert_exited(0);
     host.assert_nothing_runs();
-    host.run(&status).exited(3);
-    call("nonsense").exited(2);
+    host.run(&status).assert_exited(3);
+    call("nonsense").assert_exited(2);
     // A failed start is reported.
     host.write("/usr/bin/redis-server", "#!/bin/sh\nexit 1");
     let failed = call("start");
@@ -346,7 +352,7 @@ fn an_rc_script_in_one_file() {
 
 #[test]
 fn an_empty_root() {
-    needs!(emulation(), hosts());
+    needs!(emulation(), can_make_hosts());
     let [init, boot, last_line] = blocks("An empty root");
     let sandbox = Sandbox::new();
     let root = sandbox.path("root");
@@ -386,55 +392,55 @@ fn an_empty_root() {
 
 #[test]
 fn waiting_until_the_server_is_ready() {
-    needs!(hosts(), harness::tool("redis-server"));
+    needs!(can_make_hosts(), harness::tool("redis-server"));
     let [notify, probe, newline] = blocks("Wait until the server is ready");
     let sandbox = Sandbox::new();
     let host = Host::new(&sandbox, &["redis-server"]);
-    host.run(&notify).exited(0).silently();
+    host.run(&notify).assert_exited(0).assert_silent();
     // No wait is needed, because the server is ready.
     assert_eq!(host.run("{ printf 'PING\\r\\n'; sleep 0.1; } | nc 127.0.0.1 6380").out.concat().trim(), "+PONG");
-    host.run("vsrun --stop /run/redis-manager.pid").exited(0);
+    host.run("vsrun --stop /run/redis-manager.pid").assert_exited(0);
     host.assert_nothing_runs();
     // The start fails if the port is in use.
     let holder = host.call("exec nc -l -p 6380").start();
     harness::await_true("the port in use", || host.run("netstat -ltn | grep -q :6380").code() == Some(0));
-    host.run(&notify).exited(125);
+    host.run(&notify).assert_exited(125);
     host.assert_nothing_runs();
     drop(holder);
 
     // No wait is needed, because the server already serves its page.
-    host.run(&probe).exited(0).silently();
+    host.run(&probe).assert_exited(0).assert_silent();
     assert_eq!(host.run(&format!("wget -q -O - http://127.0.0.1{PAGE}")).out, ["hello"]);
-    host.run("vsrun --stop /run/web.pid").exited(0);
+    host.run("vsrun --stop /run/web.pid").assert_exited(0);
     host.assert_nothing_runs();
 
     let script = |name: &str, text: &str| {
         host.write(&format!("/usr/local/bin/{name}"), &format!("#!/bin/sh\n{text}"));
-        host.run(&format!("chmod +x /usr/local/bin/{name}")).exited(0);
+        host.run(&format!("chmod +x /usr/local/bin/{name}")).assert_exited(0);
     };
     script("webserver", "ls -l /proc/self/fd >/tmp/descriptors; exec sleep 1000");
     script("prepare", "exit 1");
     let failed = host.run(&newline);
-    assert!(failed.exited(125).err.last().unwrap().contains("ready"), "{failed:?}");
+    assert!(failed.assert_exited(125).err.last().unwrap().contains("ready"), "{failed:?}");
     host.assert_nothing_runs();
     assert!(!host.path("/tmp/descriptors").exists());
     script("prepare", "touch /tmp/prepared");
-    host.run(&newline).exited(0);
+    host.run(&newline).assert_exited(0);
     assert!(host.path("/tmp/prepared").exists());
     harness::await_true("the server", || host.text("/tmp/descriptors").contains(" 2 -> "));
     assert!(!host.text("/tmp/descriptors").contains(" 4 -> "), "{}", host.text("/tmp/descriptors"));
-    host.run("vsrun --stop /run/web.pid").exited(0);
+    host.run("vsrun --stop /run/web.pid").assert_exited(0);
     host.assert_nothing_runs();
 }
 
 #[test]
 fn a_restart_that_refuses_no_connection() {
-    needs!(hosts(), harness::tool("gunicorn"));
+    needs!(can_make_hosts(), harness::tool("gunicorn"));
     let [application, start] = blocks("Restart without refusing a connection");
     let sandbox = Sandbox::new();
     let host = Host::new(&sandbox, &["gunicorn"]);
     host.save(&application);
-    host.run(&start).exited(0).silently();
+    host.run(&start).assert_exited(0).assert_silent();
     host.await_page(":80/", "hello");
     // One client after another connects, until three have been served after the restart.
     let clients = "signalled=0
@@ -446,28 +452,28 @@ fn a_restart_that_refuses_no_connection() {
     let clients = host.call(clients).start();
     harness::await_true("clients", || clients.out().len() > 3);
     let records = || host.text("/var/log/app/vsrun.log").matches("started: pid").count();
-    host.run("vsrun --signal HUP /run/app.pid").exited(0);
+    host.run("vsrun --signal HUP /run/app.pid").assert_exited(0);
     harness::await_true("another server", || host.path("/var/log/app/vsrun.log.1").exists() && records() == 1);
-    host.run("touch /tmp/restarted").exited(0);
+    host.run("touch /tmp/restarted").assert_exited(0);
     let served = clients.finish();
     assert!(served.out.iter().filter(|line| !line.is_empty()).all(|line| line == "hello"), "{served:?}");
-    host.run("vsrun --stop /run/app.pid").exited(0);
+    host.run("vsrun --stop /run/app.pid").assert_exited(0);
     host.assert_nothing_runs();
 }
 
 #[test]
 fn a_deployment_that_no_client_notices() {
-    needs!(hosts(), harness::tool("gunicorn"));
+    needs!(can_make_hosts(), harness::tool("gunicorn"));
     let [application, _] = blocks("Restart without refusing a connection");
     let [start, deploy, session] = blocks("Deploy a new version that no client notices");
     let sandbox = Sandbox::new();
     let host = Host::new(&sandbox, &["gunicorn"]);
     let path = host.save(&application);
-    host.run(&start).exited(0).silently();
+    host.run(&start).assert_exited(0).assert_silent();
     host.await_page("/", "hello");
     let first = host.pid("/run/app.pid");
     host.write("/srv/app/app-2.py", &application.replace("hello", "version 2"));
-    host.run(&deploy).exited(0).silently();
+    host.run(&deploy).assert_exited(0).assert_silent();
     host.await_page("/", "version 2");
     let second = host.pid("/run/app.pid");
     assert_ne!(first, second);
@@ -476,41 +482,41 @@ fn a_deployment_that_no_client_notices() {
     assert_session(&host, &session, 0);
     assert_eq!(host.pid("/run/app.pid"), second);
     host.await_page("/", "version 2");
-    assert!(host.run(&format!("cat {path}")).exited(0).out.concat().contains("hello"));
-    host.run("vsrun --stop /run/app.pid").exited(0);
+    assert!(host.run(&format!("cat {path}")).assert_exited(0).out.concat().contains("hello"));
+    host.run("vsrun --stop /run/app.pid").assert_exited(0);
     host.assert_nothing_runs();
 }
 
 #[test]
 fn signals_that_do_something_else() {
-    needs!(hosts());
+    needs!(can_make_hosts());
     let [start] = blocks("Change what a signal does");
     let sandbox = Sandbox::new();
     let host = Host::new(&sandbox, &[]);
     host.write("/srv/www/index.html", "hello");
-    host.run(&start).exited(0).silently();
+    host.run(&start).assert_exited(0).assert_silent();
     host.await_page(PAGE, "hello");
     let server = httpd(&host);
     // HUP: the server reads its configuration, which now refuses every client.
     host.write("/etc/httpd.conf", "D:*");
-    host.run("vsrun --signal HUP /run/web.pid").exited(0);
+    host.run("vsrun --signal HUP /run/web.pid").assert_exited(0);
     let refused = "wget -q -O - http://127.0.0.1:8080/index.html";
     harness::await_true("the new configuration", || host.run(refused).err.concat().contains("403"));
     assert_eq!(httpd(&host), server);
     // USR1: after the log files were renamed, vsrun creates new ones with the old names.
-    host.run("cd /var/log/web; mv logfile logfile-20260101; mv vsrun.log vsrun.log-20260101").exited(0);
-    host.run("vsrun --signal USR1 /run/web.pid").exited(0);
+    host.run("cd /var/log/web; mv logfile logfile-20260101; mv vsrun.log vsrun.log-20260101").assert_exited(0);
+    host.run("vsrun --signal USR1 /run/web.pid").assert_exited(0);
     harness::await_true("both files", || {
         harness::names(&host.path("/var/log/web")) == ["logfile", "logfile-20260101", "vsrun.log", "vsrun.log-20260101"]
     });
     assert_eq!(httpd(&host), server);
-    host.run("vsrun --stop /run/web.pid").exited(0);
+    host.run("vsrun --stop /run/web.pid").assert_exited(0);
     host.assert_nothing_runs();
 }
 
 #[test]
 fn port_80_and_no_other_privilege() {
-    needs!(hosts());
+    needs!(can_make_hosts());
     let [start] = blocks("Port 80 and no other privilege of root");
     let sandbox = Sandbox::new();
     let host = Host::new(&sandbox, &[]);
@@ -548,13 +554,13 @@ fn needs_musl() -> Vec<u8> {
 
 #[test]
 fn a_dry_run() {
-    needs!(hosts());
+    needs!(can_make_hosts());
     let [_, session] = blocks("Test a service before a reboot");
     let sandbox = Sandbox::new();
     let host = Host::new(&sandbox, &[]);
-    host.run("mkdir -p /srv/jail/usr/sbin").exited(0);
+    host.run("mkdir -p /srv/jail/usr/sbin").assert_exited(0);
     fs::write(host.path("/srv/jail/usr/sbin/lighttpd"), needs_musl()).unwrap();
-    host.run("chmod +x /srv/jail/usr/sbin/lighttpd").exited(0);
+    host.run("chmod +x /srv/jail/usr/sbin/lighttpd").assert_exited(0);
     assert_session(&host, &session, 125);
 }
 
@@ -570,14 +576,14 @@ fn assert_session(host: &Host<'_>, session: &str, status: i32) {
 
 #[test]
 fn a_unit_of_systemd() {
-    needs!(harness::machines(), harness::tool("busybox"));
+    needs!(harness::can_boot_machines(), harness::tool("busybox"));
     let [service] = blocks("Under systemd");
     let sandbox = Sandbox::new();
     let machine = Machine::boot(&sandbox);
     machine.unit("web.service", &format!("{service}\n"));
     fs::write(machine.path("/srv/www/index.html"), "hello\n").unwrap();
     let systemctl = |action: &str| {
-        machine.systemctl(&[action, "web.service"]).exited(0).silently();
+        machine.systemctl(&[action, "web.service"]).assert_exited(0).assert_silent();
     };
     let page = || {
         let get = words!["/bin/busybox", "wget", "-q", "-O", "-", format!("http://127.0.0.1{PAGE}")];
@@ -598,7 +604,7 @@ fn a_unit_of_systemd() {
 
 #[test]
 fn a_jail_without_root() {
-    needs!(hosts());
+    needs!(can_make_hosts());
     let [start] = blocks("A jail without root");
     let sandbox = Sandbox::new();
     let host = Host::new(&sandbox, &[]);
@@ -607,7 +613,7 @@ fn a_jail_without_root() {
     let shell = host.call(&start).start();
     host.await_page(PAGE, "hello");
     // A link that leads out of the directory that the server may read.
-    host.run("ln -s /etc/passwd /srv/www/passwd").exited(0);
+    host.run("ln -s /etc/passwd /srv/www/passwd").assert_exited(0);
     let leaked = host.run("wget -q -O - http://127.0.0.1:8080/passwd");
     assert!(leaked.code() != Some(0) && leaked.out.is_empty(), "{leaked:?}");
     end(&host, shell, &httpd(&host));
@@ -649,7 +655,7 @@ fn a_container_image_as_a_machine() {
     for line in makes.lines() {
         let command = line.split('#').next().unwrap().trim_end();
         let would = sandbox.program(&shell, words!["-c", format!("{command} -n")]).directory(&top("")).finish();
-        assert!(would.exited(0).out.iter().any(|line| line.starts_with("tools/microvm ")), "{would:?}");
+        assert!(would.assert_exited(0).out.iter().any(|line| line.starts_with("tools/microvm ")), "{would:?}");
     }
     let file = sandbox.path("init");
     fs::write(&file, &service).unwrap();

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 /// vsrun as PID 1 of a new pid namespace. If `proc` is true, /proc shows that namespace, otherwise the one of the host.
-fn first(sandbox: &Sandbox, proc: bool, line: Vec<OsString>) -> Call<'_> {
+fn as_pid_1(sandbox: &Sandbox, proc: bool, line: Vec<OsString>) -> Call<'_> {
     let mut unshare = words!["--pid", "--fork", "--kill-child"];
     if proc {
         unshare.extend(words!["--mount-proc"]);
@@ -31,7 +31,7 @@ fn shell(sandbox: &Sandbox, script: &str) -> Vec<OsString> {
 }
 
 #[test]
-fn the_rest_of_a_group_ends_before_the_next_life() {
+fn rest_of_a_group_ends_before_the_next_run() {
     let sandbox = Sandbox::new();
     let (life, child) = (sandbox.out("life"), sandbox.out("child"));
     let handler = sandbox.script("handler", words!["append", sandbox.out("asked"), "x", "exit", "0"]);
@@ -51,7 +51,7 @@ fn the_rest_of_a_group_ends_before_the_next_life() {
         assert!(gone(line.parse().unwrap()), "the server runs after the rest of the last one's group");
     }
     let records = called.stop();
-    records.exited(0);
+    records.assert_exited(0);
     let reported = |part: &str| records.err.iter().filter(|line| line.contains(part)).count();
     assert_eq!(reported("sending SIGKILL to the process group"), 2, "{records:?}");
     assert_eq!(reported("exited with status 7"), 2, "{records:?}");
@@ -62,7 +62,7 @@ fn the_rest_of_a_group_ends_before_the_next_life() {
 fn without_the_option_the_rest_lives_on() {
     let sandbox = Sandbox::new();
     let child = sandbox.out("child");
-    sandbox.vsrun(words!["--init", "--", sandbox.probe(), "child", &child, "exit", "7"]).finish().exited(7);
+    sandbox.vsrun(words!["--init", "--", sandbox.probe(), "child", &child, "exit", "7"]).finish().assert_exited(7);
     assert!(!gone(number(&child)));
 }
 
@@ -72,7 +72,7 @@ fn the_rest_of_a_group_ends_before_vsrun_does() {
         let sandbox = Sandbox::new();
         let line = words!["--group", "--", sandbox.probe(), "crowd", "50", "exit", "5"];
         let called = sandbox.vsrun([options, line].concat()).start();
-        called.finish().exited(status);
+        called.finish().assert_exited(status);
         assert_eq!(sandbox.living(), [], "not one that is still to end");
     }
 }
@@ -86,7 +86,7 @@ fn a_stop_reaches_the_group_and_waits_for_it() {
         let line = words!["--", sandbox.probe(), "child", &child, "wait"];
         let called = sandbox.vsrun([options, line].concat()).start();
         let stubborn = number(&child);
-        called.stop().exited(status);
+        called.stop().assert_exited(status);
         assert!(gone(stubborn));
     }
 }
@@ -110,7 +110,7 @@ fn signals_reach_the_group() {
             seen == ["1", "10", "12", "ready"]
         });
     }
-    called.stop().exited(143);
+    called.stop().assert_exited(143);
 }
 
 /// The dead server is not reaped yet, so that its group id is not reused. waitid(2) reports it first each time, and the
@@ -129,9 +129,9 @@ fn others_are_reaped_while_the_rest_of_a_group_is_awaited() {
     harness::await_true("the orphan to be vsrun's", theirs);
     sys::kill(orphan, libc::SIGKILL);
     harness::await_true("it to be reaped", || process::reaped(orphan));
-    assert!(called.lives() && !gone(stubborn), "a timeout of 0 kills nobody");
+    assert!(called.is_running() && !gone(stubborn), "a timeout of 0 kills nobody");
     sys::kill(stubborn, libc::SIGKILL);
-    called.finish().exited(0);
+    called.finish().assert_exited(0);
     assert!(!gone(number(&sandbox.out("x"))), "a process that has left the group goes on");
 }
 
@@ -150,10 +150,10 @@ fn remaining_processes_are_ended() {
             let stranger = sandbox.program(&sandbox.probe(), words!["wait"]).start();
             let called = match how {
                 "child" => sandbox.vsrun(line).start(),
-                how => first(&sandbox, how != "first", line).start(),
+                how => as_pid_1(&sandbox, how != "first", line).start(),
             };
             let ended = called.finish();
-            ended.exited(6);
+            ended.assert_exited(6);
             harness::await_true("nobody but the stranger", || sandbox.living() == [stranger.pid()]);
             let killed = ended.err.iter().any(|line| line.contains("sending SIGKILL to every process"));
             assert_eq!(killed, stubborn, "{how}: {ended:?}");
@@ -167,7 +167,7 @@ fn remaining_processes_are_left_alone_without_the_option() {
     for options in [words![], words!["--linger", "0"]] {
         let sandbox = Sandbox::new();
         let script = "setsid $P life $O/daemon wait & while [ ! -s $O/daemon ]; do :; done";
-        sandbox.vsrun([words!["--init"], options, shell(&sandbox, script)].concat()).finish().exited(0);
+        sandbox.vsrun([words!["--init"], options, shell(&sandbox, script)].concat()).finish().assert_exited(0);
         assert!(!gone(harness::await_life(&sandbox.out("daemon"), 1)));
     }
 }
@@ -179,7 +179,7 @@ fn a_failed_start_leaves_no_process_either() {
     let options = words!["--init", "--linger", "20s", "--ready", "fd:3"];
     let script = "setsid $P life $O/daemon wait 3>&- & while [ ! -s $O/daemon ]; do :; done; exec 3>&-; $P wait";
     let ended = sandbox.vsrun([options, shell(&sandbox, script)].concat()).finish();
-    ended.exited(125);
+    ended.assert_exited(125);
     assert!(ended.err.last().unwrap().contains("ready descriptor"), "{ended:?}");
     sandbox.await_nothing_left();
 }
@@ -192,22 +192,22 @@ fn processes_from_outside_are_ended() {
         let sandbox = Sandbox::new();
         let (life, seen) = (sandbox.out("life"), sandbox.out("seen"));
         let line = words!["--init", "--linger", "20s", "--", sandbox.probe(), "life", &life, "wait"];
-        let called = first(&sandbox, proc, line).start();
+        let called = as_pid_1(&sandbox, proc, line).start();
         harness::await_life(&life, 1);
         let pid = harness::await_some("PID 1", || process::children(called.pid()).first().copied());
         let enter = words!["--target", pid.to_string(), "--pid", "--", sandbox.probe(), "signals", &seen, "15"];
         let guest = sandbox.program(&harness::find_tool("nsenter").unwrap(), enter).start();
         harness::await_lines(&seen, 1);
         sys::kill(pid, libc::SIGTERM);
-        called.finish().exited(143);
-        guest.finish().exited(0);
+        called.finish().assert_exited(143);
+        guest.finish().assert_exited(0);
         assert_eq!(harness::lines(&seen), ["ready", "15"], "asked, and not killed with the namespace");
     }
 }
 
 /// The logger is not asked to exit, so it still gets the last output of the processes that are.
 #[test]
-fn last_words_arrive() {
+fn output_of_ending_processes_reaches_the_logger() {
     needs!(able());
     for place_of in ["child", "first"] {
         let sandbox = Sandbox::new();
@@ -218,9 +218,9 @@ fn last_words_arrive() {
         let line = [options, shell(&sandbox, script)].concat();
         let called: Running = match place_of {
             "child" => sandbox.vsrun(line).start(),
-            _ => first(&sandbox, true, line).start(),
+            _ => as_pid_1(&sandbox, true, line).start(),
         };
-        called.finish().exited(0);
+        called.finish().assert_exited(0);
         let log = harness::lines(&sandbox.out("log"));
         let asked = "vsrun: sending SIGTERM to every process that is left";
         let at = |line: &str| log.iter().position(|other| other == line);
@@ -233,7 +233,7 @@ fn last_words_arrive() {
 
 /// While vsrun waits for remaining processes, SIGTERM changes nothing, and SIGINT kills them at once.
 #[test]
-fn impatience() {
+fn interrupt_kills_remaining_processes_at_once() {
     needs!(able());
     let sandbox = Sandbox::new();
     let script = "setsid $P child $O/stubborn wait & while [ ! -s $O/stubborn ]; do :; done";
@@ -243,17 +243,17 @@ fn impatience() {
     called.signal(libc::SIGTERM);
     called.await_err("received SIGTERM");
     let stubborn = number(&sandbox.out("stubborn"));
-    assert!(called.lives() && !gone(stubborn));
+    assert!(called.is_running() && !gone(stubborn));
     called.signal(libc::SIGINT);
-    called.finish().exited(0);
+    called.finish().assert_exited(0);
     await_gone(stubborn);
 }
 
 #[test]
-fn a_hundred_are_ended_at_once() {
+fn three_hundred_remaining_processes_are_ended() {
     let sandbox = Sandbox::new();
     let line = words!["--init", "--linger", "20s", "--", sandbox.probe(), "crowd", "300", "exit", "2"];
-    sandbox.vsrun(line).finish().exited(2);
+    sandbox.vsrun(line).finish().assert_exited(2);
     assert_eq!(sandbox.living(), []);
 }
 
@@ -266,8 +266,8 @@ fn stopped_processes_can_end_too() {
         let helper = if with_helper { words!["-d", "logs", "1", "--log-size", "1M"] } else { words![] };
         let script = "$P raise 19 wait & P=$!; until grep -q '^State:.T' /proc/$P/status; do :; done; exit 7";
         let line = [words!["--init", "--linger", "1h"], helper, shell(&sandbox, script)].concat();
-        let call = if in_namespace { first(&sandbox, true, line) } else { sandbox.vsrun(line) };
-        call.finish().exited(7);
+        let call = if in_namespace { as_pid_1(&sandbox, true, line) } else { sandbox.vsrun(line) };
+        call.finish().assert_exited(7);
         sandbox.await_nothing_left();
     }
 }

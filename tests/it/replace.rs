@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 
 /// Writes the server program. It records its run, performs `actions`, reports readiness on descriptor 4, and then
 /// answers each connection to the socket on descriptor 3 with its pid.
-fn version(sandbox: &Sandbox, actions: Vec<OsString>) {
+fn write_server(sandbox: &Sandbox, actions: Vec<OsString>) {
     let begin = words!["life", sandbox.out("life")];
     sandbox.script("server", [begin, actions, words!["tell", "4", "ready", "drain", "3"]].concat());
 }
 
 /// Starts a managed server that can be replaced and that answers at `socket`. Returns when it is ready.
 fn start(sandbox: &Sandbox, options: Vec<OsString>) -> Running {
-    version(sandbox, words![]);
+    write_server(sandbox, words![]);
     let line = words!["-p", "pid", "-m", "manager", "-", "--ready", "fd:4", "--listen", sandbox.path("socket")];
     let server = words!["--", sandbox.path("server")];
     let manager = sandbox.vsrun([line, options, server].concat()).start();
@@ -62,17 +62,17 @@ fn replace_when_ready(sandbox: &Sandbox) -> Running {
     let life = sandbox.out("life");
     harness::await_some("a replacement that begins", || {
         let replacing = replace(sandbox, "pid").start();
-        await_true("a second server, or a refusal", || !replacing.lives() || lives(&life).len() == 2);
+        await_true("a second server, or a refusal", || !replacing.is_running() || lives(&life).len() == 2);
         if lives(&life).len() == 2 {
             return Some(replacing);
         }
-        replacing.finish().exited(3);
+        replacing.finish().assert_exited(3);
         None
     })
 }
 
 /// The pid in the server's pidfile, or 0 if there is none.
-fn named(sandbox: &Sandbox) -> i32 {
+fn pid_in_pidfile(sandbox: &Sandbox) -> i32 {
     harness::text(&sandbox.path("pid")).trim().parse().unwrap_or(0)
 }
 
@@ -130,7 +130,7 @@ fn free_port(part: u16) -> u16 {
 fn sixty_replacements_under_load_lose_no_connection() {
     let sandbox = Sandbox::new();
     let port = free_port(0);
-    version(&sandbox, words!["nap", "50"]);
+    write_server(&sandbox, words!["nap", "50"]);
     let listen = format!("127.0.0.1:{port}");
     let line = words!["-p", "pid", "-m", "manager", "-", "--ready", "fd:4", "--listen", listen];
     let manager = sandbox.vsrun([line, words!["--", sandbox.path("server")]].concat()).start();
@@ -141,22 +141,22 @@ fn sixty_replacements_under_load_lose_no_connection() {
     await_ready(&sandbox);
     let (failed, worked, longest) = under_load(port, || {
         for round in 0..60 {
-            let old = named(&sandbox);
-            replace(&sandbox, if round % 2 == 0 { "pid" } else { "manager" }).finish().exited(0).silently();
-            assert!(gone(old) && named(&sandbox) != old, "round {round}");
+            let old = pid_in_pidfile(&sandbox);
+            replace(&sandbox, if round % 2 == 0 { "pid" } else { "manager" }).finish().assert_exited(0).assert_silent();
+            assert!(gone(old) && pid_in_pidfile(&sandbox) != old, "round {round}");
         }
     });
     println!("{worked} connections, the longest {longest:?}");
     assert!(failed.is_empty() && worked > 60, "{worked} worked, and these failed: {failed:?}");
     assert_eq!(lives(&sandbox.out("life")).len(), 61);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
 fn sixty_broken_versions_under_load_fail_no_request() {
     let sandbox = Sandbox::new();
     let port = free_port(1);
-    version(&sandbox, words![]);
+    write_server(&sandbox, words![]);
     let (listen, timeout) = (format!("127.0.0.1:{port}"), words!["--ready-timeout", "500ms"]);
     let line = words!["-p", "pid", "-m", "manager", "-", "--ready", "fd:4", "--listen", listen];
     let manager = sandbox.vsrun([line, timeout, words!["--", sandbox.path("server")]].concat()).start();
@@ -174,21 +174,21 @@ fn sixty_broken_versions_under_load_fail_no_request() {
     ];
     let (failed, worked, _) = under_load(port, || {
         for (why, actions, count) in broken {
-            version(&sandbox, actions);
+            write_server(&sandbox, actions);
             for _ in 0..count {
-                replace(&sandbox, "pid").finish().failed(125, &["cannot replace pid", why]);
-                assert_eq!(named(&sandbox), server);
+                replace(&sandbox, "pid").finish().assert_failed(125, &["cannot replace pid", why]);
+                assert_eq!(pid_in_pidfile(&sandbox), server);
             }
         }
         fs::remove_file(sandbox.path("server")).unwrap();
         for _ in 0..5 {
-            replace(&sandbox, "manager").finish().failed(125, &["could not be started"]);
+            replace(&sandbox, "manager").finish().assert_failed(125, &["could not be started"]);
         }
     });
     assert!(failed.is_empty() && worked > 60, "{worked} worked, and these failed: {failed:?}");
-    assert!(!gone(server) && named(&sandbox) == server, "the old server goes on");
+    assert!(!gone(server) && pid_in_pidfile(&sandbox) == server, "the old server goes on");
     let ended = manager.stop();
-    ended.exited(0);
+    ended.assert_exited(0);
     assert!(ended.err.iter().any(|line| line.contains("replacement failed: the new server exited with status 3")));
     assert!(ended.err.iter().any(|line| line.contains("cannot execute")), "why it could not be started: {ended:?}");
 }
@@ -199,24 +199,24 @@ fn sixty_broken_versions_under_load_fail_no_request() {
 fn no_request_waits_for_the_start_of_the_new_server() {
     let sandbox = Sandbox::new();
     let manager = start(&sandbox, words!["--on-signal", "USR1=forward"]);
-    let old = named(&sandbox);
-    version(&sandbox, words!["await", sandbox.path("gate")]);
+    let old = pid_in_pidfile(&sandbox);
+    write_server(&sandbox, words!["await", sandbox.path("gate")]);
     let replacing = replace(&sandbox, "pid").start();
     let new = await_life(&sandbox.out("life"), 2);
     for _ in 0..20 {
         assert_eq!(answer(&sandbox), Some(old), "the old server serves");
     }
-    assert_eq!(named(&sandbox), old, "the pidfile names it");
+    assert_eq!(pid_in_pidfile(&sandbox), old, "the pidfile names it");
     manager.signal(libc::SIGUSR1);
     manager.await_err(&format!("sending SIGUSR1 to pid {old}"));
-    replace(&sandbox, "manager").finish().failed(125, &["a replacement is under way"]);
+    replace(&sandbox, "manager").finish().assert_failed(125, &["a replacement is under way"]);
     fs::write(sandbox.path("gate"), "").unwrap();
-    replacing.finish().exited(0).silently();
-    assert!(gone(old) && named(&sandbox) == new && answer(&sandbox) == Some(new));
+    replacing.finish().assert_exited(0).assert_silent();
+    assert!(gone(old) && pid_in_pidfile(&sandbox) == new && answer(&sandbox) == Some(new));
     manager.signal(libc::SIGUSR1);
     manager.await_err(&format!("sending SIGUSR1 to pid {new}"));
-    sandbox.vsrun(words!["--stop", "pid"]).finish().exited(0);
-    manager.finish().exited(0);
+    sandbox.vsrun(words!["--stop", "pid"]).finish().assert_exited(0);
+    manager.finish().assert_exited(0);
     sandbox.await_nothing_left();
 }
 
@@ -225,35 +225,37 @@ fn no_request_waits_for_the_start_of_the_new_server() {
 fn many_refused_requests_do_not_disturb_the_one_under_way() {
     let sandbox = Sandbox::new();
     let manager = start(&sandbox, words![]);
-    version(&sandbox, words!["await", sandbox.path("gate")]);
+    write_server(&sandbox, words!["await", sandbox.path("gate")]);
     let replacing = replace(&sandbox, "pid").start();
     let new = await_life(&sandbox.out("life"), 2);
     for _ in 0..20 {
-        replace(&sandbox, "manager").finish().failed(125, &["a replacement is under way"]);
+        replace(&sandbox, "manager").finish().assert_failed(125, &["a replacement is under way"]);
     }
     // The caller repeats its request when the answer is gone. The manager must not refuse that as another request.
     let under_way = |manager: &Running| manager.err().iter().filter(|line| line.contains("under way")).count();
     assert_eq!(under_way(&manager), 20);
     fs::write(sandbox.path("gate"), "").unwrap();
-    replacing.finish().exited(0).silently();
-    assert_eq!((named(&sandbox), lives(&sandbox.out("life")).len(), under_way(&manager)), (new, 2, 20));
-    manager.stop().exited(0);
+    replacing.finish().assert_exited(0).assert_silent();
+    assert_eq!((pid_in_pidfile(&sandbox), lives(&sandbox.out("life")).len(), under_way(&manager)), (new, 2, 20));
+    manager.stop().assert_exited(0);
 }
 
 #[test]
 fn a_signal_replaces_where_an_option_says_so() {
     let sandbox = Sandbox::new();
     let manager = start(&sandbox, words!["--on-signal", "HUP=replace"]);
-    let old = named(&sandbox);
+    let old = pid_in_pidfile(&sandbox);
     manager.signal(libc::SIGHUP);
     manager.await_err("the server has been replaced");
-    assert!(gone(old) && answer(&sandbox) == Some(named(&sandbox)));
-    manager.stop().exited(0);
+    assert!(gone(old) && answer(&sandbox) == Some(pid_in_pidfile(&sandbox)));
+    manager.stop().assert_exited(0);
     for ready in [words![], words!["--ready", "exec"]] {
         let line = words!["-m", "-", "-", "--on-signal", "HUP=replace"];
         let refused = sandbox.vsrun([line, ready, words!["--", "true"]].concat()).finish();
-        refused
-            .failed(2, &["--on-signal with replace needs --ready fd:N, notify, alive:DURATION or probe:exec:/PROGRAM"]);
+        refused.assert_failed(
+            2,
+            &["--on-signal with replace needs --ready fd:N, notify, alive:DURATION or probe:exec:/PROGRAM"],
+        );
     }
 }
 
@@ -265,12 +267,12 @@ fn only_a_manager_whose_server_has_a_readiness_can_replace() {
     await_life(&sandbox.out("life"), 1);
     replace(&sandbox, "pid")
         .finish()
-        .failed(125, &["needs --ready fd:N, notify, alive:DURATION or probe:exec:/PROGRAM"]);
-    manager.stop().exited(0);
-    replace(&sandbox, "pid").finish().failed(3, &["not running"]);
-    sandbox.vsrun([words!["-b", "-p", "alone"], server].concat()).finish().exited(0);
-    replace(&sandbox, "alone").finish().failed(125, &["it has no manager"]);
-    sandbox.vsrun(words!["--stop", "alone"]).finish().exited(0);
+        .assert_failed(125, &["needs --ready fd:N, notify, alive:DURATION or probe:exec:/PROGRAM"]);
+    manager.stop().assert_exited(0);
+    replace(&sandbox, "pid").finish().assert_failed(3, &["not running"]);
+    sandbox.vsrun([words!["-b", "-p", "alone"], server].concat()).finish().assert_exited(0);
+    replace(&sandbox, "alone").finish().assert_failed(125, &["it has no manager"]);
+    sandbox.vsrun(words!["--stop", "alone"]).finish().assert_exited(0);
 }
 
 #[test]
@@ -278,8 +280,8 @@ fn a_stop_ends_both_and_a_restart_ends_both_and_starts_one() {
     for (signal, why) in [(libc::SIGTERM, "a stop was requested"), (libc::SIGHUP, "a restart was requested")] {
         let sandbox = Sandbox::new();
         let manager = start(&sandbox, words![]);
-        let old = named(&sandbox);
-        version(&sandbox, words!["until", "2", "await", sandbox.path("never")]);
+        let old = pid_in_pidfile(&sandbox);
+        write_server(&sandbox, words!["until", "2", "await", sandbox.path("never")]);
         let replacing = replace(&sandbox, "pid").start();
         let candidate = await_life(&sandbox.out("life"), 2);
         manager.signal(signal);
@@ -288,13 +290,13 @@ fn a_stop_ends_both_and_a_restart_ends_both_and_starts_one() {
         if signal == libc::SIGHUP {
             let third = await_life(&sandbox.out("life"), 3);
             await_true("the third server", || answer(&sandbox) == Some(third));
-            replacing.finish().failed(125, &[why]);
-            manager.stop().exited(0);
+            replacing.finish().assert_failed(125, &[why]);
+            manager.stop().assert_exited(0);
         } else {
             // The manager may exit before the caller has read its answer, so the reason is not checked.
             let ended = replacing.finish();
-            ended.exited(125);
-            manager.finish().exited(0);
+            ended.assert_exited(125);
+            manager.finish().assert_exited(0);
         }
         sandbox.await_nothing_left();
         assert!(!sandbox.path("pid").exists() && !sandbox.path("manager").exists());
@@ -306,33 +308,33 @@ fn a_stop_ends_both_and_a_restart_ends_both_and_starts_one() {
 fn a_candidate_takes_the_place_of_a_server_that_crashes() {
     let sandbox = Sandbox::new();
     let manager = start(&sandbox, words![]);
-    let old = named(&sandbox);
-    version(&sandbox, words!["until", "2", "await", sandbox.path("gate")]);
+    let old = pid_in_pidfile(&sandbox);
+    write_server(&sandbox, words!["until", "2", "await", sandbox.path("gate")]);
     let replacing = replace(&sandbox, "pid").start();
     let candidate = await_life(&sandbox.out("life"), 2);
     sys::kill(old, libc::SIGKILL);
-    await_true("the new name", || named(&sandbox) == candidate);
+    await_true("the new name", || pid_in_pidfile(&sandbox) == candidate);
     fs::write(sandbox.path("gate"), "").unwrap();
-    replacing.finish().exited(0);
+    replacing.finish().assert_exited(0);
     assert_eq!(answer(&sandbox), Some(candidate));
     // The next candidate fails after it has taken the place of the killed server. No server is left: an unexpected
     // exit, so the manager restarts it.
-    version(&sandbox, words!["at", "3", "await", sandbox.path("other"), "at", "3", "exit", "0"]);
+    write_server(&sandbox, words!["at", "3", "await", sandbox.path("other"), "at", "3", "exit", "0"]);
     let replacing = replace(&sandbox, "pid").start();
     let third = await_life(&sandbox.out("life"), 3);
     sys::kill(candidate, libc::SIGKILL);
-    await_true("the third name", || named(&sandbox) == third);
+    await_true("the third name", || pid_in_pidfile(&sandbox) == third);
     fs::write(sandbox.path("other"), "").unwrap();
-    replacing.finish().failed(125, &["exited with status 0"]);
+    replacing.finish().assert_failed(125, &["exited with status 0"]);
     let fourth = await_life(&sandbox.out("life"), 4);
     await_true("the restarted server", || answer(&sandbox) == Some(fourth));
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
 fn an_old_server_that_ignores_its_stop_signal_is_killed() {
     let sandbox = Sandbox::new();
-    version(&sandbox, words![]);
+    write_server(&sandbox, words![]);
     let stubborn = words!["life", sandbox.out("life"), "at", "1", "ignore", "15", "tell", "4", "ready", "wait"];
     sandbox.script("server", stubborn);
     let line = words!["-p", "pid", "-m", "manager", "-", "--ready", "fd:4", "--stop-timeout", "100ms"];
@@ -344,7 +346,7 @@ fn an_old_server_that_ignores_its_stop_signal_is_killed() {
     await_true("a replacement", || replace(&sandbox, "pid").finish().code() == Some(0));
     assert!(gone(old));
     manager.await_err(&format!("sending SIGKILL to pid {old}"));
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 /// The old and the new server have separate notify sockets: a message of the old one does not count for the new one.
@@ -363,14 +365,14 @@ fn messages_count_for_the_server_that_they_come_from() {
     fs::write(sandbox.path("again"), "").unwrap();
     await_lines(&sandbox.out("sent"), 1);
     let new = await_life(&sandbox.out("life"), 2);
-    assert_eq!(named(&sandbox), old, "the old server's READY=1 is not the candidate's");
+    assert_eq!(pid_in_pidfile(&sandbox), old, "the old server's READY=1 is not the candidate's");
     fs::write(sandbox.path("gate"), "").unwrap();
-    replacing.finish().exited(0);
-    assert!(named(&sandbox) == new && gone(old));
+    replacing.finish().assert_exited(0);
+    assert!(pid_in_pidfile(&sandbox) == new && gone(old));
     // After a restart, the server has the notify socket of the run before.
     manager.signal(libc::SIGHUP);
     await_life(&sandbox.out("life"), 3);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -387,11 +389,11 @@ fn a_candidate_takes_the_place_of_a_server_that_its_watchdog_ends() {
     let new = await_life(&sandbox.out("life"), 2);
     fs::write(sandbox.path("silence"), "").unwrap();
     await_gone(old);
-    await_true("the new name", || named(&sandbox) == new);
+    await_true("the new name", || pid_in_pidfile(&sandbox) == new);
     fs::write(sandbox.path("gate"), "").unwrap();
-    replacing.finish().exited(0);
+    replacing.finish().assert_exited(0);
     let ended = manager.stop();
-    ended.exited(0);
+    ended.assert_exited(0);
     assert!(
         ended.err.iter().any(|line| line.contains("the server has not sent WATCHDOG=1 in time (--watchdog)")),
         "{ended:?}"
@@ -403,16 +405,16 @@ fn a_candidate_that_cannot_be_forked_is_a_rollback() {
     needs!(root());
     let sandbox = Sandbox::of_user(1_900_000 + sys::pid().cast_unsigned() % 100_000);
     let manager = start(&sandbox, words![]);
-    let server = named(&sandbox);
+    let server = pid_in_pidfile(&sandbox);
     for (most, status) in [("0", 125), ("1000", 0)] {
         let limit = words!["processes", manager.pid().to_string(), most];
-        sandbox.program(&sandbox.probe(), limit).finish().exited(0);
-        replace(&sandbox, "pid").finish().exited(status);
-        assert_eq!(named(&sandbox) == server, status == 125);
-        assert_eq!(answer(&sandbox), Some(named(&sandbox)));
+        sandbox.program(&sandbox.probe(), limit).finish().assert_exited(0);
+        replace(&sandbox, "pid").finish().assert_exited(status);
+        assert_eq!(pid_in_pidfile(&sandbox) == server, status == 125);
+        assert_eq!(answer(&sandbox), Some(pid_in_pidfile(&sandbox)));
     }
     let ended = manager.stop();
-    ended.exited(0);
+    ended.assert_exited(0);
     assert!(ended.err.iter().any(|line| line.contains("the kernel refused to start a process")), "{ended:?}");
 }
 
@@ -423,10 +425,10 @@ fn a_new_server_has_the_new_environment_files() {
     let manager = start(&sandbox, words!["--env-file", "env"]);
     fs::write(sandbox.path("env"), "COLOUR=green\n").unwrap();
     let report = sandbox.out("report");
-    version(&sandbox, words!["report", &report]);
-    replace(&sandbox, "pid").finish().exited(0);
+    write_server(&sandbox, words!["report", &report]);
+    replace(&sandbox, "pid").finish().assert_exited(0);
     assert_eq!(sandbox.report(&report).variable("COLOUR").as_deref(), Some("green"));
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 /// A command of `--before` runs before each candidate. If it fails, the replacement is rolled back.
@@ -437,18 +439,18 @@ fn a_candidate_is_prepared_by_the_commands_before_it() {
     let count = || harness::text(&ran).matches('x').count();
     let command = sandbox.script("prepare", words!["append", &ran, "x"]);
     let manager = start(&sandbox, words!["--before", &command]);
-    let first = named(&sandbox);
+    let first = pid_in_pidfile(&sandbox);
     assert_eq!(count(), 1);
-    version(&sandbox, words![]);
-    replace(&sandbox, "pid").finish().exited(0);
-    let second = named(&sandbox);
+    write_server(&sandbox, words![]);
+    replace(&sandbox, "pid").finish().assert_exited(0);
+    let second = pid_in_pidfile(&sandbox);
     assert!(second != first && gone(first), "{first} and {second}");
     assert_eq!(count(), 2);
     // The command fails: the replacement is rolled back, and the running server is not affected.
     sandbox.script("prepare", words!["append", &ran, "x", "exit", "7"]);
-    replace(&sandbox, "pid").finish().failed(125, &["could not be started"]);
-    assert_eq!((named(&sandbox), answer(&sandbox), count()), (second, Some(second), 3));
-    manager.stop().exited(0);
+    replace(&sandbox, "pid").finish().assert_failed(125, &["could not be started"]);
+    assert_eq!((pid_in_pidfile(&sandbox), answer(&sandbox), count()), (second, Some(second), 3));
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -457,8 +459,8 @@ fn the_pidfile_never_names_a_command_before_a_candidate() {
     let (ran, gate) = (sandbox.out("ran"), sandbox.path("gate"));
     sandbox.script("prepare", words!["append", &ran, "x"]);
     let manager = start(&sandbox, words!["--before", sandbox.path("prepare")]);
-    let old = named(&sandbox);
-    version(&sandbox, words![]);
+    let old = pid_in_pidfile(&sandbox);
+    write_server(&sandbox, words![]);
     sandbox.script("prepare", words!["append", &ran, "x", "await", &gate]);
     let replacing = replace(&sandbox, "pid").start();
     await_true("the command", || harness::text(&ran).matches('x').count() == 2);
@@ -466,12 +468,12 @@ fn the_pidfile_never_names_a_command_before_a_candidate() {
     sys::kill(old, libc::SIGKILL);
     await_gone(old);
     await_true("no name", || harness::text(&sandbox.path("pid")).is_empty());
-    sandbox.vsrun(words!["--signal", "USR1", "pid"]).finish().failed(3, &["contains no pid"]);
+    sandbox.vsrun(words!["--signal", "USR1", "pid"]).finish().assert_failed(3, &["contains no pid"]);
     fs::write(&gate, "").unwrap();
-    replacing.finish().exited(0);
+    replacing.finish().assert_exited(0);
     let new = await_life(&sandbox.out("life"), 2);
-    assert_eq!((named(&sandbox), answer(&sandbox)), (new, Some(new)));
-    manager.stop().exited(0);
+    assert_eq!((pid_in_pidfile(&sandbox), answer(&sandbox)), (new, Some(new)));
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -491,8 +493,8 @@ fn a_stop_ends_a_command_before_a_candidate_by_term() {
     await_true("the command", || harness::text(&ran).matches('x').count() == 2);
     let ended = manager.stop();
     // The error is that a stop was requested or, if the caller reads the answer too late, that the manager has exited.
-    replacing.finish().failed(125, &["cannot replace pid"]);
-    let said = ended.exited(0).err.concat();
+    replacing.finish().assert_failed(125, &["cannot replace pid"]);
+    let said = ended.assert_exited(0).err.concat();
     assert!(said.contains("sending SIGINT") && said.contains("sending SIGTERM"), "{said}");
     assert!(!said.contains("SIGKILL"), "{said}");
     sandbox.await_nothing_left();
@@ -515,13 +517,13 @@ fn what_is_left_of_the_old_server_ends_and_the_new_tree_stays() {
         await_true("the first server's answer", || answer(&sandbox).is_some());
         await_ready(&sandbox);
         let pid = |life: &str| await_lines(&sandbox.out(&format!("child-{life}")), 1)[0].parse::<i32>().unwrap();
-        let (old, old_child) = (named(&sandbox), pid("1"));
-        replace(&sandbox, "pid").finish().exited(0);
+        let (old, old_child) = (pid_in_pidfile(&sandbox), pid("1"));
+        replace(&sandbox, "pid").finish().assert_exited(0);
         assert!(gone(old) && gone(old_child), "the old tree, grouped: {grouped}");
-        let new = named(&sandbox);
+        let new = pid_in_pidfile(&sandbox);
         assert!(!gone(new) && !gone(pid("2")), "the new tree, grouped: {grouped}");
         assert_eq!(answer(&sandbox), Some(new));
-        manager.stop().exited(0);
+        manager.stop().assert_exited(0);
         assert!(gone(pid("2")));
         sandbox.await_nothing_left();
     }
@@ -533,17 +535,17 @@ fn what_is_left_of_the_old_server_ends_and_the_new_tree_stays() {
 fn the_servers_user_can_not_request_a_replacement() {
     needs!(root());
     let sandbox = Sandbox::new();
-    version(&sandbox, words!["poke", "17"]);
+    write_server(&sandbox, words!["poke", "17"]);
     let line = words!["-p", "pid", "-m", "manager", "-", "-u", PLAIN.to_string(), "--ready", "fd:4"];
     let listen = words!["--listen", sandbox.path("socket"), "--", sandbox.path("server")];
     let manager = sandbox.vsrun([line, listen].concat()).start();
     await_true("the first server's answer", || answer(&sandbox).is_some());
     await_ready(&sandbox);
-    let server = named(&sandbox);
+    let server = pid_in_pidfile(&sandbox);
     let pidfile = sandbox.path("pid");
     let plain = |words| sandbox.vsrun(words).before(|| sys::become_plain(PLAIN));
-    plain(words!["--replace", &pidfile]).finish().failed(4, &["only its owner and root can read it"]);
-    assert_eq!((named(&sandbox), lives(&sandbox.out("life")).len()), (server, 1));
-    replace(&sandbox, "pid").finish().exited(0);
-    manager.stop().exited(0);
+    plain(words!["--replace", &pidfile]).finish().assert_failed(4, &["only its owner and root can read it"]);
+    assert_eq!((pid_in_pidfile(&sandbox), lives(&sandbox.out("life")).len()), (server, 1));
+    replace(&sandbox, "pid").finish().assert_exited(0);
+    manager.stop().assert_exited(0);
 }

@@ -13,7 +13,7 @@ fn start(sandbox: &Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> i
     let line = words!["-b", "-d", "logs", "1", "-p", "pid", "-m", "manager", "-"];
     let server = words!["--", sandbox.probe(), "life", sandbox.out("life")];
     let wait = words!["wait"];
-    sandbox.vsrun([line, options, server, actions, wait].concat()).finish().exited(0);
+    sandbox.vsrun([line, options, server, actions, wait].concat()).finish().assert_exited(0);
     harness::text(&sandbox.path("manager")).trim().parse().unwrap()
 }
 
@@ -36,7 +36,7 @@ fn be_strict(sandbox: &Sandbox) {
     fs::remove_file(sandbox.out("all")).unwrap();
 }
 
-fn is_ready(sandbox: &Sandbox, server: i32) {
+fn make_ready(sandbox: &Sandbox, server: i32) {
     fs::write(sandbox.out(&server.to_string()), "").unwrap();
 }
 
@@ -44,7 +44,7 @@ fn replace(sandbox: &Sandbox) -> Running {
     sandbox.vsrun(words!["--replace", "pid"]).start()
 }
 
-fn named(sandbox: &Sandbox) -> i32 {
+fn pid_in_pidfile(sandbox: &Sandbox) -> i32 {
     harness::text(&sandbox.path("pid")).trim().parse().unwrap_or(0)
 }
 
@@ -78,7 +78,7 @@ fn await_only(sandbox: &Sandbox, mut wanted: Vec<i32>) {
 }
 
 fn stop(sandbox: &Sandbox) {
-    sandbox.vsrun(words!["--stop", "manager"]).finish().exited(0);
+    sandbox.vsrun(words!["--stop", "manager"]).finish().assert_exited(0);
     sandbox.await_nothing_left();
 }
 
@@ -87,17 +87,17 @@ fn a_candidate_is_ready_when_it_has_lived_that_long() {
     let sandbox = Sandbox::new();
     let exits = words!["at", "3", "exit", "3"];
     let manager = start(&sandbox, words!["--ready", "alive:1500ms"], exits);
-    let old = named(&sandbox);
+    let old = pid_in_pidfile(&sandbox);
     let since = Instant::now();
-    replace(&sandbox).finish().exited(0).silently();
+    replace(&sandbox).finish().assert_exited(0).assert_silent();
     assert!(since.elapsed() >= Duration::from_millis(1500), "{:?}", since.elapsed());
-    let new = named(&sandbox);
+    let new = pid_in_pidfile(&sandbox);
     assert!(gone(old) && new == await_life(&sandbox.out("life"), 2));
     // The next candidate exits before the time of `alive:` is over.
-    replace(&sandbox).finish().failed(125, &["the new server exited with status 3"]);
-    assert!(named(&sandbox) == new && !gone(new));
+    replace(&sandbox).finish().assert_failed(125, &["the new server exited with status 3"]);
+    assert!(pid_in_pidfile(&sandbox) == new && !gone(new));
     await_only(&sandbox, vec![manager, new]);
-    replace(&sandbox).finish().exited(0);
+    replace(&sandbox).finish().assert_exited(0);
     assert!(gone(new));
     stop(&sandbox);
 }
@@ -106,19 +106,19 @@ fn a_candidate_is_ready_when_it_has_lived_that_long() {
 fn a_program_tests_the_new_server_and_the_old_one_serves_until_then() {
     let sandbox = Sandbox::new();
     start(&sandbox, probed(&sandbox), words![]);
-    let old = named(&sandbox);
+    let old = pid_in_pidfile(&sandbox);
     be_strict(&sandbox);
     // A success for the old server must not count for the new one.
-    is_ready(&sandbox, old);
+    make_ready(&sandbox, old);
     let replacing = replace(&sandbox);
     let new = await_life(&sandbox.out("life"), 2);
     let before = tries(&sandbox).len();
     await_lines(&sandbox.out("tried"), before + 3);
     assert!(tries(&sandbox).iter().skip(before).all(|(tested, _)| *tested == new), "{:?}", tries(&sandbox));
-    assert!(named(&sandbox) == old && !gone(old) && replacing.lives());
-    is_ready(&sandbox, new);
-    replacing.finish().exited(0).silently();
-    assert!(named(&sandbox) == new && gone(old) && !gone(new));
+    assert!(pid_in_pidfile(&sandbox) == old && !gone(old) && replacing.is_running());
+    make_ready(&sandbox, new);
+    replacing.finish().assert_exited(0).assert_silent();
+    assert!(pid_in_pidfile(&sandbox) == new && gone(old) && !gone(new));
     stop(&sandbox);
 }
 
@@ -126,14 +126,14 @@ fn a_program_tests_the_new_server_and_the_old_one_serves_until_then() {
 fn roll_back(options: Vec<OsString>, hangs: bool) {
     let sandbox = Sandbox::new();
     let manager = start(&sandbox, [probed(&sandbox), options, words!["--ready-timeout", "6"]].concat(), words![]);
-    let old = named(&sandbox);
+    let old = pid_in_pidfile(&sandbox);
     be_strict(&sandbox);
     if hangs {
         fs::write(sandbox.out("hang"), "").unwrap();
     }
-    replace(&sandbox).finish().failed(125, &["the new server was not ready in time"]);
+    replace(&sandbox).finish().assert_failed(125, &["the new server was not ready in time"]);
     let candidate = await_life(&sandbox.out("life"), 2);
-    assert!(named(&sandbox) == old && !gone(old) && gone(candidate));
+    assert!(pid_in_pidfile(&sandbox) == old && !gone(old) && gone(candidate));
     await_only(&sandbox, vec![manager, old]);
     let of_candidate = tries(&sandbox).iter().filter(|(tested, _)| *tested == candidate).count();
     assert!(of_candidate > 1, "it was given up, and tried again: {:?}", tries(&sandbox));
@@ -141,7 +141,7 @@ fn roll_back(options: Vec<OsString>, hangs: bool) {
     assert!(log(&sandbox).contains(why), "{}", log(&sandbox));
     let _ = fs::remove_file(sandbox.out("hang"));
     fs::write(sandbox.out("all"), "").unwrap();
-    replace(&sandbox).finish().exited(0);
+    replace(&sandbox).finish().assert_exited(0);
     assert!(gone(old));
     stop(&sandbox);
 }
@@ -165,15 +165,15 @@ fn a_candidate_that_exits_during_a_try_takes_the_try_with_it() {
         let sandbox = Sandbox::new();
         let actions = words!["at", "2", "await", sandbox.out("exit"), "at", "2", "exit", "3"];
         let manager = start(&sandbox, [probed(&sandbox), more].concat(), actions);
-        let old = named(&sandbox);
+        let old = pid_in_pidfile(&sandbox);
         fs::write(sandbox.out("hang"), "").unwrap();
         let replacing = replace(&sandbox);
         let tried = await_try(&sandbox, await_life(&sandbox.out("life"), 2));
         fs::write(sandbox.out("exit"), "").unwrap();
-        replacing.finish().failed(125, &["the new server exited with status 3"]);
+        replacing.finish().assert_failed(125, &["the new server exited with status 3"]);
         await_gone(tried);
         await_only(&sandbox, vec![manager, old]);
-        assert!(named(&sandbox) == old);
+        assert!(pid_in_pidfile(&sandbox) == old);
         stop(&sandbox);
     }
 }
@@ -183,7 +183,7 @@ fn a_stop_or_a_restart_during_a_try_leaves_nothing_of_it() {
     for signal in [libc::SIGTERM, libc::SIGHUP] {
         let sandbox = Sandbox::new();
         let manager = start(&sandbox, probed(&sandbox), words![]);
-        let old = named(&sandbox);
+        let old = pid_in_pidfile(&sandbox);
         fs::write(sandbox.out("hang"), "").unwrap();
         let replacing = replace(&sandbox);
         let candidate = await_life(&sandbox.out("life"), 2);
@@ -192,7 +192,7 @@ fn a_stop_or_a_restart_during_a_try_leaves_nothing_of_it() {
             fs::remove_file(sandbox.out("hang")).unwrap();
         }
         sys::kill(manager, signal);
-        replacing.finish().exited(125);
+        replacing.finish().assert_exited(125);
         [tried, candidate, old].into_iter().for_each(await_gone);
         if signal == libc::SIGHUP {
             let third = await_life(&sandbox.out("life"), 3);
@@ -208,29 +208,29 @@ fn a_stop_or_a_restart_during_a_try_leaves_nothing_of_it() {
 fn a_candidate_that_takes_the_place_of_a_crashed_server_is_tested_further() {
     let sandbox = Sandbox::new();
     start(&sandbox, [probed(&sandbox), words!["--ready-timeout", "8"]].concat(), words![]);
-    let old = named(&sandbox);
+    let old = pid_in_pidfile(&sandbox);
     be_strict(&sandbox);
     let replacing = replace(&sandbox);
     let new = await_life(&sandbox.out("life"), 2);
     await_try(&sandbox, new);
     sys::kill(old, libc::SIGKILL);
-    await_true("the new name", || named(&sandbox) == new);
-    is_ready(&sandbox, new);
-    replacing.finish().exited(0);
-    assert_eq!((named(&sandbox), gone(new)), (new, false));
+    await_true("the new name", || pid_in_pidfile(&sandbox) == new);
+    make_ready(&sandbox, new);
+    replacing.finish().assert_exited(0);
+    assert_eq!((pid_in_pidfile(&sandbox), gone(new)), (new, false));
     // The next candidate takes the place of the killed server and does not become ready. That is an unexpected exit, so
     // the manager restarts the server.
     let replacing = replace(&sandbox);
     let third = await_life(&sandbox.out("life"), 3);
     await_try(&sandbox, third);
     sys::kill(new, libc::SIGKILL);
-    await_true("the third name", || named(&sandbox) == third);
+    await_true("the third name", || pid_in_pidfile(&sandbox) == third);
     let count = tries(&sandbox).len();
     await_lines(&sandbox.out("tried"), count + 1);
-    replacing.finish().failed(125, &["the new server was not ready in time"]);
+    replacing.finish().assert_failed(125, &["the new server was not ready in time"]);
     let fourth = await_life(&sandbox.out("life"), 4);
     await_gone(third);
-    await_true("the fourth name", || named(&sandbox) == fourth);
+    await_true("the fourth name", || pid_in_pidfile(&sandbox) == fourth);
     stop(&sandbox);
 }
 
@@ -249,7 +249,7 @@ fn the_old_server_is_probed_for_health_until_the_new_one_is_ready() {
     let sandbox = Sandbox::new();
     let options = [probed(&sandbox), health(&sandbox, "500ms")].concat();
     start(&sandbox, options, words![]);
-    let old = named(&sandbox);
+    let old = pid_in_pidfile(&sandbox);
     let tested = || harness::lines(&sandbox.out("health"));
     await_lines(&sandbox.out("health"), 1);
     be_strict(&sandbox);
@@ -260,8 +260,8 @@ fn the_old_server_is_probed_for_health_until_the_new_one_is_ready() {
     await_lines(&sandbox.out("health"), before + 2);
     assert!(tested().iter().all(|pid| *pid == old.to_string()), "{:?}", tested());
     let since = Instant::now();
-    is_ready(&sandbox, new);
-    replacing.finish().exited(0);
+    make_ready(&sandbox, new);
+    replacing.finish().assert_exited(0);
     await_true("a health probe of the new server", || tested().contains(&new.to_string()));
     assert!(since.elapsed() >= Duration::from_millis(500), "one interval after it is ready: {:?}", since.elapsed());
     let tested = tested();
@@ -273,7 +273,7 @@ fn the_old_server_is_probed_for_health_until_the_new_one_is_ready() {
     let third = await_life(&sandbox.out("life"), 3);
     await_try(&sandbox, third);
     sys::kill(third, libc::SIGKILL);
-    replacing.finish().failed(125, &["the new server was killed by SIGKILL"]);
+    replacing.finish().assert_failed(125, &["the new server was killed by SIGKILL"]);
     let count = harness::lines(&sandbox.out("health")).len();
     let lines = await_lines(&sandbox.out("health"), count + 2);
     assert_eq!(lines.last(), Some(&new.to_string()));
@@ -284,17 +284,17 @@ fn the_old_server_is_probed_for_health_until_the_new_one_is_ready() {
 fn a_candidate_takes_the_place_of_a_server_that_is_not_healthy() {
     let sandbox = Sandbox::new();
     start(&sandbox, [probed(&sandbox), health(&sandbox, "200ms")].concat(), words![]);
-    let old = named(&sandbox);
+    let old = pid_in_pidfile(&sandbox);
     be_strict(&sandbox);
     let replacing = replace(&sandbox);
     let new = await_life(&sandbox.out("life"), 2);
     await_try(&sandbox, new);
     fs::write(sandbox.out("sick"), "").unwrap();
     await_gone(old);
-    await_true("the new name", || named(&sandbox) == new);
+    await_true("the new name", || pid_in_pidfile(&sandbox) == new);
     fs::remove_file(sandbox.out("sick")).unwrap();
-    is_ready(&sandbox, new);
-    replacing.finish().exited(0);
+    make_ready(&sandbox, new);
+    replacing.finish().assert_exited(0);
     assert!(log(&sandbox).contains("the server is not healthy"), "{}", log(&sandbox));
     assert_eq!(lives(&sandbox.out("life")).len(), 2, "{}", log(&sandbox));
     stop(&sandbox);
@@ -307,11 +307,11 @@ fn a_server_with_a_probe_of_the_network_is_not_replaced() {
     let ready = format!("probe:{}", web.probe);
     let needs = "needs --ready fd:N, notify, alive:DURATION or probe:exec:/PROGRAM";
     let line = words!["-m", "-", "-", "--on-signal", "HUP=replace", "--ready", &ready, "--", "true"];
-    sandbox.vsrun(line).finish().failed(2, &["--on-signal with replace", needs]);
+    sandbox.vsrun(line).finish().assert_failed(2, &["--on-signal with replace", needs]);
     start(&sandbox, words!["--ready", ready], words![]);
-    let server = named(&sandbox);
-    replace(&sandbox).finish().failed(125, &[needs]);
-    assert!(named(&sandbox) == server && lives(&sandbox.out("life")).len() == 1);
+    let server = pid_in_pidfile(&sandbox);
+    replace(&sandbox).finish().assert_failed(125, &[needs]);
+    assert!(pid_in_pidfile(&sandbox) == server && lives(&sandbox.out("life")).len() == 1);
     stop(&sandbox);
 }
 
@@ -321,11 +321,11 @@ fn a_signal_replaces_a_server_that_reports_nothing() {
         let sandbox = Sandbox::new();
         let ready = if ready == "probe" { probed(&sandbox) } else { words!["--ready", ready] };
         let manager = start(&sandbox, [ready, words!["--on-signal", "HUP=replace"]].concat(), words![]);
-        let old = named(&sandbox);
+        let old = pid_in_pidfile(&sandbox);
         sys::kill(manager, libc::SIGHUP);
         await_gone(old);
         await_true("the end of the replacement", || log(&sandbox).contains("the server has been replaced"));
-        assert_eq!(named(&sandbox), await_life(&sandbox.out("life"), 2));
+        assert_eq!(pid_in_pidfile(&sandbox), await_life(&sandbox.out("life"), 2));
         stop(&sandbox);
     }
 }

@@ -44,14 +44,14 @@ fn a_listening_socket_that_was_shut_down_listens_again() {
         harness::await_true("an answer", || {
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok_and(|stream| pid_of(stream) == server)
         });
-        manager.stop().exited(0);
+        manager.stop().assert_exited(0);
         std::fs::remove_file(sandbox.out("life")).unwrap();
     }
 }
 
 /// A listening socket that vsrun inherited from its own parent.
 #[test]
-fn so_does_an_inherited_one() {
+fn inherited_socket_that_was_shut_down_listens_again() {
     let sandbox = Sandbox::new();
     let port = free_port();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
@@ -67,7 +67,7 @@ fn so_does_an_inherited_one() {
     harness::await_true("an answer", || {
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok_and(|stream| pid_of(stream) == server)
     });
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 /// A connected UDP socket receives only from its peer.
@@ -89,7 +89,7 @@ fn a_udp_socket_that_was_connected_hears_everyone_again() {
             socket.send_to(format!("from {sender}\n").as_bytes(), target).unwrap();
             assert_eq!(harness::await_lines(&heard, count + 1)[count], format!("from {sender}"));
         }
-        manager.stop().exited(0);
+        manager.stop().assert_exited(0);
         std::fs::remove_file(sandbox.out("life")).unwrap();
         std::fs::remove_file(&heard).unwrap();
     }
@@ -121,7 +121,7 @@ fn a_unix_socket_that_was_shut_down_is_made_again_at_its_path() {
         await_life(&life, 7);
         assert_eq!(fs::symlink_metadata(&path).unwrap().ino(), after.ino());
         let ended = manager.stop();
-        ended.exited(0);
+        ended.assert_exited(0);
         assert!(!ended.err.iter().any(|line| line.contains("cannot")), "{ended:?}");
         assert!(fs::symlink_metadata(&path).is_err(), "removed at the end");
         let left = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(".vsrun-");
@@ -143,7 +143,7 @@ fn a_unix_socket_whose_file_was_removed_is_made_again() {
     fs::write(&gate, "").unwrap();
     let server = await_life(&life, 2);
     harness::await_true("an answer", || UnixStream::connect(&path).is_ok_and(|stream| pid_of(stream) == server));
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert!(fs::symlink_metadata(&path).is_err(), "removed at the end");
 }
 
@@ -166,7 +166,7 @@ fn a_listening_socket_that_was_connected_listens_again() {
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok_and(|stream| pid_of(stream) == server)
         });
         let ended = manager.stop();
-        ended.exited(0);
+        ended.assert_exited(0);
         assert!(!ended.err.iter().any(|line| line.contains("cannot listen")), "{ended:?}");
         fs::remove_file(sandbox.out("life")).unwrap();
     }
@@ -192,7 +192,7 @@ fn a_file_that_took_the_place_of_a_dead_socket_stays() {
     manager.signal(libc::SIGHUP);
     await_life(&life, 3);
     drop(UnixStream::connect(&path).unwrap());
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert!(fs::symlink_metadata(&path).is_err());
 }
 
@@ -213,14 +213,14 @@ fn a_unix_socket_that_a_running_server_has_is_not_replaced() {
     harness::await_lines(&sandbox.out("signals"), 1);
     harness::await_true("the closed ready pipe", || !process::has_pipe(manager.pid()));
     let before = fs::symlink_metadata(&path).unwrap().ino();
-    sandbox.vsrun(words!["--replace", "monitor"]).finish().exited(0);
+    sandbox.vsrun(words!["--replace", "monitor"]).finish().assert_exited(0);
     manager.await_err("cannot restore the server's listening socket (descriptor 3");
     assert_eq!(fs::symlink_metadata(&path).unwrap().ino(), before);
     assert!(UnixStream::connect(&path).is_err(), "refused");
     manager.signal(libc::SIGHUP);
     let third = await_life(&life, 3);
     harness::await_true("an answer", || UnixStream::connect(&path).is_ok_and(|stream| pid_of(stream) == third));
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 /// vsrun does not know the path of a Unix socket that it inherited, so it cannot make it again. A record reports that.
@@ -237,13 +237,13 @@ fn what_cannot_be_undone_is_recorded() {
     let manager = call.before(move || as_descriptor_3(number)).start();
     manager.await_err("cannot restore the server's listening socket (descriptor 3): The socket was shut down");
     await_life(&life, 2);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 /// Inherited connections are no listening sockets and are left alone: a stream, and a pair of datagram sockets, which
 /// have no address by which they could be connected again.
 #[test]
-fn a_connection_stays_one() {
+fn inherited_connections_are_left_alone() {
     let (near, far) = UnixStream::pair().unwrap();
     stays_connected(near.as_raw_fd(), far);
     let (near, far) = UnixDatagram::pair().unwrap();
@@ -260,7 +260,7 @@ fn stays_connected(number: i32, mut far: impl Read) {
         assert_eq!(&block, b"here\n");
     }
     let ended = manager.stop();
-    ended.exited(0);
+    ended.assert_exited(0);
     assert!(!ended.err.iter().any(|line| line.contains("cannot listen")), "{ended:?}");
 }
 
@@ -272,7 +272,7 @@ fn a_socket_of_another_kind_is_left_alone() {
     let manager = start_with_socket(&sandbox, netlink.as_raw_fd(), words!["until", "2", "exit", "1", "wait"]);
     await_life(&sandbox.out("life"), 3);
     let ended = manager.stop();
-    ended.exited(0);
+    ended.assert_exited(0);
     assert!(!ended.err.iter().any(|line| line.contains("cannot listen")), "{ended:?}");
 }
 

@@ -15,7 +15,7 @@ fn a_step_that_is_refused_names_the_capability() {
     ] {
         for way in [words![], words!["-m", "-", "-"]] {
             let line = [way, options.clone(), words!["--", sandbox.probe()]].concat();
-            sandbox.vsrun(line).finish().failed(125, &[says]);
+            sandbox.vsrun(line).finish().assert_failed(125, &[says]);
         }
     }
 }
@@ -25,5 +25,6 @@ fn a_limit_that_is_refused_names_the_one_in_force() {
     let sandbox = Sandbox::plain();
     let call = sandbox.vsrun(words!["--limit", "nofile=2000", "--", sandbox.probe()]);
     let call = call.before(|| harness::sys::limit_descriptors(1000));
-    call.finish().failed(125, &["set --limit nofile=2000", "(the hard limit is 1000: more needs CAP_SYS_RESOURCE)"]);
+    call.finish()
+        .assert_failed(125, &["set --limit nofile=2000", "(the hard limit is 1000: more needs CAP_SYS_RESOURCE)"]);
 }

@@ -67,7 +67,7 @@ fn it_rotates_at_the_ends_of_lines_and_every_byte_arrives() {
         let logs = sandbox.path("logs");
         let options =
             words!["-d", "logs", "1", "--log-size", "40k", "--", sandbox.probe(), "flood", "1", "20000", size];
-        sandbox.vsrun([way.clone(), options].concat()).finish().exited(0).silently();
+        sandbox.vsrun([way.clone(), options].concat()).finish().assert_exited(0).assert_silent();
         sandbox.await_nothing_left();
         assert_same(&all(&logs), &wanted, &format!("{way:?}, writes of {size}"));
         let files = files(&logs);
@@ -89,7 +89,7 @@ fn a_long_line_is_kept_together_within_reason() {
     let (long, endless) = ("y".repeat(1500), "z".repeat(100_000));
     let line = words!["-d", "logs", "1", "--log-size", "1k", "--", sandbox.probe()];
     let actions = words!["print", "one", "print", &long, "print", "two", "print", &endless, "print", "three"];
-    start(&sandbox, line, actions).finish().exited(0);
+    start(&sandbox, line, actions).finish().assert_exited(0);
     sandbox.await_nothing_left();
     assert_same(&all(&logs), format!("one\n{long}\ntwo\n{endless}\nthree\n").as_bytes(), "all");
     let found: Vec<String> = files(&logs).iter().map(|file| harness::text(file)).collect();
@@ -108,7 +108,7 @@ fn no_more_files_are_kept_than_were_asked_for() {
     }
     fs::write(logs.join("logfile.7.gz"), "mine").unwrap();
     let options = words!["-d", "logs", "1", "--log-size", "10k", "--log-files", "3", "--", sandbox.probe()];
-    start(&sandbox, options, words!["flood", "1", "5000", "100"]).finish().exited(0);
+    start(&sandbox, options, words!["flood", "1", "5000", "100"]).finish().assert_exited(0);
     sandbox.await_nothing_left();
     let (found, wanted) = (all(&logs), flood(1, 5000));
     assert_eq!(files(&logs).len(), 4);
@@ -127,7 +127,7 @@ fn no_more_files_are_kept_than_were_asked_for() {
     await_true(&format!("no renamed file in {:?}", harness::names(&logs)), || {
         files(&logs).iter().all(|file| file.ends_with("logfile"))
     });
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn what_is_too_old_goes_at_each_rotation() {
         sys::set_modified(&logs.join(name), 1_000_000);
     }
     fs::write(&gate, "").unwrap();
-    running.finish().exited(0);
+    running.finish().assert_exited(0);
     sandbox.await_nothing_left();
     assert_ne!(harness::text(&logs.join("logfile.1")), "old");
     assert!(!logs.join("vsrun.log.1").exists() && logs.join("stranger.1").exists());
@@ -163,7 +163,7 @@ fn a_hangup_rotates_between_two_lives_and_a_crash_does_not() {
     await_true("the fourth in a third", || harness::text(&logs.join("logfile")) == "fourth\n");
     assert_eq!(harness::text(&logs.join("logfile.1")), "first\nsecond\n");
     assert_eq!(harness::text(&logs.join("logfile.2")), "third\n");
-    manager.stop().exited(0).silently();
+    manager.stop().assert_exited(0).assert_silent();
     sandbox.await_nothing_left();
 }
 
@@ -194,7 +194,7 @@ fn hangups_and_crashes_in_the_middle_of_a_flood_lose_nothing() {
         harness::await_file(&sandbox.out(&format!("done-{life}")));
         manager.signal(libc::SIGHUP);
     }
-    manager.finish().exited(0);
+    manager.finish().assert_exited(0);
     // The manager exits after the log writer, so all output is in the files now.
     assert_same(&all(&logs), &flood(1, 60_000), "six lives");
 }
@@ -218,7 +218,7 @@ fn a_writer_that_is_killed_again_and_again_loses_nothing() {
     let record = "the writer was killed by SIGKILL (9), and will be started again";
     await_true("the record of each", || harness::text(&logs.join("vsrun.log")).matches(record).count() == 8);
     fs::write(&gate, "").unwrap();
-    manager.finish().exited(0);
+    manager.finish().assert_exited(0);
     assert_eq!(harness::lives(&sandbox.out("life")).len(), 1, "the server did not notice");
     assert_same(&all(&logs), &wanted, "after the end");
 }
@@ -269,7 +269,7 @@ fn a_full_disk_holds_the_server_up_and_loses_nothing() {
             }
             found.len() + all(&logs).len() >= wanted.len()
         });
-        running.finish().exited(0);
+        running.finish().assert_exited(0);
         found.extend(all(&logs));
         assert_same(&found, &wanted, "all");
     }
@@ -285,7 +285,7 @@ fn a_file_that_is_cut_goes_on_from_its_beginning() {
     fs::File::options().write(true).open(&file).unwrap().set_len(0).unwrap();
     fs::write(&gate, "").unwrap();
     await_true("the second alone", || harness::text(&file) == "two\n");
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -325,12 +325,12 @@ fn the_handler_reads_from_the_beginning_of_the_life_or_of_the_newest_file() {
     let tail = harness::text(&heard).split_off("first\nsecond\n".len());
     assert_eq!(tail, harness::text(&sandbox.path("logs/logfile")), "the newest file of the third");
     assert!(String::from_utf8(flood(1, 1000)).unwrap().ends_with(&tail) && !tail.is_empty());
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 /// The log writer's user, groups, capabilities and descriptors.
 #[test]
-fn it_is_the_directorys_owner_and_has_nothing_of_vsruns() {
+fn log_writer_runs_as_the_directorys_owner_without_descriptors() {
     needs!(harness::root());
     for (owner, user) in [(Some(12345), "12345"), (Some(0), "0"), (None, "12345")] {
         let sandbox = Sandbox::new();
@@ -368,7 +368,7 @@ fn it_is_the_directorys_owner_and_has_nothing_of_vsruns() {
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGUSR1, libc::SIGALRM] {
             sys::kill(writer, signal);
         }
-        manager.stop().exited(0).silently();
+        manager.stop().assert_exited(0).assert_silent();
         sandbox.await_nothing_left();
         assert_eq!(harness::lives(&sandbox.out("life")).len(), 1);
         assert!(!harness::text(&sandbox.path("logs/vsrun.log")).contains("the writer"));
@@ -419,7 +419,7 @@ fn links_that_the_user_plants_are_not_followed() {
     await_true("the file of the next life", || {
         fs::read(logs.join("logfile")).is_ok_and(|text| text.ends_with(&flood(98, 100)))
     });
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert_eq!(harness::text(&secret), "secret\n");
     assert_eq!(fs::metadata(&secret).unwrap().uid(), 0);
 }
@@ -445,13 +445,13 @@ fn wrong_usage() {
         (words!["-d", "logs", "1", "--log-files", "3"], "--log-files"),
         (words!["-d", "logs", "1", "--log-size", "1M", "--log-files", "x"], "--log-files"),
     ] {
-        sandbox.vsrun([options, command.clone()].concat()).finish().failed(2, &[named]);
+        sandbox.vsrun([options, command.clone()].concat()).finish().assert_failed(2, &[named]);
     }
     for size in
         ["", "0", "0k", "k", "1K", "1m", "1T", "-1", "1.5M", "1 M", "18446744073709551615k", "99999999999999999999"]
     {
         let options = words!["-d", "logs", "1", "--log-size", size];
-        sandbox.vsrun([options, command.clone()].concat()).finish().failed(2, &["--log-size"]);
+        sandbox.vsrun([options, command.clone()].concat()).finish().assert_failed(2, &["--log-size"]);
     }
     assert!(!sandbox.path("logs").exists() && !sandbox.out("ran").exists());
 }
@@ -501,8 +501,8 @@ fn a_gibibyte() {
     };
     slowly(&|| sandbox.out("half").exists());
     manager.signal(libc::SIGHUP);
-    slowly(&|| !manager.lives());
-    manager.finish().exited(0);
+    slowly(&|| !manager.is_running());
+    manager.finish().assert_exited(0);
     let mut bytes = 0;
     let mut number = 0;
     for file in files(&logs) {

@@ -37,7 +37,7 @@ fn a_working_directory_through_a_descriptor_of_ours_is_refused() {
                     let found = sandbox.report(&report);
                     panic!("{way:?} -w {dir}: the server is in {} ({})", found.one("cwd"), found.one("here"));
                 }
-                ended.failed(125, &[dir]);
+                ended.assert_failed(125, &[dir]);
                 let says = |part| ended.err.iter().any(|line| line.contains(part));
                 assert!(says("No such file") || says("Not a directory"), "{way:?} {dir}: {ended:?}");
                 closed += usize::from(says("No such file"));
@@ -51,23 +51,23 @@ fn a_working_directory_through_a_descriptor_of_ours_is_refused() {
     // A link that stays in the jail is followed.
     symlink("/out", jail.join("inside")).unwrap();
     let line = words!["-u", "12345", "-r", &jail, "-w", "/inside", "--", "/probe", "report", "/out/report"];
-    sandbox.vsrun(line).within(&mounts).finish().exited(0);
+    sandbox.vsrun(line).within(&mounts).finish().assert_exited(0);
     assert_eq!(sandbox.report(&report).one("here"), identity(&jail.join("out")));
 }
 
 /// CVE-2021-4034: a program that was started with an empty argument list read past its end into the environment, which
 /// the caller controls.
 #[test]
-fn without_arguments_nothing_else_is_taken_for_one() {
+fn empty_argument_list_does_not_expose_the_environment() {
     let sandbox = Sandbox::new();
     let program = sys::c_string(sandbox.path("vsrun").as_os_str());
     let mark = sys::c_string(sandbox.mark().as_ref());
     for strange in [c"--version", c"--help", c"--", c"--args=/etc/passwd"] {
         let (program, mark) = (program.clone(), mark.clone());
-        let call = sandbox.vsrun(words![]).before(move || sys::execute_bare(&program, &[strange, &mark]));
+        let call = sandbox.vsrun(words![]).before(move || sys::exec_without_arguments(&program, &[strange, &mark]));
         // The usage on standard error shows that no variable was read as --version, --help or --args.
         let ended = call.finish();
-        ended.exited(2);
+        ended.assert_exited(2);
         assert!(ended.out.is_empty() && ended.err[0].starts_with("Usage: vsrun "), "{ended:?}");
     }
 }
@@ -89,7 +89,7 @@ fn a_user_with_too_many_processes_gets_no_server_of_roots() {
         assert!(ended.complaints().iter().any(|line| line.contains("Resource temporarily unavailable")), "{ended:?}");
         assert!(!sandbox.out("ran").exists() && !sandbox.path("pid").exists(), "{way:?}");
     }
-    assert!(busy.lives());
+    assert!(busy.is_running());
 }
 
 /// CVE-2022-0358: a server that kept the caller's supplementary groups could make set-group-ID programs of root's
@@ -103,14 +103,14 @@ fn no_group_of_the_callers_is_left_to_server_or_handler() {
     let callers = || sys::set_groups(&[0, 4, 6, 27, 999]).and_then(|()| sys::set_group(4));
     for way in harness::ways() {
         let line = [way, words!["-u", "12345", "--", sandbox.probe(), "report", &report]].concat();
-        sandbox.vsrun(line).before(callers).finish().exited(0);
+        sandbox.vsrun(line).before(callers).finish().assert_exited(0);
         let found = sandbox.report(&report);
         assert_eq!((found.groups(), found.one("gids")), (vec![12345], "12345 12345 12345".into()));
         fs::remove_file(&report).unwrap();
         sandbox.await_nothing_left();
     }
     let line = words!["-u", "12345:777", "-m", "-", handler, "--", sandbox.probe(), "exit", "1"];
-    sandbox.vsrun(line).before(callers).finish().exited(1);
+    sandbox.vsrun(line).before(callers).finish().assert_exited(1);
     let found = sandbox.report(&sandbox.out("handler"));
     assert_eq!((found.groups(), found.one("gids")), (vec![777], "777 777 777".into()));
 
@@ -122,7 +122,7 @@ fn no_group_of_the_callers_is_left_to_server_or_handler() {
     harness::sandbox::make_directory(&shared, 0o2777);
     let file = shared.join("made");
     let line = words!["-u", "12345", "--umask", "0", "--", "sh", "-c", "umask 0; >\"$0\"; chmod 2755 \"$0\"", &file];
-    sandbox.vsrun(line).before(callers).finish().exited(0);
+    sandbox.vsrun(line).before(callers).finish().assert_exited(0);
     use std::os::unix::fs::MetadataExt;
     let made = fs::metadata(&file).unwrap();
     assert_eq!((made.uid(), made.mode() & 0o7777), (12345, 0o755), "a program of the group {}", made.gid());
@@ -152,7 +152,7 @@ fn a_child_that_changes_user_shares_no_memory_with_us() {
         // A child that shares our memory for more than a second is killed by its timer, and the start is repeated
         // without sharing. Such a start is not counted here.
         harness::await_true("a start that takes less than a second", || {
-            sandbox.program(&harness::find_tool("strace").unwrap(), line.clone()).finish().exited(1);
+            sandbox.program(&harness::find_tool("strace").unwrap(), line.clone()).finish().assert_exited(1);
             !harness::text(&trace).contains("SIGALRM")
         });
         let births: Vec<String> = harness::lines(&trace).into_iter().filter(|line| line.contains("SIGCHLD)")).collect();

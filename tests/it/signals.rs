@@ -15,7 +15,7 @@ fn manage(sandbox: &Sandbox, options: Vec<OsString>) -> Running {
 }
 
 #[test]
-fn each_action() {
+fn each_signal_action_has_its_effect() {
     let sandbox = Sandbox::new();
     let options =
         ["USR1=forward:USR2", "HUP=forward", "WINCH=ignore", "RTMIN+1=restart", "INT=forward", "TERM=forward"];
@@ -37,21 +37,21 @@ fn each_action() {
         harness::lines(&sandbox.out("signals")).iter().filter(|l| *l == "ready").count() == 2
     });
     manager.signal(libc::SIGALRM);
-    manager.finish().exited(0);
+    manager.finish().assert_exited(0);
     assert_eq!(lives(&sandbox.out("life")).len(), 2);
     sandbox.await_nothing_left();
 }
 
 #[test]
-fn an_end_by_a_forwarded_signal_is_requested_whatever_restarts() {
+fn exit_by_a_forwarded_stop_signal_is_never_restarted() {
     for restart in ["always", "on-failure", "on-abort"] {
         let sandbox = Sandbox::new();
         let life = sandbox.out("life");
         let options = words!["-m", "keeper", "-", "--on-signal", "TERM=forward:QUIT", "--restart", restart];
         let manager = sandbox.vsrun([options, words!["--", sandbox.probe(), "life", &life, "wait"]].concat()).start();
         await_life(&life, 1);
-        sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
-        manager.finish().exited(128 + libc::SIGQUIT);
+        sandbox.vsrun(words!["--stop", "keeper"]).finish().assert_exited(0);
+        manager.finish().assert_exited(128 + libc::SIGQUIT);
         assert_eq!(lives(&life).len(), 1, "{restart}");
     }
 }
@@ -94,13 +94,13 @@ fn the_new_file_is_made_like_the_first() {
         assert_eq!(kind().unwrap(), first);
     }
     assert_eq!(harness::names(&sandbox.path("logs")), ["logfile", "vsrun.log"]);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert!(harness::text(&log).contains("shutdown"));
 }
 
 /// What the owner of the directory may have planted in place of vsrun.log: vsrun neither writes to it nor blocks on it.
 #[test]
-fn what_is_planted_is_not_followed() {
+fn file_planted_at_the_log_path_is_not_opened() {
     let link: fn(&Path, &Path) = |victim, log| symlink(victim, log).unwrap();
     let hard: fn(&Path, &Path) = |victim, log| fs::hard_link(victim, log).unwrap();
     let nowhere: fn(&Path, &Path) = |victim, log| symlink(victim.with_extension("new"), log).unwrap();
@@ -130,7 +130,7 @@ fn without_files_there_is_nothing_to_reopen() {
         let manager = manage(&sandbox, [output, words!["--on-signal", "USR1=reopen"]].concat());
         manager.signal(libc::SIGUSR1);
         manager.signal(libc::SIGQUIT);
-        manager.finish().exited(0);
+        manager.finish().assert_exited(0);
         assert_eq!(harness::lines(&sandbox.out("signals")), ["ready", "3"]);
         fs::remove_file(sandbox.out("signals")).unwrap();
     }
@@ -138,7 +138,7 @@ fn without_files_there_is_nothing_to_reopen() {
 
 /// Every signal that can be caught, whatever its default action is.
 #[test]
-fn each_signal_can_be_given_away() {
+fn each_catchable_signal_can_have_another_action() {
     for action in ["forward:USR2", "ignore"] {
         let sandbox = Sandbox::new();
         let all = (1..=64).filter(|signal| ![9, 17, 19].contains(signal));
@@ -153,7 +153,7 @@ fn each_signal_can_be_given_away() {
             }
         }
         sys::kill(await_life(&sandbox.out("life"), 1), libc::SIGKILL);
-        manager.finish().exited(137);
+        manager.finish().assert_exited(137);
         assert_eq!(harness::lines(&sandbox.out("signals")).len(), if action == "ignore" { 1 } else { 62 });
         assert_eq!(lives(&sandbox.out("life")).len(), 1);
     }
@@ -173,7 +173,7 @@ fn an_interrupt_that_means_something_else_kills_no_process() {
             manager.await_err(if action == "INT=forward" { "sending SIGINT" } else { "received SIGINT" });
             manager.signal(libc::SIGQUIT);
         }
-        manager.finish().exited(0);
+        manager.finish().assert_exited(0);
         let seen = harness::lines(&sandbox.out("signals"));
         assert_eq!(seen.contains(&"3".to_owned()), !kills, "{action}: it had its own time: {seen:?}");
         assert_eq!(lives(&sandbox.out("life")).len(), 1);
@@ -190,7 +190,7 @@ fn a_death_by_a_forwarded_signal_was_asked_for() {
         let manager = sandbox.vsrun([options, server].concat()).start();
         await_life(&sandbox.out("life"), 1);
         manager.signal(libc::SIGUSR1);
-        manager.finish().exited(status);
+        manager.finish().assert_exited(status);
         assert_eq!(lives(&sandbox.out("life")).len(), 1);
     }
 }
@@ -209,7 +209,7 @@ fn a_death_by_a_forwarded_signal_that_asks_for_no_end_is_unexpected() {
         manager.signal(libc::SIGUSR1);
         await_life(&sandbox.out("life"), 2);
         assert_eq!(harness::lines(&sandbox.out("asked")).len(), 1, "{signal}");
-        manager.stop().exited(0);
+        manager.stop().assert_exited(0);
     }
 }
 
@@ -224,7 +224,7 @@ fn a_server_can_be_stopped_and_continued() {
     await_true("that the server sleeps", || process::state(pid) == "T");
     manager.signal(libc::SIGUSR1);
     await_true("that it goes on", || process::state(pid) == "S");
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 /// The pause before the next run is an hour here, and signals must not wait for its end.
@@ -240,7 +240,7 @@ fn stop_and_restart_have_other_names_during_a_pause_too() {
     pause(3);
     assert!(sandbox.path("logs/vsrun.log.1").exists(), "rotated as by HUP");
     manager.signal(libc::SIGUSR2);
-    manager.finish().exited(0);
+    manager.finish().assert_exited(0);
     assert_eq!(lives(&sandbox.out("life")).len(), 3);
 }
 
@@ -248,12 +248,12 @@ fn stop_and_restart_have_other_names_during_a_pause_too() {
 fn a_server_that_ignores_term_cannot_be_stopped_by_it() {
     let sandbox = Sandbox::new();
     let manager = manage(&sandbox, words!["--on-signal", "TERM=ignore"]);
-    sandbox.vsrun(words!["--stop", "keeper", "--stop-timeout", "50ms"]).finish().failed(125, &["keeper"]);
-    assert!(manager.lives() && process::children(manager.pid()).len() == 1);
+    sandbox.vsrun(words!["--stop", "keeper", "--stop-timeout", "50ms"]).finish().assert_failed(125, &["keeper"]);
+    assert!(manager.is_running() && process::children(manager.pid()).len() == 1);
     manager.signal(libc::SIGINT);
     await_lines(&sandbox.out("signals"), 3);
     manager.signal(libc::SIGINT);
-    manager.finish().exited(0);
+    manager.finish().assert_exited(0);
     sandbox.await_nothing_left();
 }
 
@@ -278,7 +278,7 @@ fn malformed_actions_touch_nothing() {
         ["0=stop", "65=stop", "-1=stop", "RTMIN+31=stop", "USR1=forward:X", "USR1=forward:", "USR1=forward:0"];
     for action in [&untrappable[..], &malformed, &numbers].concat() {
         let line = words!["-m", "keeper", "-", "--on-signal", action, "--", "true"];
-        sandbox.vsrun(line).finish().failed(2, &["--on-signal", action]);
+        sandbox.vsrun(line).finish().assert_failed(2, &["--on-signal", action]);
     }
     for (first, second, name) in [
         ("USR1=stop", "10=ignore", "SIGUSR1"),
@@ -287,11 +287,11 @@ fn malformed_actions_touch_nothing() {
         ("IO=ignore", "POLL=ignore", "SIGIO"),
     ] {
         let twice = words!["-m", "keeper", "-", "--on-signal", first, "--on-signal", second, "--", "true"];
-        sandbox.vsrun(twice).finish().failed(2, &["--on-signal", name, "twice"]);
+        sandbox.vsrun(twice).finish().assert_failed(2, &["--on-signal", name, "twice"]);
     }
     for nobody_stays in [words![], words!["-b"]] {
         let line = [nobody_stays, words!["--on-signal", "USR1=stop", "--", "true"]].concat();
-        sandbox.vsrun(line).finish().failed(2, &["--on-signal"]);
+        sandbox.vsrun(line).finish().assert_failed(2, &["--on-signal"]);
     }
     assert!(!sandbox.path("keeper").exists());
 }

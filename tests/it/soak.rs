@@ -5,7 +5,7 @@
 //! random numbers.
 
 use crate::harness::rng::Rng;
-use crate::harness::tracer::{self, Watched};
+use crate::harness::tracer::{self, TraceState};
 use crate::harness::{self, Mount, Mounts, Running, Sandbox, needs, process, sys, words};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Returns `long` if `SOAK=long` is set, otherwise `short`.
-fn times(short: usize, long: usize) -> usize {
+fn count_for_run_length(short: usize, long: usize) -> usize {
     if std::env::var("SOAK").is_ok_and(|value| value == "long") { long } else { short }
 }
 
@@ -28,12 +28,12 @@ fn rng(test: u64) -> Rng {
 
 /// The resources of a process that must not grow: its open descriptors, and its anonymous memory in kB.
 #[derive(Debug)]
-struct Size {
+struct ResourceUsage {
     descriptors: Vec<String>,
     memory: u64,
 }
 
-impl Size {
+impl ResourceUsage {
     fn of(pid: i32) -> Self {
         // Only kinds and paths are compared: descriptor numbers change with each rotation, and so do the inodes of
         // pipes.
@@ -47,7 +47,7 @@ impl Size {
 
     /// Waits until a manager is idle: it sleeps, and its open descriptors stay the same for 50 ms. Returns its size.
     #[track_caller]
-    fn at_rest(pid: i32) -> Self {
+    fn await_idle(pid: i32) -> Self {
         harness::await_some("a manager at rest", || {
             let before = Self::of(pid);
             std::thread::sleep(Duration::from_millis(50));
@@ -60,7 +60,7 @@ impl Size {
     /// event may touch one page of the stack and one of the data for the first time. A leak in each event would be
     /// larger by now.
     #[track_caller]
-    fn await_same(&self, pid: i32) {
+    fn await_not_exceeded_by(&self, pid: i32) {
         let mut found = Self::of(pid);
         let since = Instant::now();
         while found.descriptors != self.descriptors || found.memory > self.memory + 8 {
@@ -72,7 +72,7 @@ impl Size {
 }
 
 #[track_caller]
-fn await_count(what: &str, file: &Path, count: usize) {
+fn await_file_length(what: &str, file: &Path, count: usize) {
     let length = || fs::metadata(file).map_or(0, |about| about.len());
     harness::await_within(PATIENCE * 10, what, || (length() >= count as u64).then_some(()));
 }
@@ -102,7 +102,7 @@ fn logged(logs: &Path) -> Vec<String> {
 #[test]
 fn one_server_is_restarted_again_and_again() {
     let sandbox = Sandbox::new();
-    let (count, life) = (times(2000, 10_000), sandbox.out("life"));
+    let (count, life) = (count_for_run_length(2000, 10_000), sandbox.out("life"));
     // In these two lives the server waits for its gate file while the size of its manager is measured.
     let gates = [count / 10, count].map(|number| (number, sandbox.out(&format!("gate {number}"))));
     let handler = sandbox.script("handler", words!["exit", "0"]);
@@ -118,14 +118,14 @@ fn one_server_is_restarted_again_and_again() {
             (harness::lines(&life).len() >= number).then_some(())
         });
         await_started(&sandbox.path("logs"), harness::await_life(&life, number));
-        let size = Size::at_rest(manager.pid());
+        let size = ResourceUsage::await_idle(manager.pid());
         if number < count {
             fs::write(gate, "").unwrap();
         }
         size
     });
-    sizes[0].await_same(manager.pid());
-    manager.stop().exited(0);
+    sizes[0].await_not_exceeded_by(manager.pid());
+    manager.stop().assert_exited(0);
     sandbox.await_nothing_left();
     let lives = harness::lines(&life).len();
     assert_eq!(lives, count, "no restart after the stop");
@@ -141,11 +141,11 @@ fn one_server_is_restarted_again_and_again() {
 fn every_one_of_many_signals_arrives() {
     let mut rng = rng(2);
     let sandbox = Sandbox::new();
-    let (count, heard) = (times(10_000, 100_000), sandbox.out("heard"));
+    let (count, heard) = (count_for_run_length(10_000, 100_000), sandbox.out("heard"));
     let line = words!["-m", "-", "-", "--", sandbox.probe(), "signals", &heard, "15"];
     let manager = sandbox.vsrun(line).stderr(fs::File::options().write(true).open("/dev/null").unwrap()).start();
     harness::await_lines(&heard, 1);
-    let begun = Size::at_rest(manager.pid());
+    let begun = ResourceUsage::await_idle(manager.pid());
     let mut sent = [0_usize; 65];
     let mut length = "ready\n".len();
     for at in 1..=count {
@@ -155,11 +155,11 @@ fn every_one_of_many_signals_arrives() {
         length += 3;
         manager.signal(i32::try_from(signal).unwrap());
         if at % 500 == 0 || at == count {
-            await_count("the signals so far", &heard, length);
+            await_file_length("the signals so far", &heard, length);
         }
     }
-    begun.await_same(manager.pid());
-    manager.stop().exited(0);
+    begun.await_not_exceeded_by(manager.pid());
+    manager.stop().assert_exited(0);
     let mut found = [0; 65];
     harness::lines(&heard).iter().filter_map(|line| line.parse::<usize>().ok()).for_each(|signal| found[signal] += 1);
     found[15] = 0;
@@ -167,20 +167,20 @@ fn every_one_of_many_signals_arrives() {
 }
 
 #[test]
-fn many_starts_and_stops_in_the_background_leave_nothing() {
+fn background_starts_and_stops_leave_no_process_and_no_pidfile() {
     let mut rng = rng(3);
     let sandbox = Sandbox::new();
-    for round in 0..times(200, 1000) {
+    for round in 0..count_for_run_length(200, 1000) {
         let managed = rng.below(2) == 0;
         let options = if managed { words!["-m", "monitor", "-"] } else { words![] };
         let lived = sandbox.out("lived");
         let line = [words!["-b", "-p", "pid"], options, words!["--", sandbox.probe(), "life", &lived, "wait"]].concat();
-        sandbox.vsrun(line).finish().exited(0);
+        sandbox.vsrun(line).finish().assert_exited(0);
         let pid = harness::await_life(&lived, 1);
         assert_eq!(harness::text(&sandbox.path("pid")), format!("{pid}\n"), "round {round}");
-        sandbox.vsrun(words!["--status", "pid"]).finish().exited(0);
+        sandbox.vsrun(words!["--status", "pid"]).finish().assert_exited(0);
         let other = if managed && rng.below(2) == 0 { "monitor" } else { "pid" };
-        sandbox.vsrun(words!["--stop", other]).finish().exited(0).silently();
+        sandbox.vsrun(words!["--stop", other]).finish().assert_exited(0).assert_silent();
         sandbox.await_nothing_left();
         assert!(!managed || !sandbox.path("pid").exists() && !sandbox.path("monitor").exists(), "round {round}");
         fs::remove_file(&lived).unwrap();
@@ -188,13 +188,13 @@ fn many_starts_and_stops_in_the_background_leave_nothing() {
 }
 
 /// One of many managers, with its sandbox and its size after the first restarts.
-struct One {
+struct ManagerUnderTest {
     sandbox: Sandbox,
     manager: Option<Running>,
-    begun: Size,
+    begun: ResourceUsage,
 }
 
-impl One {
+impl ManagerUnderTest {
     /// Starts a manager. In each life its server prints 40 lines, appends `x` to `done` and waits for a signal.
     fn start(number: usize) -> Self {
         let sandbox = Sandbox::new();
@@ -213,7 +213,7 @@ impl One {
                 _ => await_started(&sandbox.path("logs"), harness::await_life(&life, lives)),
             }
         }
-        let begun = Size::at_rest(manager.pid());
+        let begun = ResourceUsage::await_idle(manager.pid());
         Self { sandbox, manager: Some(manager), begun }
     }
 
@@ -236,8 +236,8 @@ impl One {
 
     /// Checks the size of the manager, stops it, and checks its pidfiles and the output of its servers.
     fn finish(&mut self) {
-        self.begun.await_same(self.pid());
-        self.manager.take().unwrap().stop().exited(0);
+        self.begun.await_not_exceeded_by(self.pid());
+        self.manager.take().unwrap().stop().assert_exited(0);
         self.sandbox.await_nothing_left();
         assert!(!self.sandbox.path("pid").exists() && !self.sandbox.path("monitor").exists());
         let (lives, done) =
@@ -255,35 +255,35 @@ impl One {
 #[test]
 fn many_managers_of_servers_that_crash_lose_nothing_and_do_not_grow() {
     let mut rng = rng(4);
-    let count = times(40, 200);
-    let mut all: Vec<One> = (0..count).map(One::start).collect();
-    for _ in 0..times(20, 100) * count {
+    let count = count_for_run_length(40, 200);
+    let mut all: Vec<ManagerUnderTest> = (0..count).map(ManagerUnderTest::start).collect();
+    for _ in 0..count_for_run_length(20, 100) * count {
         all[rng.below(count)].disturb(&mut rng);
         std::thread::sleep(Duration::from_millis(1));
     }
-    all.iter_mut().for_each(One::finish);
+    all.iter_mut().for_each(ManagerUnderTest::finish);
 }
 
 /// All processes share the machine's clock, so a tracer changes only the time that vsrun reads.
 #[test]
-fn a_clock_that_is_set_back_and_forward_changes_nothing() {
+fn restarts_and_records_continue_although_the_clock_jumps() {
     needs!(harness::root(), tracer::can_trace());
     let mut rng = rng(5);
     let sandbox = Sandbox::new();
     let (life, logs) = (sandbox.out("life"), sandbox.path("logs"));
     let options = words!["-m", "-", "-", "--restart-delay", "10ms:20ms", "-d", &logs, "52w"];
     let call = sandbox.vsrun([options, words!["--", sandbox.probe(), "life", &life, "print", "x", "wait"]].concat());
-    let watched = Watched::default();
+    let watched = TraceState::default();
     let trace = std::thread::scope(|scope| {
         let tracing = scope.spawn(|| tracer::trace(call, &sandbox.path("vsrun"), None, &watched));
         let mut lives = 1;
         let mut begun = None;
-        for round in 0..times(150, 1000) {
+        for round in 0..count_for_run_length(150, 1000) {
             let server = harness::await_life(&life, lives);
             let manager = watched.pid("vsrun").unwrap();
             if round == 20 {
                 await_started(&logs, server);
-                begun = Some(Size::at_rest(manager));
+                begun = Some(ResourceUsage::await_idle(manager));
             }
             // The clock is wrong by up to 100 years, except in every third round.
             let years = i64::try_from(rng.below(200)).unwrap() - 100;
@@ -298,7 +298,7 @@ fn a_clock_that_is_set_back_and_forward_changes_nothing() {
         harness::await_life(&life, lives);
         watched.set_clock(0);
         let manager = watched.pid("vsrun").unwrap();
-        begun.unwrap().await_same(manager);
+        begun.unwrap().await_not_exceeded_by(manager);
         sys::kill(manager, libc::SIGTERM);
         tracing.join().unwrap()
     });
@@ -309,7 +309,7 @@ fn a_clock_that_is_set_back_and_forward_changes_nothing() {
 }
 
 #[test]
-fn a_disk_that_is_full_now_and_then_loses_nothing() {
+fn no_output_is_lost_when_the_disk_is_full_for_a_while() {
     needs!(harness::root());
     let mut rng = rng(6);
     let sandbox = Sandbox::new();
@@ -318,7 +318,7 @@ fn a_disk_that_is_full_now_and_then_loses_nothing() {
     let mounts = Mounts::new(&sandbox, &[Mount::Memory(disk.clone(), "size=4m")]);
     let (filler, logs, gate) =
         (mounts.path(&disk.join("filler")), mounts.path(&disk.join("logs")), sandbox.out("gate"));
-    let rounds = times(8, 60);
+    let rounds = count_for_run_length(8, 60);
     let mut actions = words!["--", sandbox.probe()];
     for round in 0..rounds {
         let from = 1 + round * 1500;
@@ -330,7 +330,7 @@ fn a_disk_that_is_full_now_and_then_loses_nothing() {
     let manager = sandbox.vsrun([options, actions].concat()).within(&mounts).start();
     let server = || harness::text(&mounts.path(&disk.join("pid"))).trim().parse().ok();
     await_started(&logs, harness::await_some("the server's pid", server));
-    let begun = Size::at_rest(manager.pid());
+    let begun = ResourceUsage::await_idle(manager.pid());
     for round in 0..rounds {
         // Fills the disk, and then frees up to two pages.
         let mut file = fs::File::create(&filler).unwrap();
@@ -347,6 +347,6 @@ fn a_disk_that_is_full_now_and_then_loses_nothing() {
     let wanted: Vec<String> = (1..=rounds * 1500).map(|number| format!("line {number}")).collect();
     harness::await_within(PATIENCE, "the last line", || (logged(&logs).len() >= wanted.len()).then_some(()));
     assert!(logged(&logs) == wanted, "every line once, in its order");
-    begun.await_same(manager.pid());
-    manager.stop().exited(0);
+    begun.await_not_exceeded_by(manager.pid());
+    manager.stop().assert_exited(0);
 }

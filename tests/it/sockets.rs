@@ -15,13 +15,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Reads the answer of the probe from a connection: its pid.
 #[track_caller]
-fn answer(mut from: impl Read) -> i32 {
+fn read_pid(mut from: impl Read) -> i32 {
     let mut text = String::new();
     from.read_to_string(&mut text).unwrap();
     text.trim().parse().unwrap_or_else(|_| panic!("{text:?} is no pid"))
 }
 
-fn call(port: u16) -> std::io::Result<TcpStream> {
+fn connect_to_port(port: u16) -> std::io::Result<TcpStream> {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port))
 }
 
@@ -40,14 +40,14 @@ fn serve(sandbox: &Sandbox, options: Vec<OsString>) -> Running {
 fn report(sandbox: &Sandbox, options: Vec<OsString>) -> Report {
     let file = sandbox.out("report");
     let _ = fs::remove_file(&file);
-    sandbox.vsrun([options, words!["--", sandbox.probe(), "report", &file]].concat()).finish().exited(0);
+    sandbox.vsrun([options, words!["--", sandbox.probe(), "report", &file]].concat()).finish().assert_exited(0);
     sandbox.report(&file)
 }
 
 /// Checks that the descriptors from 3 on are the sockets that the environment announces, with these names. Returns
 /// their targets in /proc/self/fd.
 #[track_caller]
-fn sockets(found: &Report, names: &str) -> Vec<String> {
+fn assert_passed_sockets(found: &Report, names: &str) -> Vec<String> {
     let count = names.split(':').count();
     assert_eq!(found.variable("LISTEN_FDS"), Some(count.to_string()), "{found:?}");
     assert_eq!(found.variable("LISTEN_PID"), Some(found.one("pid")), "{found:?}");
@@ -68,7 +68,7 @@ fn the_server_finds_its_sockets_from_3_on() {
         let options = words!["--listen", format!("web={a}"), "--port", b, "--bind", "127.0.0.1", "--listen", &path];
         let more = words!["--listen", format!("dns=[::1]:{c}/udp"), "-p", "pid"];
         let found = report(&sandbox, [way.clone(), options, more].concat());
-        assert_eq!(sockets(&found, "web:vsrun:vsrun:dns").len(), 4);
+        assert_eq!(assert_passed_sockets(&found, "web:vsrun:vsrun:dns").len(), 4);
         let rest: Vec<i32> = found.descriptor_numbers().into_iter().filter(|number| *number > 6).collect();
         // A vsrun that becomes the server leaves the locked pidfile open too, on a descriptor after the sockets.
         let becomes = !way.contains(&"-m".into());
@@ -79,35 +79,35 @@ fn the_server_finds_its_sockets_from_3_on() {
 }
 
 #[test]
-fn without_an_address_it_is_both_families() {
+fn a_port_without_an_address_listens_on_ipv4_and_ipv6() {
     let sandbox = Sandbox::new();
     let port = free_port();
     let manager = serve(&sandbox, words!["-m", "-", "-", "--port", port.to_string()]);
     let server = harness::lives(&sandbox.out("life"))[0].0;
-    assert_eq!(answer(call(port).unwrap()), server);
-    assert_eq!(answer(TcpStream::connect((Ipv6Addr::LOCALHOST, port)).unwrap()), server);
+    assert_eq!(read_pid(connect_to_port(port).unwrap()), server);
+    assert_eq!(read_pid(TcpStream::connect((Ipv6Addr::LOCALHOST, port)).unwrap()), server);
     let wide = process::descriptors(manager.pid()).into_iter().filter(|(fd, to)| *fd == 3 && to.starts_with("socket:"));
     assert_eq!(wide.count(), 1, "the manager keeps it where it is");
-    manager.stop().exited(0);
-    assert_eq!(call(port).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    manager.stop().assert_exited(0);
+    assert_eq!(connect_to_port(port).unwrap_err().kind(), ErrorKind::ConnectionRefused);
 }
 
 #[test]
-fn an_address_is_that_one_only() {
+fn a_socket_with_an_address_listens_only_on_that_address() {
     let sandbox = Sandbox::new();
     for (address, other) in [("127.0.0.2", "[::1]"), ("::1", "127.0.0.1"), ("[::1]", "127.0.0.1")] {
         let port = free_port();
         let _ = fs::remove_file(sandbox.out("life"));
         let manager = serve(&sandbox, words!["-m", "-", "-", "--bind", address, "--port", port.to_string()]);
         let whole = if address.starts_with(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") };
-        answer(TcpStream::connect(whole).unwrap());
+        read_pid(TcpStream::connect(whole).unwrap());
         assert_eq!(TcpStream::connect(format!("{other}:{port}")).unwrap_err().kind(), ErrorKind::ConnectionRefused);
-        manager.stop().exited(0);
+        manager.stop().assert_exited(0);
     }
 }
 
 #[test]
-fn where_there_is_no_ipv6_it_is_ipv4() {
+fn a_port_listens_on_ipv4_if_the_kernel_has_no_ipv6() {
     needs!(harness::tool("strace"));
     let sandbox = Sandbox::new();
     let port = free_port();
@@ -115,17 +115,17 @@ fn where_there_is_no_ipv6_it_is_ipv4() {
     let faults = words!["-qq", "-o", "/dev/null", "-e", "inject=socket:error=EAFNOSUPPORT:when=1"];
     let line = words![sandbox.path("vsrun"), "--port", port.to_string(), "--", sandbox.probe(), "serve", "3"];
     let server = sandbox.program(&strace, [faults.clone(), line].concat()).start();
-    let client = harness::await_some("a server", || call(port).ok());
-    answer(client);
+    let client = harness::await_some("a server", || connect_to_port(port).ok());
+    read_pid(client);
     assert!(TcpStream::connect((Ipv6Addr::LOCALHOST, port)).is_err());
     server.signal(libc::SIGKILL);
     // If an IPv6 address was requested, it is not replaced by an IPv4 address.
     let line = words![sandbox.path("vsrun"), "--listen", format!("[::1]:{}", free_port()), "--", "true"];
-    sandbox.program(&strace, [faults, line].concat()).finish().failed(125, &["cannot listen on '[::1]:"]);
+    sandbox.program(&strace, [faults, line].concat()).finish().assert_failed(125, &["cannot listen on '[::1]:"]);
 }
 
 #[test]
-fn packets_too() {
+fn a_udp_port_belongs_to_one_manager_until_it_exits() {
     let sandbox = Sandbox::new();
     let port = free_port();
     let options = words!["-m", "-", "-", "--listen", format!("{port}/udp"), "--", sandbox.probe(), "life", "out/life"];
@@ -138,14 +138,14 @@ fn packets_too() {
     assert_eq!(client.recv(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock, "a process is there");
     // A second server on the port is refused, because it would take some of the packets.
     let line = words!["--port", format!("{port}/udp"), "--", "true"];
-    sandbox.vsrun(line).finish().failed(125, &["Address in use", &format!("pid {}", manager.pid())]);
-    manager.stop().exited(0);
+    sandbox.vsrun(line).finish().assert_failed(125, &["Address in use", &format!("pid {}", manager.pid())]);
+    manager.stop().assert_exited(0);
     client.send(b"x").unwrap();
     assert_eq!(client.recv(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionRefused);
 }
 
 #[test]
-fn a_low_port_for_an_unprivileged_server() {
+fn an_unprivileged_server_gets_a_port_below_1024() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let port = (600..1000).find(|port| has_no_listener(*port)).unwrap();
@@ -155,7 +155,7 @@ fn a_low_port_for_an_unprivileged_server() {
         let line = words!["-u", PLAIN.to_string(), "--port", port.to_string(), "--", sandbox.probe(), "life", &life];
         let server = sandbox.vsrun([way, line, words!["serve", "3"]].concat()).start();
         let pid = harness::await_life(&life, 1);
-        assert_eq!(answer(call(port).unwrap()), pid);
+        assert_eq!(read_pid(connect_to_port(port).unwrap()), pid);
         assert_eq!(process::status(pid, "Uid").split_whitespace().next(), Some("65534"));
         server.signal(libc::SIGTERM);
         server.finish();
@@ -163,7 +163,7 @@ fn a_low_port_for_an_unprivileged_server() {
 }
 
 #[test]
-fn a_path_is_for_the_user_and_group() {
+fn a_unix_socket_belongs_to_the_user_and_group_of_the_server() {
     needs!(harness::root());
     for umask in [0, 0o77] {
         let sandbox = Sandbox::new();
@@ -177,8 +177,8 @@ fn a_path_is_for_the_user_and_group() {
         let about = fs::symlink_metadata(&path).unwrap();
         assert!(about.file_type().is_socket());
         assert_eq!((about.mode() & 0o7777, about.uid(), about.gid()), (0o660, 65534, 65533));
-        assert_eq!(answer(UnixStream::connect(&path).unwrap()), harness::lives(&life)[0].0);
-        manager.stop().exited(0);
+        assert_eq!(read_pid(UnixStream::connect(&path).unwrap()), harness::lives(&life)[0].0);
+        manager.stop().assert_exited(0);
         assert!(!path.exists(), "removed at the end");
     }
 }
@@ -199,7 +199,7 @@ fn a_failed_start_leaves_no_socket() {
             (words!["-s", "tag", "--logger", "/nonexistent"], "true", 125),
             (words!["--listen", "127.0.0.1:1", "--listen", "127.0.0.1:1"], "true", 125),
         ] {
-            sandbox.vsrun([options.clone(), more, words!["--", command]].concat()).finish().exited(status);
+            sandbox.vsrun([options.clone(), more, words!["--", command]].concat()).finish().assert_exited(status);
             assert!(path.symlink_metadata().is_err(), "{options:?} {command}");
             assert!(!sandbox.path("pid").exists(), "{options:?} {command}");
         }
@@ -220,7 +220,10 @@ fn a_dead_socket_is_removed_under_a_lock_only() {
     let before = fs::symlink_metadata(&path).unwrap().ino();
     for way in harness::ways() {
         let line = [way, words!["--bind", &path, "--", "true"]].concat();
-        sandbox.vsrun(line).finish().failed(125, &["cannot listen on", "Address in use", "socket of a dead server"]);
+        sandbox
+            .vsrun(line)
+            .finish()
+            .assert_failed(125, &["cannot listen on", "Address in use", "socket of a dead server"]);
         assert_eq!(fs::symlink_metadata(&path).unwrap().ino(), before);
     }
     for locks in [words!["-p", "pid"], words!["-m", "monitor", "-"], words!["-p", "pid", "-m", "-", "-"]] {
@@ -232,14 +235,14 @@ fn a_dead_socket_is_removed_under_a_lock_only() {
         let line = words!["--bind", &path, "--", sandbox.probe(), "life", &life, "serve", "3"];
         let server = sandbox.vsrun([locks, line].concat()).start();
         let pid = harness::await_life(&life, 1);
-        assert_eq!(answer(UnixStream::connect(&path).unwrap()), pid);
+        assert_eq!(read_pid(UnixStream::connect(&path).unwrap()), pid);
         server.signal(libc::SIGTERM);
         server.finish();
     }
 }
 
 #[test]
-fn whatever_else_is_there_stays() {
+fn a_file_or_a_live_socket_at_the_path_is_not_removed() {
     let sandbox = Sandbox::new();
     let path = sandbox.path("taken");
     let refused = |parts: &[&str]| {
@@ -248,7 +251,7 @@ fn whatever_else_is_there_stays() {
             sandbox
                 .vsrun(line)
                 .finish()
-                .failed(125, &[&[&path.display().to_string()[..], "Address in use"], parts].concat());
+                .assert_failed(125, &[&[&path.display().to_string()[..], "Address in use"], parts].concat());
         }
     };
     fs::write(&path, "mine").unwrap();
@@ -276,7 +279,7 @@ fn the_holder_of_a_port_is_named() {
     let me = format!("(pid {} has it)", sys::pid());
     let refused = |line: Vec<OsString>| {
         let said = sandbox.vsrun([line, words!["--", "append", "ran", "x"]].concat()).finish();
-        said.failed(125, &["cannot listen on", "Address in use", &me]);
+        said.assert_failed(125, &["cannot listen on", "Address in use", &me]);
     };
     // The high byte of the second port is 0x2f, the code of `/`: the port must not be taken for a path.
     for port in [free_port(), (0x2f00..0x3000).find(|port| has_no_listener(*port)).unwrap()] {
@@ -299,7 +302,7 @@ fn the_holder_of_a_port_is_named() {
         let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
         let plain = Sandbox::plain();
         let line = words!["--port", port.to_string(), "--", "true"];
-        plain.vsrun(line).finish().failed(125, &["Address in use", "(a process of user 0 has it)"]);
+        plain.vsrun(line).finish().assert_failed(125, &["Address in use", "(a process of user 0 has it)"]);
     }
 }
 
@@ -312,7 +315,7 @@ fn no_connection_is_refused_while_servers_die() {
     let client = || {
         let (mut calls, mut answered) = (0, 0);
         while calls < 2000 || !done.load(Ordering::Relaxed) {
-            let mut connection = call(port).unwrap_or_else(|error| panic!("call {calls}: {error}"));
+            let mut connection = connect_to_port(port).unwrap_or_else(|error| panic!("call {calls}: {error}"));
             // A server may be killed while it answers. Then the answer is lost, but the connection was not refused.
             answered += u32::from(connection.read_to_string(&mut String::new()).is_ok_and(|count| count > 0));
             calls += 1;
@@ -330,7 +333,7 @@ fn no_connection_is_refused_while_servers_die() {
         client.join().unwrap()
     });
     assert!(calls >= 2000 && answered + 60 >= calls, "{answered} of {calls} calls were answered");
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -342,17 +345,17 @@ fn a_call_while_the_server_is_down_is_answered_later() {
     let line = words!["-m", "-", handler, "--port", port.to_string(), "--", sandbox.probe(), "life", &life];
     let manager = sandbox.vsrun([line, words!["at", "1", "raise", "9", "serve", "3"]].concat()).start();
     harness::await_file(&asked);
-    let clients: Vec<TcpStream> = (0..20).map(|_| call(port).unwrap()).collect();
+    let clients: Vec<TcpStream> = (0..20).map(|_| connect_to_port(port).unwrap()).collect();
     assert_eq!(harness::lives(&life).len(), 1, "there is no server");
     fs::write(&again, "").unwrap();
     let second = harness::await_life(&life, 2);
-    clients.into_iter().for_each(|client| assert_eq!(answer(client), second));
-    manager.stop().exited(0);
+    clients.into_iter().for_each(|client| assert_eq!(read_pid(client), second));
+    manager.stop().assert_exited(0);
 }
 
 /// Calls vsrun with these sockets from descriptor 3 on, as systemd does. A shell sets `variables` and then becomes
 /// vsrun, so `$$` in them is the pid of vsrun.
-fn handed_in<'a>(sandbox: &'a Sandbox, sockets: &[i32], variables: &str, line: Vec<OsString>) -> Call<'a> {
+fn call_with_sockets<'a>(sandbox: &'a Sandbox, sockets: &[i32], variables: &str, line: Vec<OsString>) -> Call<'a> {
     let script = format!("{variables} exec \"$0\" \"$@\"");
     let sockets = sockets.to_vec();
     sandbox.program(Path::new("/bin/sh"), [words!["-c", script, sandbox.path("vsrun")], line].concat()).before(
@@ -365,7 +368,7 @@ fn handed_in<'a>(sandbox: &'a Sandbox, sockets: &[i32], variables: &str, line: V
 }
 
 #[test]
-fn what_was_handed_in_is_handed_on_first() {
+fn sockets_from_the_parent_are_passed_before_vsruns_own() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let other = UnixListener::bind_addr(&std::os::unix::net::SocketAddr::from_pathname("").unwrap()).unwrap();
     let given = [listener.as_raw_fd(), other.as_raw_fd()];
@@ -380,10 +383,10 @@ fn what_was_handed_in_is_handed_on_first() {
             for own in [None, Some(free_port())] {
                 let listen = own.map_or(words![], |port| words!["--listen", format!("own={port}")]);
                 let line = [way.clone(), listen, words!["-p", "pid", "--", sandbox.probe(), "report", &file]].concat();
-                handed_in(&sandbox, &given, variables, line).finish().exited(0);
+                call_with_sockets(&sandbox, &given, variables, line).finish().assert_exited(0);
                 let found = sandbox.report(&file);
                 let names = if own.is_some() { format!("{names}:own") } else { names.to_owned() };
-                let targets = sockets(&found, &names);
+                let targets = assert_passed_sockets(&found, &names);
                 let mine = process::descriptors(sys::pid());
                 let first = mine.iter().find(|(fd, _)| *fd == given[0]).unwrap();
                 assert_eq!(targets[0], first.1, "the one that was handed in");
@@ -395,14 +398,14 @@ fn what_was_handed_in_is_handed_on_first() {
 }
 
 #[test]
-fn what_is_meant_for_another_process_is_not() {
+fn sockets_meant_for_another_process_are_not_passed() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     for way in harness::ways() {
         let sandbox = Sandbox::new();
         let file = sandbox.out("report");
         let line = [way.clone(), words!["--", sandbox.probe(), "report", &file]].concat();
         let variables = "LISTEN_PID=1 LISTEN_FDS=1 LISTEN_FDNAMES=a";
-        handed_in(&sandbox, &[listener.as_raw_fd()], variables, line).finish().exited(0);
+        call_with_sockets(&sandbox, &[listener.as_raw_fd()], variables, line).finish().assert_exited(0);
         let found = sandbox.report(&file);
         for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
             assert_eq!(found.variable(name), None, "{way:?}");
@@ -410,15 +413,15 @@ fn what_is_meant_for_another_process_is_not() {
         assert_eq!(found.descriptor_numbers(), [0, 1, 2], "{way:?}");
         // LISTEN_FDS announces two sockets, but only descriptor 3 is one.
         let line = [way, words!["-p", "pid", "--", "true"]].concat();
-        let said = handed_in(&sandbox, &[listener.as_raw_fd()], "LISTEN_PID=$$ LISTEN_FDS=2", line).finish();
-        said.failed(125, &["descriptor 4", "Bad file descriptor"]);
+        let said = call_with_sockets(&sandbox, &[listener.as_raw_fd()], "LISTEN_PID=$$ LISTEN_FDS=2", line).finish();
+        said.assert_failed(125, &["descriptor 4", "Bad file descriptor"]);
         assert!(!sandbox.path("pid").exists());
     }
 }
 
 /// systemd's own library accepts the variables that vsrun sets, and Python's web server serves on a socket from vsrun.
 #[test]
-fn real_servers_understand_it() {
+fn libsystemd_and_a_python_server_accept_the_sockets() {
     needs!(harness::tool("python3"));
     let python = harness::find_tool("python3").unwrap();
     let library = "import ctypes; ctypes.CDLL('libsystemd.so.0')";
@@ -446,10 +449,10 @@ server.serve_forever()
     let options =
         words!["--restart", "no", "--listen", format!("web={port}"), "--listen", format!("local={}", path.display())];
     let manager = sandbox.vsrun([options, words!["--", &python, "-c", server, &path]].concat()).start();
-    let mut client = harness::await_some("a server", || call(port).ok());
+    let mut client = harness::await_some("a server", || connect_to_port(port).ok());
     std::io::Write::write_all(&mut client, b"GET /out HTTP/1.0\r\n\r\n").unwrap();
     let mut page = String::new();
     client.read_to_string(&mut page).unwrap();
     assert!(page.starts_with("HTTP/1.0 301"), "{page} {:?}", manager.err());
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }

@@ -21,7 +21,7 @@ fn place_of(lines: &[String], part: &str) -> Option<usize> {
 }
 
 #[test]
-fn the_server_goes_on_for_that_long_and_the_service_manager_hears_of_the_stop_at_once() {
+fn the_server_runs_through_the_delay_and_stopping_is_sent_at_once() {
     for (options, status) in [(words!["-m", "-", "-"], 0), (words!["--init"], 143)] {
         let sandbox = Sandbox::new();
         let socket = UnixDatagram::bind(sandbox.path("notify")).unwrap();
@@ -41,7 +41,7 @@ fn the_server_goes_on_for_that_long_and_the_service_manager_hears_of_the_stop_at
         let heard = since.elapsed();
         assert!(heard > Duration::from_millis(1400) || !gone(server), "the server goes on");
         let ended = vsrun.finish();
-        ended.exited(status);
+        ended.assert_exited(status);
         assert!(since.elapsed() >= Duration::from_millis(1500), "{:?}", since.elapsed());
         sandbox.await_nothing_left();
     }
@@ -83,13 +83,13 @@ fn an_init_forwards_the_delayed_signal_and_ends_as_the_server_does() {
         vsrun.await_err("sending SIGCONT");
         assert!(!gone(server));
         vsrun.signal(second);
-        vsrun.finish().exited(128 + first);
+        vsrun.finish().assert_exited(128 + first);
         sandbox.await_nothing_left();
     }
 }
 
 #[test]
-fn a_server_that_exits_meanwhile_ends_it_without_handler_and_restart() {
+fn a_server_exit_during_the_delay_causes_no_handler_run_or_restart() {
     let sandbox = Sandbox::new();
     let handler = sandbox.script("handler", words!["append", sandbox.out("asked"), "x"]);
     for (options, status) in [(words!["-m", "-", handler], 0), (words!["--init"], 137)] {
@@ -97,7 +97,7 @@ fn a_server_that_exits_meanwhile_ends_it_without_handler_and_restart() {
         vsrun.signal(libc::SIGTERM);
         vsrun.await_err("stopping the server in 1 h");
         crate::harness::sys::kill(server, libc::SIGKILL);
-        vsrun.finish().exited(status);
+        vsrun.finish().assert_exited(status);
         assert_eq!(harness::lives(&sandbox.out("life")).len(), 1);
         std::fs::remove_file(sandbox.out("life")).unwrap();
     }
@@ -105,7 +105,7 @@ fn a_server_that_exits_meanwhile_ends_it_without_handler_and_restart() {
 }
 
 #[test]
-fn what_is_left_of_its_group_is_ended_too() {
+fn the_group_is_ended_if_its_server_exits_during_the_delay() {
     let sandbox = Sandbox::new();
     let script = format!("sleep 1000 & echo $$ 0 >>{}; exec sleep 1000", sandbox.out("life").display());
     let options = words!["-m", "-", "-", "--group", "--stop-delay", "1h", "--", "/bin/sh", "-c", script];
@@ -116,7 +116,7 @@ fn what_is_left_of_its_group_is_ended_too() {
     vsrun.signal(libc::SIGTERM);
     vsrun.await_err("stopping the server in 1 h");
     crate::harness::sys::kill(server, libc::SIGKILL);
-    vsrun.finish().exited(0);
+    vsrun.finish().assert_exited(0);
     sandbox.await_nothing_left();
 }
 
@@ -131,12 +131,12 @@ fn a_restart_by_request_is_not_delayed() {
     vsrun.signal(libc::SIGTERM);
     vsrun.await_err("stopping the server in 1 h");
     vsrun.signal(libc::SIGTERM);
-    vsrun.finish().exited(0);
+    vsrun.finish().assert_exited(0);
     std::fs::remove_file(sandbox.out("life")).unwrap();
     // The stop of a server that has not been ready is not delayed.
     let (vsrun, _) = started(&sandbox, words!["-m", "-", "-", "--stop-delay", "1h", "--ready", "fd:5"]);
     vsrun.signal(libc::SIGTERM);
-    vsrun.finish().exited(0);
+    vsrun.finish().assert_exited(0);
     sandbox.await_nothing_left();
 }
 
@@ -153,7 +153,7 @@ fn stop_waits_for_the_given_time() {
     );
     std::fs::write(&service, lines).unwrap();
     let start = || {
-        sandbox.vsrun(words!["--args", &service]).finish().exited(0);
+        sandbox.vsrun(words!["--args", &service]).finish().assert_exited(0);
     };
     let short = words!["--stop-timeout", "100ms"];
     start();
@@ -161,19 +161,19 @@ fn stop_waits_for_the_given_time() {
     sandbox
         .vsrun([short.clone(), words!["--stop", &keeper]].concat())
         .finish()
-        .failed(125, &["has not exited in time"]);
+        .assert_failed(125, &["has not exited in time"]);
     sandbox.await_nothing_left();
     for line in [words!["--stop-delay", "20s", "--stop", &keeper], words!["--stop", &service]] {
         start();
         let since = Instant::now();
-        sandbox.vsrun([words!["--stop-timeout", "10s"], line].concat()).finish().exited(0);
+        sandbox.vsrun([words!["--stop-timeout", "10s"], line].concat()).finish().assert_exited(0);
         assert!(since.elapsed() >= Duration::from_secs(3));
         sandbox.await_nothing_left();
     }
 }
 
 #[test]
-fn wrong_usage() {
+fn invalid_uses_of_stop_delay_are_refused() {
     let sandbox = Sandbox::new();
     for options in [
         words!["--stop-delay", "1s"],
@@ -182,7 +182,7 @@ fn wrong_usage() {
         words!["--status", "x", "--stop-delay", "1s"],
     ] {
         let command = if options[0] == "--status" { words![] } else { words!["--", "true"] };
-        sandbox.vsrun([options, command].concat()).finish().failed(2, &["--stop-delay"]);
+        sandbox.vsrun([options, command].concat()).finish().assert_failed(2, &["--stop-delay"]);
     }
-    sandbox.vsrun(words!["--restart", "no", "--stop-delay", "0", "--", "true"]).finish().exited(0);
+    sandbox.vsrun(words!["--restart", "no", "--stop-delay", "0", "--", "true"]).finish().assert_exited(0);
 }

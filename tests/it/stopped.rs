@@ -8,7 +8,7 @@ use std::path::Path;
 /// The server's user may send SIGSTOP to both: the logger reads the server's output from a pipe, and the rotator writes
 /// it to files.
 #[test]
-fn a_stopped_logger_or_log_writer_keeps_no_restart_and_no_stop_waiting() {
+fn a_stopped_logger_or_rotator_delays_no_restart_and_no_stop() {
     for is_logger in [true, false] {
         for way in [words!["--restart", "on-failure"], words!["--init", "--on-signal", "HUP=restart"]] {
             let sandbox = Sandbox::new();
@@ -45,7 +45,7 @@ fn a_stopped_logger_or_log_writer_keeps_no_restart_and_no_stop_waiting() {
 
 /// The request to stop comes while vsrun looks for the next free number among the names in the logdir.
 #[test]
-fn a_stop_among_three_hundred_thousand_planted_names_comes_through() {
+fn a_stop_works_with_300000_planted_files_in_the_logdir() {
     let sandbox = Sandbox::new();
     let logs = sandbox.path("logs");
     fs::create_dir(&logs).unwrap();
@@ -60,7 +60,7 @@ fn a_stop_among_three_hundred_thousand_planted_names_comes_through() {
         await_life(&life, 1);
         let begin = sys::monotonic();
         manager.signal(libc::SIGHUP);
-        manager.stop().exited(0);
+        manager.stop().assert_exited(0);
         assert!(sys::monotonic() - begin < 30_000_000, "a stop among 300,000 names");
     }
     fs::remove_dir_all(logs).unwrap();

@@ -13,20 +13,20 @@ fn a_manager_goes_on_while_the_output_is_stopped() {
         let manager = call.start();
         await_life(&life, 1);
         // Ctrl-S stops the output of the terminal. A server can do the same with tcflow(3).
-        terminal.person.write_all(b"\x13").unwrap();
+        terminal.master.write_all(b"\x13").unwrap();
         for run in 2..30 {
             manager.signal(libc::SIGHUP);
             await_life(&life, run);
         }
         manager.signal(libc::SIGTERM);
-        harness::await_true("the end", || !manager.lives());
+        harness::await_true("the end", || !manager.is_running());
     }
 }
 
 /// vsrun opens the terminal once more to set O_NONBLOCK: on the open file that it shares with the server and the
 /// caller, the flag would change their writes too.
 #[test]
-fn records_go_through_an_open_file_of_its_own() {
+fn vsrun_writes_records_through_its_own_open_file_description() {
     let sandbox = Sandbox::new();
     let life = sandbox.out("life");
     let (call, _terminal) =
@@ -48,5 +48,5 @@ fn records_go_through_an_open_file_of_its_own() {
     assert_ne!(flags(own[0]) & libc::O_NONBLOCK, 0);
     assert_eq!(flags(2) & libc::O_NONBLOCK, 0);
     manager.signal(libc::SIGTERM);
-    harness::await_true("the end", || !manager.lives());
+    harness::await_true("the end", || !manager.is_running());
 }

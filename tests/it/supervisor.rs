@@ -18,20 +18,20 @@ fn handler(sandbox: &Sandbox, status: &str) -> OsString {
     sandbox.script("handler", words!["life", sandbox.out("handled"), "exit", status]).into()
 }
 
-fn runs(sandbox: &Sandbox) -> (usize, usize) {
+fn count_lives_and_handler_runs(sandbox: &Sandbox) -> (usize, usize) {
     (lives(&sandbox.out("life")).len(), lives(&sandbox.out("handled")).len())
 }
 
 #[test]
-fn a_voluntary_end_is_the_end() {
+fn a_server_that_exits_with_0_is_not_restarted() {
     let sandbox = Sandbox::new();
-    manage(&sandbox, words!["-m", "-", handler(&sandbox, "0")], words!["exit", "0"]).finish().exited(0);
-    assert_eq!(runs(&sandbox), (1, 0));
+    manage(&sandbox, words!["-m", "-", handler(&sandbox, "0")], words!["exit", "0"]).finish().assert_exited(0);
+    assert_eq!(count_lives_and_handler_runs(&sandbox), (1, 0));
     sandbox.await_nothing_left();
 }
 
 #[test]
-fn each_policy_knows_which_ends_lead_to_a_restart() {
+fn each_restart_policy_restarts_after_its_kinds_of_exit() {
     // Policy, action of the server's first life, exit status of vsrun, number of lives, number of handler runs.
     let table = [
         ("", words!["exit", "1"], 0, 2, 1),
@@ -57,20 +57,20 @@ fn each_policy_knows_which_ends_lead_to_a_restart() {
         let handler = sandbox.script("handler", if policy == "always" { agree_once } else { agree });
         let options = if policy.is_empty() { words![] } else { words!["--restart", policy] };
         let actions = [words!["at", "1"], first.clone(), words!["exit", "0"]].concat();
-        manage(&sandbox, [words!["-m", "-", handler], options].concat(), actions).finish().exited(status);
-        assert_eq!(runs(&sandbox), (server_lives, handled), "{policy:?} {first:?}");
+        manage(&sandbox, [words!["-m", "-", handler], options].concat(), actions).finish().assert_exited(status);
+        assert_eq!(count_lives_and_handler_runs(&sandbox), (server_lives, handled), "{policy:?} {first:?}");
     }
 }
 
 #[test]
 fn restart_alone_means_a_manager_without_files() {
     let sandbox = Sandbox::new();
-    manage(&sandbox, words!["--restart", "on-failure"], words!["at", "1", "exit", "1"]).finish().exited(0);
-    assert_eq!(runs(&sandbox), (2, 0));
+    manage(&sandbox, words!["--restart", "on-failure"], words!["at", "1", "exit", "1"]).finish().assert_exited(0);
+    assert_eq!(count_lives_and_handler_runs(&sandbox), (2, 0));
 }
 
 #[test]
-fn further_ends_can_count_as_voluntary() {
+fn success_exit_adds_statuses_and_signals_without_restart() {
     let table = [
         ("3", words!["exit", "3"], 0),
         ("3,SIGUSR1", words!["raise", "10"], 0),
@@ -82,27 +82,27 @@ fn further_ends_can_count_as_voluntary() {
     for (list, end, status) in table {
         let sandbox = Sandbox::new();
         let options = words!["-m", "-", handler(&sandbox, "0"), "--success-exit", list];
-        manage(&sandbox, options, end).finish().exited(status);
-        assert_eq!(runs(&sandbox), (1, 0), "{list}");
+        manage(&sandbox, options, end).finish().assert_exited(status);
+        assert_eq!(count_lives_and_handler_runs(&sandbox), (1, 0), "{list}");
     }
     // An exit status does not stand for the signal of that number, and a signal not for an exit status.
     for (list, end) in [("15", words!["raise", "15"]), ("TERM", words!["exit", "15"]), ("143", words!["raise", "15"])] {
         let sandbox = Sandbox::new();
         let options = words!["-m", "-", handler(&sandbox, "0"), "--success-exit", list];
-        manage(&sandbox, options, [words!["at", "1"], end].concat()).finish().exited(0);
-        assert_eq!(runs(&sandbox), (2, 1), "{list}");
+        manage(&sandbox, options, [words!["at", "1"], end].concat()).finish().assert_exited(0);
+        assert_eq!(count_lives_and_handler_runs(&sandbox), (2, 1), "{list}");
     }
 }
 
 #[test]
-fn death_by_a_strangers_signal_is_unexpected() {
+fn a_server_killed_by_another_process_is_restarted() {
     let sandbox = Sandbox::new();
     let manager = manage(&sandbox, words!["-m", "-", handler(&sandbox, "0")], words!["wait"]);
     sys::kill(await_life(&sandbox.out("life"), 1), libc::SIGTERM);
     sys::kill(await_life(&sandbox.out("life"), 2), libc::SIGHUP);
     await_life(&sandbox.out("life"), 3);
-    assert_eq!(runs(&sandbox), (3, 2));
-    manager.stop().exited(0);
+    assert_eq!(count_lives_and_handler_runs(&sandbox), (3, 2));
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -111,15 +111,15 @@ fn the_first_restart_is_at_once_and_the_second_waits() {
     let manager = manage(&sandbox, words!["--restart", "on-failure", "--restart-delay", "1h"], words!["exit", "1"]);
     let second = await_life(&sandbox.out("life"), 2);
     harness::await_true("the second server's end", || process::reaped(second));
-    manager.stop().exited(0);
-    assert_eq!(runs(&sandbox).0, 2, "the third would have come an hour later");
+    manager.stop().assert_exited(0);
+    assert_eq!(count_lives_and_handler_runs(&sandbox).0, 2, "the third would have come an hour later");
 }
 
 #[test]
-fn pauses_double() {
+fn the_delay_between_restarts_doubles() {
     let sandbox = Sandbox::new();
     let options = words!["--restart", "on-failure", "--restart-delay", "50ms:1h"];
-    manage(&sandbox, options, words!["until", "5", "exit", "1"]).finish().exited(0);
+    manage(&sandbox, options, words!["until", "5", "exit", "1"]).finish().assert_exited(0);
     let begins: Vec<i64> = lives(&sandbox.out("life")).iter().map(|(_, since)| *since).collect();
     assert_eq!(begins.len(), 6);
     for (index, least) in [0, 50, 100, 200, 400].into_iter().enumerate() {
@@ -132,17 +132,17 @@ fn pauses_double() {
 fn a_delay_of_zero_is_none() {
     let sandbox = Sandbox::new();
     let options = words!["--restart", "on-failure", "--restart-delay", "0"];
-    manage(&sandbox, options, words!["until", "50", "exit", "1"]).finish().exited(0);
-    assert_eq!(runs(&sandbox).0, 51);
+    manage(&sandbox, options, words!["until", "50", "exit", "1"]).finish().assert_exited(0);
+    assert_eq!(count_lives_and_handler_runs(&sandbox).0, 51);
 }
 
 #[test]
-fn the_limit_ends_it_after_the_handler_has_run() {
+fn the_restart_limit_ends_the_manager_after_the_handler_has_run() {
     for (limit, server_lives) in [("1/1h", 2), ("3/1h", 4)] {
         let sandbox = Sandbox::new();
         let options = words!["-m", "-", handler(&sandbox, "0"), "--restart-delay", "0", "--restart-limit", limit];
-        manage(&sandbox, options, words!["exit", "6"]).finish().exited(6);
-        assert_eq!(runs(&sandbox), (server_lives, server_lives));
+        manage(&sandbox, options, words!["exit", "6"]).finish().assert_exited(6);
+        assert_eq!(count_lives_and_handler_runs(&sandbox), (server_lives, server_lives));
         sandbox.await_nothing_left();
     }
 }
@@ -152,8 +152,8 @@ fn restarts_that_lie_long_enough_apart_have_no_limit() {
     let sandbox = Sandbox::new();
     // Each pause (40 ms) is longer than the period in which restarts are counted (30 ms).
     let options = words!["--restart", "on-failure", "--restart-delay", "40ms:40ms", "--restart-limit", "2/30ms"];
-    manage(&sandbox, options, words!["until", "8", "exit", "6"]).finish().exited(0);
-    assert_eq!(runs(&sandbox).0, 9);
+    manage(&sandbox, options, words!["until", "8", "exit", "6"]).finish().assert_exited(0);
+    assert_eq!(count_lives_and_handler_runs(&sandbox).0, 9);
 }
 
 #[test]
@@ -167,8 +167,8 @@ fn hangup_restarts_without_handler_and_without_counting() {
         await_gone(server);
     }
     await_life(&sandbox.out("life"), 6);
-    manager.stop().exited(0);
-    assert_eq!(runs(&sandbox), (6, 0));
+    manager.stop().assert_exited(0);
+    assert_eq!(count_lives_and_handler_runs(&sandbox), (6, 0));
 }
 
 #[test]
@@ -179,8 +179,8 @@ fn hangup_restarts_a_server_that_ends_by_itself_then() {
     await_lines(&seen, 1);
     manager.signal(libc::SIGHUP);
     await_life(&sandbox.out("life"), 2);
-    manager.stop().exited(0);
-    assert_eq!(runs(&sandbox), (2, 0));
+    manager.stop().assert_exited(0);
+    assert_eq!(count_lives_and_handler_runs(&sandbox), (2, 0));
 }
 
 #[test]
@@ -191,8 +191,8 @@ fn hangup_kills_a_server_that_does_not_end_in_time() {
     await_lines(&sandbox.out("deaf"), 1);
     manager.signal(libc::SIGHUP);
     await_lines(&sandbox.out("deaf"), 2);
-    manager.stop().exited(0);
-    assert_eq!(runs(&sandbox), (2, 0));
+    manager.stop().assert_exited(0);
+    assert_eq!(count_lives_and_handler_runs(&sandbox), (2, 0));
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn hangup_cuts_a_pause_short() {
     harness::await_true("the second server's end", || process::reaped(second));
     manager.signal(libc::SIGHUP);
     await_life(&sandbox.out("life"), 3);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
@@ -221,8 +221,8 @@ fn hangup_while_the_handler_runs_means_no_pause() {
     manager.signal(libc::SIGHUP);
     fs::write(&gate, "").unwrap();
     await_life(&sandbox.out("life"), 3);
-    manager.stop().exited(0);
-    assert_eq!(runs(&sandbox), (3, 2));
+    manager.stop().assert_exited(0);
+    assert_eq!(count_lives_and_handler_runs(&sandbox), (3, 2));
 }
 
 #[test]
@@ -234,8 +234,8 @@ fn hangup_while_the_handler_runs_does_not_overrule_it() {
     await_life(&handled, 1);
     manager.signal(libc::SIGHUP);
     fs::write(&gate, "").unwrap();
-    manager.finish().exited(9);
-    assert_eq!(runs(&sandbox), (1, 1));
+    manager.finish().assert_exited(9);
+    assert_eq!(count_lives_and_handler_runs(&sandbox), (1, 1));
 }
 
 #[test]
@@ -247,8 +247,8 @@ fn term_and_int_stop_the_server_and_exit_0() {
             let manager = manage(&sandbox, words!["-m", "-", handler(&sandbox, "0")], actions);
             await_lines(&sandbox.out("up"), 1);
             manager.signal(signal);
-            manager.finish().exited(0);
-            assert_eq!(runs(&sandbox), (1, 0));
+            manager.finish().assert_exited(0);
+            assert_eq!(count_lives_and_handler_runs(&sandbox), (1, 0));
             sandbox.await_nothing_left();
         }
     }
@@ -268,7 +268,7 @@ fn the_stop_signal_is_the_one_asked_for_and_cont_follows_it() {
         both.sort_by_key(|found| *found == "18");
         assert_eq!(both, [number.to_string(), "18".to_owned()], "{name}");
         manager.signal(libc::SIGINT);
-        manager.finish().exited(0);
+        manager.finish().assert_exited(0);
     }
 }
 
@@ -285,9 +285,9 @@ fn a_repeated_term_changes_nothing_and_an_int_kills() {
         manager.signal(libc::SIGTERM);
     }
     manager.signal(libc::SIGINT);
-    manager.finish().exited(0);
+    manager.finish().assert_exited(0);
     assert_eq!(harness::lines(&seen), ["ready", "15", "18"], "one TERM, whatever the caller repeats");
-    assert_eq!(runs(&sandbox), (1, 0));
+    assert_eq!(count_lives_and_handler_runs(&sandbox), (1, 0));
     harness::await_true("the end of the whole group", || {
         harness::lines(&children).iter().all(|pid| harness::gone(pid.parse().unwrap()))
     });
@@ -300,7 +300,7 @@ fn the_whole_group_is_killed_when_the_time_is_up() {
     let actions = words!["ignore", "15", "child", &children, "wait"];
     let manager = manage(&sandbox, words!["-m", "-", "-", "--stop-timeout", "50ms"], actions);
     let child: i32 = await_lines(&children, 1)[0].parse().unwrap();
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     await_gone(child);
     sandbox.await_nothing_left();
 }
@@ -312,8 +312,8 @@ fn a_stopped_server_is_not_dead_and_can_end() {
     let server = await_life(&sandbox.out("life"), 1);
     sys::kill(server, libc::SIGSTOP);
     harness::await_true("the server to be stopped", || process::state(server) == "T");
-    manager.stop().exited(0);
-    assert_eq!(runs(&sandbox), (1, 0));
+    manager.stop().assert_exited(0);
+    assert_eq!(count_lives_and_handler_runs(&sandbox), (1, 0));
     assert!(harness::gone(server));
 }
 
@@ -326,8 +326,8 @@ fn term_and_int_during_a_pause_end_it_at_once() {
         let second = await_life(&sandbox.out("life"), 2);
         harness::await_true("the second server's end", || process::reaped(second));
         manager.signal(signal);
-        manager.finish().exited(0);
-        assert_eq!(runs(&sandbox).0, 2);
+        manager.finish().assert_exited(0);
+        assert_eq!(count_lives_and_handler_runs(&sandbox).0, 2);
     }
 }
 
@@ -340,9 +340,9 @@ fn term_and_int_during_the_handler_are_passed_on_and_no_server_follows() {
         let manager = manage(&sandbox, words!["-m", "-", handler], words!["exit", "5"]);
         await_lines(&seen, 1);
         manager.signal(signal);
-        manager.finish().exited(0);
+        manager.finish().assert_exited(0);
         assert_eq!(harness::lines(&seen)[1], "15");
-        assert_eq!(runs(&sandbox).0, 1);
+        assert_eq!(count_lives_and_handler_runs(&sandbox).0, 1);
         sandbox.await_nothing_left();
     }
 }
@@ -354,8 +354,8 @@ fn a_handler_that_ignores_term_is_killed() {
     let handler = sandbox.script("handler", words!["ignore", "15", "append", &began, "x", "wait"]);
     let manager = manage(&sandbox, words!["-m", "-", handler, "--stop-timeout", "50ms"], words!["exit", "5"]);
     await_lines(&began, 1);
-    manager.stop().exited(0);
-    assert_eq!(runs(&sandbox).0, 1);
+    manager.stop().assert_exited(0);
+    assert_eq!(count_lives_and_handler_runs(&sandbox).0, 1);
     sandbox.await_nothing_left();
 }
 
@@ -374,8 +374,8 @@ fn term_during_a_restart_by_hangup_wins() {
     manager.signal(libc::SIGTERM);
     // The server is killed only after both the restart and the stop have been requested.
     sys::kill(await_life(&sandbox.out("life"), 1), libc::SIGKILL);
-    manager.finish().exited(0);
-    assert_eq!(runs(&sandbox), (1, 0));
+    manager.finish().assert_exited(0);
+    assert_eq!(count_lives_and_handler_runs(&sandbox), (1, 0));
 }
 
 #[test]
@@ -392,8 +392,8 @@ fn hangup_does_not_undo_a_term() {
     await_lines(&seen, 3);
     manager.signal(libc::SIGHUP);
     sys::kill(await_life(&sandbox.out("life"), 1), libc::SIGKILL);
-    manager.finish().exited(0);
-    assert_eq!(runs(&sandbox), (1, 0));
+    manager.finish().assert_exited(0);
+    assert_eq!(count_lives_and_handler_runs(&sandbox), (1, 0));
 }
 
 #[test]
@@ -410,9 +410,9 @@ fn every_other_signal_is_passed_on() {
         count += 1;
         assert_eq!(await_lines(&seen, count)[count - 1], signal.to_string());
     }
-    manager.finish().exited(0);
+    manager.finish().assert_exited(0);
     assert_eq!(harness::lines(&seen).len(), 1 + others.len(), "each came once");
-    assert_eq!(runs(&sandbox).0, 1);
+    assert_eq!(count_lives_and_handler_runs(&sandbox).0, 1);
 }
 
 #[test]
@@ -428,7 +428,7 @@ fn a_signal_without_a_server_is_dropped() {
     harness::await_true("the manager to have read them all", || process::pending(manager.pid()) == 0);
     manager.signal(libc::SIGHUP);
     await_life(&sandbox.out("life"), 3);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 /// Returns the pids of `count` orphans, and checks that they have become children of the manager.
@@ -452,40 +452,40 @@ fn orphans_are_reaped() {
     let orphans = orphans_of(&manager, &file, 20);
     harness::await_true("every orphan reaped", || orphans.iter().all(|pid| process::reaped(*pid)));
     assert_eq!(process::children(manager.pid()), [await_life(&sandbox.out("life"), 1)]);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
-fn an_orphans_end_is_not_the_servers() {
+fn the_exit_of_an_orphan_is_not_taken_for_the_servers_exit() {
     let sandbox = Sandbox::new();
     let file = sandbox.out("orphans");
     let manager = manage(&sandbox, words!["-m", "-", handler(&sandbox, "0")], words!["orphans", "3", &file, "wait"]);
     let orphans = orphans_of(&manager, &file, 3);
     harness::await_true("every orphan reaped", || orphans.iter().all(|pid| process::reaped(*pid)));
-    manager.stop().exited(0);
-    assert_eq!(runs(&sandbox), (1, 0));
+    manager.stop().assert_exited(0);
+    assert_eq!(count_lives_and_handler_runs(&sandbox), (1, 0));
 }
 
 #[test]
-fn it_manages_also_when_called_with_spoilt_signals() {
-    for spoil in [|| sys::ignore_signal(libc::SIGCHLD), sys::spoil_signals] {
+fn a_manager_works_although_the_caller_blocks_or_ignores_signals() {
+    for spoil in [|| sys::ignore_signal(libc::SIGCHLD), sys::block_and_ignore_signals] {
         let sandbox = Sandbox::new();
         let actions = words!["life", sandbox.out("life"), "at", "1", "exit", "1", "wait"];
         let line = [words!["-m", "-", handler(&sandbox, "0"), "--", sandbox.probe()], actions].concat();
         let manager = sandbox.vsrun(line).before(spoil).start();
         await_life(&sandbox.out("life"), 2);
-        manager.stop().exited(0);
-        assert_eq!(runs(&sandbox), (2, 1));
+        manager.stop().assert_exited(0);
+        assert_eq!(count_lives_and_handler_runs(&sandbox), (2, 1));
     }
 }
 
 #[test]
-fn many_ends_at_the_same_time_are_all_seen() {
+fn a_manager_notices_all_of_many_simultaneous_exits() {
     let sandbox = Sandbox::new();
     let orphans = sandbox.out("orphans");
     let actions = words!["orphans", "30", &orphans, "until", "5", "exit", "1"];
-    manage(&sandbox, words!["--restart", "on-failure", "--restart-delay", "0"], actions).finish().exited(0);
-    assert_eq!(runs(&sandbox).0, 6);
+    manage(&sandbox, words!["--restart", "on-failure", "--restart-delay", "0"], actions).finish().assert_exited(0);
+    assert_eq!(count_lives_and_handler_runs(&sandbox).0, 6);
     harness::await_true("the end of all", || sandbox.living().is_empty());
 }
 
@@ -497,18 +497,18 @@ fn a_slow_exec_delays_no_signal() {
     let server = sandbox.script("server", words!["life", &life, "until", "1", "exit", "1", "wait"]);
     for first in [true, false] {
         let _ = fs::remove_file(&life);
-        let mut held = first.then(|| sys::hold_up(&server));
+        let mut held = first.then(|| sys::take_write_lease(&server));
         let manager = sandbox.vsrun(words!["--restart-delay", "1s", "--restart", "on-failure", "--", &server]).start();
         if !first {
             // The second life waits and has not opened the script, so that the lease on it can be taken.
             await_life(&life, 2);
-            held = Some(sys::hold_up(&server));
+            held = Some(sys::take_write_lease(&server));
             sys::kill(manager.pid(), libc::SIGHUP);
         }
         let held = held.unwrap();
-        harness::await_true("an exec that waits", || sys::holds_up_a_process(&held));
+        harness::await_true("an exec that waits", || sys::lease_blocks_a_process(&held));
         sys::kill(manager.pid(), libc::SIGTERM);
-        manager.finish().exited(0);
+        manager.finish().assert_exited(0);
         drop(held);
     }
 }
@@ -520,7 +520,7 @@ fn a_child_with_a_slow_exec_is_the_server_after_all() {
     let sandbox = Sandbox::new();
     let life = sandbox.out("life");
     let server = sandbox.script("server", words!["life", &life, "wait"]);
-    let held = sys::hold_up(&server);
+    let held = sys::take_write_lease(&server);
     let manager = sandbox.vsrun(words!["--restart", "no", "--", &server]).start();
     let child = || process::children(manager.pid()).first().copied();
     // In vfork(2) the manager sleeps in state D, at most for one second. If this test gets no processor time for
@@ -535,6 +535,6 @@ fn a_child_with_a_slow_exec_is_the_server_after_all() {
     harness::await_true("a manager that hears", || process::state(manager.pid()) == "S");
     drop(held);
     assert_eq!(await_life(&life, 1), second);
-    manager.stop().exited(0);
-    assert_eq!(runs(&sandbox).0, 1);
+    manager.stop().assert_exited(0);
+    assert_eq!(count_lives_and_handler_runs(&sandbox).0, 1);
 }

@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 
 /// Waits for the record of vsrun's exit, and returns all lines that the syslog daemon has written.
-fn at_syslog(sandbox: &Sandbox) -> Vec<String> {
+fn await_syslog_lines(sandbox: &Sandbox) -> Vec<String> {
     harness::await_true("the last record", || harness::text(&sandbox.out("syslog")).contains("shutdown"));
     harness::lines(&sandbox.out("syslog"))
 }
@@ -29,7 +29,7 @@ fn records_go_to_syslog_as_well_or_alone() {
         let mounts = Mounts::with_syslog(&sandbox);
         let line = [words!["--syslog-usage", usage], server(&sandbox)].concat();
         let ended = sandbox.vsrun(line).within(&mounts).finish();
-        ended.exited(3);
+        ended.assert_exited(3);
         assert_eq!(ended.out, ["the server speaks"]);
         assert_eq!(has(&ended.err, "exited with status 3"), here, "{usage}: {ended:?}");
         assert!(has(&ended.err, "debug: "), "steps are for the caller: {ended:?}");
@@ -37,7 +37,7 @@ fn records_go_to_syslog_as_well_or_alone() {
             assert!(!sandbox.out("syslog").exists() || !has(&harness::lines(&sandbox.out("syslog")), "vsrun"));
             continue;
         }
-        let lines = at_syslog(&sandbox);
+        let lines = await_syslog_lines(&sandbox);
         for part in
             ["daemon.info vsrun[", "starting: ", "daemon.notice vsrun[", "exited with status 3", "daemon.err vsrun["]
         {
@@ -48,21 +48,21 @@ fn records_go_to_syslog_as_well_or_alone() {
 }
 
 #[test]
-fn beside_files_and_beside_another_logger() {
+fn records_reach_syslog_beside_log_files_and_another_logger() {
     needs!(harness::root(), harness::tool("busybox"));
     let sandbox = Sandbox::new();
     let mounts = Mounts::with_syslog(&sandbox);
     let line = [words!["--syslog-usage", "yes", "-d", "logs", "1"], server(&sandbox)].concat();
-    sandbox.vsrun(line).within(&mounts).finish().exited(3);
-    assert!(has(&at_syslog(&sandbox), "exited with status 3"));
+    sandbox.vsrun(line).within(&mounts).finish().assert_exited(3);
+    assert!(has(&await_syslog_lines(&sandbox), "exited with status 3"));
     assert!(harness::text(&sandbox.path("logs/vsrun.log")).contains("exited with status 3"));
 
     let sandbox = Sandbox::new();
     let mounts = Mounts::with_syslog(&sandbox);
     let logger = format!("{} collect {}", sandbox.probe().display(), sandbox.out("collected").display());
     let line = [words!["--syslog-usage", "only", "-s", "the tag", "--logger", logger], server(&sandbox)].concat();
-    sandbox.vsrun(line).within(&mounts).finish().exited(3);
-    assert!(has(&at_syslog(&sandbox), "the tag["), "named after the tag");
+    sandbox.vsrun(line).within(&mounts).finish().assert_exited(3);
+    assert!(has(&await_syslog_lines(&sandbox), "the tag["), "named after the tag");
     let collected = harness::text(&sandbox.out("collected"));
     assert!(collected.contains("the server speaks") && !collected.contains("exited with status"), "{collected}");
 }
@@ -70,7 +70,7 @@ fn beside_files_and_beside_another_logger() {
 /// `logger -t TAG` sends the records to syslog already, so vsrun does not send them again. Debug records, which must
 /// not reach syslog, are not written to the logger's pipe.
 #[test]
-fn what_goes_through_logger_is_not_said_twice() {
+fn records_that_logger_sends_to_syslog_are_not_sent_twice() {
     needs!(harness::root(), harness::tool("busybox"), harness::tool("logger"));
     for usage in ["yes", "only"] {
         for way in harness::ways() {
@@ -80,9 +80,9 @@ fn what_goes_through_logger_is_not_said_twice() {
             let foreground = !way.iter().any(|word| word == "-b");
             let line = words!["-s", "tag", "--syslog-usage", usage, "--debug", "--", sandbox.probe(), "print", "alive"];
             let ended = sandbox.vsrun([way.clone(), line].concat()).within(&mounts).finish();
-            ended.exited(0);
+            ended.assert_exited(0);
             harness::await_true("the server's words", || harness::text(&sandbox.out("syslog")).contains("alive"));
-            let lines = if stays { at_syslog(&sandbox) } else { harness::lines(&sandbox.out("syslog")) };
+            let lines = if stays { await_syslog_lines(&sandbox) } else { harness::lines(&sandbox.out("syslog")) };
             assert!(!has(&lines, "debug"), "{usage} {way:?}: {lines:#?}");
             if stays {
                 let starts = lines.iter().filter(|line| line.contains("starting: ")).count();
@@ -113,7 +113,7 @@ fn a_failed_start_is_at_syslog_and_one_line_to_the_caller() {
             let mounts = Mounts::with_syslog(&sandbox);
             let line = [way.clone(), words!["--syslog-usage", usage, "--debug", "--", "./missing"]].concat();
             let ended = sandbox.vsrun(line).within(&mounts).finish();
-            ended.exited(127);
+            ended.assert_exited(127);
             let reported = ended.err.iter().filter(|line| line.contains("cannot execute './missing'")).count();
             assert_eq!(reported, 1, "{usage} {way:?}: {ended:?}");
             let why = "cannot execute './missing': No such file";
@@ -135,7 +135,7 @@ fn a_vsrun_that_becomes_the_server_records_its_start() {
     let jail = sandbox.jail();
     let options = words!["--syslog-usage", "yes", "-u", "12345", "-r", &jail, "--", "/probe"];
     let ended = sandbox.vsrun([options, words!["report", "/out/report"]].concat()).within(&mounts).finish();
-    ended.exited(0).silently();
+    ended.assert_exited(0).assert_silent();
     let found = sandbox.report(&jail.join("out/report"));
     assert_eq!(found.descriptor_numbers(), [0, 1, 2], "the socket to syslog is not the server's");
     let record = format!("daemon.info vsrun[{}]: starting: /probe report", found.number("pid"));
@@ -144,7 +144,7 @@ fn a_vsrun_that_becomes_the_server_records_its_start() {
 
 /// Debug records go only to the usual destination, which is the log files or the logger.
 #[test]
-fn steps_stay_in_the_usual_place() {
+fn debug_records_do_not_go_to_syslog() {
     needs!(harness::root(), harness::tool("busybox"));
     for (usage, beside) in [("yes", true), ("only", false)] {
         let sandbox = Sandbox::new();
@@ -155,8 +155,8 @@ fn steps_stay_in_the_usual_place() {
             (words!["-s", "tag", "--logger", logger], sandbox.out("collected")),
         ] {
             let line = [words!["--syslog-usage", usage], output, server(&sandbox)].concat();
-            sandbox.vsrun(line).within(&mounts).finish().exited(3).silently();
-            let lines = at_syslog(&sandbox);
+            sandbox.vsrun(line).within(&mounts).finish().assert_exited(3).assert_silent();
+            let lines = await_syslog_lines(&sandbox);
             assert!(has(&lines, "exited with status 3") && !has(&lines, "debug"), "{lines:#?}");
             let kept = harness::lines(&kept);
             assert_eq!(has(&kept, "exited with status 3"), beside, "{kept:#?}");
@@ -184,8 +184,8 @@ fn each_record_has_its_priority() {
     let pid = await_life(&sandbox.out("life"), 1);
     harness::await_lines(&sandbox.out("loggers"), 2);
     sys::kill(pid, libc::SIGABRT);
-    manager.finish().exited(134);
-    let lines = at_syslog(&sandbox);
+    manager.finish().assert_exited(134);
+    let lines = await_syslog_lines(&sandbox);
     for (priority, part) in [
         ("info", "starting: "),
         ("info", "started: pid "),
@@ -209,15 +209,15 @@ fn no_record_is_forged() {
     let forged = "x\n<0>kernel: all is lost\x1b[31m";
     let server = words!["--restart", "no", "--", sandbox.probe(), "append", "/dev/null", forged];
     let line = [words!["--syslog-usage", "only", "-s", "tag\n<0>forged", "--logger", "sleep 0"], server].concat();
-    sandbox.vsrun(line).within(&mounts).finish().exited(0);
-    let lines = at_syslog(&sandbox);
+    sandbox.vsrun(line).within(&mounts).finish().assert_exited(0);
+    let lines = await_syslog_lines(&sandbox);
     assert!(has(&lines, "x\\x0a<0>kernel: all is lost\\x1b[31m"), "{lines:#?}");
     assert!(lines.iter().filter(|line| !line.contains("syslogd")).all(|line| line.contains("daemon.")), "{lines:#?}");
 }
 
 /// At the path is nothing, a file, a FIFO, a stream socket, or a datagram socket that no process reads.
 #[test]
-fn a_syslog_that_is_none_disturbs_nothing() {
+fn an_unusable_syslog_socket_does_not_disturb_the_server() {
     needs!(harness::root());
     let missing: fn(&Path) = |_| {};
     let file: fn(&Path) = |log| fs::write(log, "").unwrap();
@@ -233,7 +233,7 @@ fn a_syslog_that_is_none_disturbs_nothing() {
             let options = words!["--syslog-usage", usage, "--restart", "on-failure", "--restart-delay", "0", "--"];
             let server = words![sandbox.probe(), "life", sandbox.out("life"), "until", "300", "exit", "1", "exit", "0"];
             let ended = sandbox.vsrun([options, server].concat()).within(&mounts).finish();
-            ended.exited(0);
+            ended.assert_exited(0);
             assert_eq!(harness::lives(&sandbox.out("life")).len(), 301);
             assert_eq!(has(&ended.err, "shutdown"), heard, "{usage}");
         }
@@ -242,7 +242,7 @@ fn a_syslog_that_is_none_disturbs_nothing() {
 
 /// At first no daemon listens, then one does, and after its end another one.
 #[test]
-fn a_daemon_may_come_and_go() {
+fn records_reach_a_syslog_daemon_that_starts_later() {
     needs!(harness::root(), harness::tool("busybox"));
     let sandbox = Sandbox::new();
     let mounts = Mounts::new(&sandbox, &[Mount::Memory("/dev".into(), "size=64k,mode=755")]);
@@ -265,15 +265,15 @@ fn a_daemon_may_come_and_go() {
         daemon.stop();
         let _ = std::fs::remove_file(mounts.path("/dev/log".as_ref()));
     }
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
-fn wrong_words() {
+fn invalid_values_of_syslog_usage_are_refused() {
     let sandbox = Sandbox::new();
     for usage in ["maybe", "", "YES"] {
-        sandbox.vsrun(words!["--syslog-usage", usage, "--", "true"]).finish().failed(2, &["--syslog-usage"]);
+        sandbox.vsrun(words!["--syslog-usage", usage, "--", "true"]).finish().assert_failed(2, &["--syslog-usage"]);
     }
     let twice = words!["--syslog-usage", "no", "--syslog-usage", "yes", "--", "true"];
-    sandbox.vsrun(twice).finish().failed(2, &["--syslog-usage", "twice"]);
+    sandbox.vsrun(twice).finish().assert_failed(2, &["--syslog-usage", "twice"]);
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// True if systemd-nspawn can boot a machine here, and the host has these programs, which the machine uses too.
 fn can_run(programs: &[&str]) -> bool {
-    harness::machines() && programs.iter().all(|program| harness::tool(program))
+    harness::can_boot_machines() && programs.iter().all(|program| harness::tool(program))
 }
 
 fn directory() -> PathBuf {
@@ -24,7 +24,7 @@ fn install(machine: &Machine<'_>, units: &[&str]) {
         machine.unit(unit, &example(unit));
     }
     fs::write(machine.path("/srv/www/index.html"), "the page\n").unwrap();
-    machine.systemctl(&["daemon-reload"]).exited(0);
+    machine.systemctl(&["daemon-reload"]).assert_exited(0);
 }
 
 /// Makes the unit run the probe with this script instead of its own server. The options of vsrun, which are the part of
@@ -39,7 +39,7 @@ fn change_server(machine: &Machine<'_>, unit: &str, lines: &str, script: &str) {
     machine.change(unit, &format!("[Service]\nExecStart=\n{options} -- /usr/local/bin/probe {script}\n{lines}\n"));
 }
 
-fn page(machine: &Machine<'_>) -> bool {
+fn serves_page(machine: &Machine<'_>) -> bool {
     let get = words!["/bin/busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:8080/index.html"];
     machine.run(get).out == ["the page"]
 }
@@ -76,8 +76,8 @@ fn a_simple_service_starts_reloads_survives_crashes_and_stops() {
     let machine = Machine::boot(&sandbox);
     let unit = "simple.service";
     install(&machine, &[unit]);
-    machine.systemctl(&["start", unit]).exited(0);
-    harness::await_true("the page", || page(&machine));
+    machine.systemctl(&["start", unit]).assert_exited(0);
+    harness::await_true("the page", || serves_page(&machine));
     let manager = machine.main(unit);
     let first = server(&machine, unit);
     assert_eq!(process::status(first, "Uid"), "800\t800\t800\t800");
@@ -87,23 +87,23 @@ fn a_simple_service_starts_reloads_survives_crashes_and_stops() {
     machine.await_journal(unit, "vsrun: starting: /bin/busybox httpd");
     for part in ["active (running)", "(vsrun)", "busybox httpd -f -p 8080"] {
         // The output of `systemctl status` may be out of date for a moment.
-        let shown = || machine.systemctl(&["status", unit]).exited(0).out.join("\n");
+        let shown = || machine.systemctl(&["status", unit]).assert_exited(0).out.join("\n");
         harness::await_true(&format!("{part:?} in {}", shown()), || shown().contains(part));
     }
 
     // vsrun handles the crash: systemd does not notice it.
     sys::kill(first, libc::SIGKILL);
     let second = await_other_server(&machine, unit, first);
-    harness::await_true("the page after a crash", || page(&machine));
+    harness::await_true("the page after a crash", || serves_page(&machine));
     machine.await_journal(unit, "restarting");
 
     // A reload starts another server under the same vsrun.
-    machine.systemctl(&["reload", unit]).exited(0);
+    machine.systemctl(&["reload", unit]).assert_exited(0);
     await_other_server(&machine, unit, second);
-    harness::await_true("the page after a reload", || page(&machine));
+    harness::await_true("the page after a reload", || serves_page(&machine));
     assert_eq!((machine.main(unit), machine.property(unit, "NRestarts").as_str()), (manager, "0"));
 
-    machine.systemctl(&["stop", unit]).exited(0);
+    machine.systemctl(&["stop", unit]).assert_exited(0);
     assert_stopped(&machine, unit);
     machine.await_journal(unit, "shutdown of vsrun: on request, status 0");
     machine.power_off();
@@ -116,13 +116,13 @@ fn a_vsrun_that_is_killed_is_started_again_by_systemd() {
     let machine = Machine::boot(&sandbox);
     let unit = "simple.service";
     install(&machine, &[unit]);
-    machine.systemctl(&["start", unit]).exited(0);
+    machine.systemctl(&["start", unit]).assert_exited(0);
     let (manager, first) = (machine.main(unit), server(&machine, unit));
     sys::kill(manager, libc::SIGKILL);
     machine.await_property(unit, "NRestarts", "1");
     machine.await_property(unit, "ActiveState", "active");
     await_other_server(&machine, unit, first);
-    harness::await_true("the page", || page(&machine));
+    harness::await_true("the page", || serves_page(&machine));
     assert!(process::gone(first), "KillMode=mixed has ended what the dead vsrun left");
     machine.power_off();
 }
@@ -153,10 +153,10 @@ fn the_server_of_a_unit_gets_the_stop_signal_once() {
     let unit = "simple.service";
     install(&machine, &[unit]);
     change_server(&machine, unit, "", "signals /out/seen 12 await /out/go exit 0");
-    machine.systemctl(&["start", unit]).exited(0);
+    machine.systemctl(&["start", unit]).assert_exited(0);
     let seen = sandbox.out("seen");
     harness::await_lines(&seen, 1);
-    machine.systemctl(&["stop", "--no-block", unit]).exited(0);
+    machine.systemctl(&["stop", "--no-block", unit]).assert_exited(0);
     harness::await_lines(&seen, 3);
     // Signal 12 ends the list of signals that the probe writes.
     let manager = machine.main(unit);
@@ -184,9 +184,9 @@ fn vsrun_itself_kills_a_server_that_ignores_the_stop() {
     let unit = "simple.service";
     install(&machine, &[unit]);
     change_server(&machine, unit, "", "ignore 15 append /out/up 1 wait");
-    machine.systemctl(&["start", unit]).exited(0);
+    machine.systemctl(&["start", unit]).assert_exited(0);
     harness::await_file(&sandbox.out("up"));
-    machine.systemctl(&["stop", unit]).exited(0);
+    machine.systemctl(&["stop", unit]).assert_exited(0);
     assert_stopped(&machine, unit);
     machine.await_journal(unit, "sending SIGKILL");
     machine.power_off();
@@ -199,7 +199,7 @@ fn a_notify_service_is_up_when_its_server_is_ready() {
     let machine = Machine::boot(&sandbox);
     let unit = "notify.service";
     install(&machine, &[unit]);
-    machine.systemctl(&["start", unit]).exited(0);
+    machine.systemctl(&["start", unit]).assert_exited(0);
     let ping = || {
         let call = words!["/bin/busybox", "sh", "-c", "echo PING | busybox nc 127.0.0.1 6379"];
         machine.run(call).out.first().is_some_and(|line| line.trim() == "+PONG")
@@ -210,12 +210,12 @@ fn a_notify_service_is_up_when_its_server_is_ready() {
     sys::kill(first, libc::SIGSEGV);
     let second = await_other_server(&machine, unit, first);
     harness::await_true("an answer after a crash", ping);
-    machine.systemctl(&["reload", unit]).exited(0);
+    machine.systemctl(&["reload", unit]).assert_exited(0);
     await_other_server(&machine, unit, second);
     harness::await_true("an answer after a reload", ping);
     machine.await_property(unit, "ActiveState", "active");
     assert_eq!(machine.property(unit, "NRestarts"), "0");
-    machine.systemctl(&["stop", unit]).exited(0);
+    machine.systemctl(&["stop", unit]).assert_exited(0);
     assert_stopped(&machine, unit);
     machine.power_off();
 }
@@ -227,7 +227,7 @@ fn systemctl_status_shows_the_status_of_the_server() {
     let machine = Machine::boot(&sandbox);
     let unit = "notify.service";
     install(&machine, &[unit]);
-    machine.systemctl(&["start", unit]).exited(0);
+    machine.systemctl(&["start", unit]).assert_exited(0);
     machine.await_property(unit, "StatusText", "Ready to accept connections");
     machine.power_off();
 }
@@ -240,7 +240,7 @@ fn a_start_that_is_not_ready_fails_the_unit() {
     let unit = "notify.service";
     install(&machine, &[unit]);
     change_server(&machine, unit, "Restart=no", "exit 3");
-    machine.systemctl(&["start", unit]).exited(1);
+    machine.systemctl(&["start", unit]).assert_exited(1);
     let state = ["ActiveState", "ExecMainStatus"].map(|name| machine.property(unit, name));
     assert_eq!(state, ["failed", "125"]);
     machine.await_journal(unit, "before it was ready");
@@ -256,13 +256,13 @@ fn a_reload_lasts_until_the_new_server_is_ready() {
     let unit = "notify.service";
     install(&machine, &[unit]);
     change_server(&machine, unit, "", "life /out/life await /out/ready notify READY=1 wait");
-    machine.systemctl(&["start", "--no-block", unit]).exited(0);
+    machine.systemctl(&["start", "--no-block", unit]).assert_exited(0);
     harness::await_life(&sandbox.out("life"), 1);
     machine.await_property(unit, "ActiveState", "activating");
     fs::write(sandbox.out("ready"), "").unwrap();
     machine.await_property(unit, "ActiveState", "active");
     fs::remove_file(sandbox.out("ready")).unwrap();
-    machine.systemctl(&["reload", "--no-block", unit]).exited(0);
+    machine.systemctl(&["reload", "--no-block", unit]).assert_exited(0);
     harness::await_life(&sandbox.out("life"), 2);
     machine.await_property(unit, "ActiveState", "reloading");
     fs::write(sandbox.out("ready"), "").unwrap();
@@ -281,7 +281,7 @@ fn a_watchdog_of_systemd_is_fed_by_vsrun() {
     install(&machine, &[unit]);
     let script = "life /out/life report /out/report notify READY=1 wait";
     change_server(&machine, unit, "WatchdogSec=2s", script);
-    machine.systemctl(&["start", unit]).exited(0);
+    machine.systemctl(&["start", unit]).assert_exited(0);
     let manager = machine.main(unit);
     // Each keep-alive message changes this time stamp.
     let mut times = Vec::new();
@@ -315,7 +315,7 @@ fn a_server_may_ask_for_more_time_to_start() {
     install(&machine, &[unit]);
     let script = "notify EXTEND_TIMEOUT_USEC=15000000 append /out/up 1 nap 6000 notify READY=1 wait";
     change_server(&machine, unit, "TimeoutStartSec=4s", script);
-    machine.systemctl(&["start", unit]).exited(0);
+    machine.systemctl(&["start", unit]).assert_exited(0);
     machine.await_property(unit, "ActiveState", "active");
     machine.power_off();
 }
@@ -327,20 +327,20 @@ fn a_forking_service_is_followed_by_the_managers_pidfile() {
     let machine = Machine::boot(&sandbox);
     let unit = "forking.service";
     install(&machine, &[unit]);
-    machine.systemctl(&["start", unit]).exited(0);
+    machine.systemctl(&["start", unit]).assert_exited(0);
     let manager = machine.property(unit, "MainPID");
     assert_eq!(harness::text(&machine.mounted("/run/web-manager.pid")), format!("{manager}\n"));
-    harness::await_true("the page", || page(&machine));
+    harness::await_true("the page", || serves_page(&machine));
     let first = server(&machine, unit);
     let ask = |file: &str| machine.run(words!["/usr/local/sbin/vsrun", "--status", file]);
     for file in ["/run/web.pid", "/run/web-manager.pid"] {
-        assert!(ask(file).exited(0).out[0].starts_with("running: pid "), "{file}");
+        assert!(ask(file).assert_exited(0).out[0].starts_with("running: pid "), "{file}");
     }
     sys::kill(first, libc::SIGKILL);
     let second = await_other_server(&machine, unit, first);
-    machine.systemctl(&["reload", unit]).exited(0);
+    machine.systemctl(&["reload", unit]).assert_exited(0);
     let third = await_other_server(&machine, unit, second);
-    harness::await_true("the page after crash and reload", || page(&machine));
+    harness::await_true("the page after crash and reload", || serves_page(&machine));
     assert_eq!((machine.property(unit, "MainPID"), machine.property(unit, "NRestarts").as_str()), (manager, "0"));
 
     // systemd notices the death of the manager and starts the unit again, although the pidfile still has the old pid.
@@ -348,12 +348,12 @@ fn a_forking_service_is_followed_by_the_managers_pidfile() {
     machine.await_property(unit, "NRestarts", "1");
     machine.await_property(unit, "ActiveState", "active");
     assert!(process::gone(third));
-    harness::await_true("the page of another manager", || page(&machine));
-    machine.systemctl(&["stop", unit]).exited(0);
+    harness::await_true("the page of another manager", || serves_page(&machine));
+    machine.systemctl(&["stop", unit]).assert_exited(0);
     assert_stopped(&machine, unit);
     for file in ["/run/web.pid", "/run/web-manager.pid"] {
         assert!(!machine.mounted(file).exists(), "{file}");
-        ask(file).exited(3);
+        ask(file).assert_exited(3);
     }
     let records = harness::lines(&machine.path("/var/log/web/vsrun.log"));
     assert!(records.last().unwrap().ends_with("shutdown of vsrun: on request, status 0"), "{records:#?}");
@@ -369,14 +369,14 @@ fn a_notify_service_in_the_background_needs_notify_access_of_all() {
     let text = "[Service]\nType=notify\nNotifyAccess=all\nKillMode=mixed\n\
         ExecStart=/usr/local/sbin/vsrun --background --restart on-failure -- /usr/local/bin/probe life /out/life wait\n";
     machine.unit(unit, text);
-    machine.systemctl(&["daemon-reload"]).exited(0);
-    machine.systemctl(&["start", unit]).exited(0);
+    machine.systemctl(&["daemon-reload"]).assert_exited(0);
+    machine.systemctl(&["start", unit]).assert_exited(0);
     let first = harness::await_life(&sandbox.out("life"), 1);
     machine.await_property(unit, "ActiveState", "active");
     harness::await_true("MAINPID= is the manager", || {
         process::parent(machine.outer(&first.to_string())) == machine.main(unit)
     });
-    machine.systemctl(&["stop", unit]).exited(0);
+    machine.systemctl(&["stop", unit]).assert_exited(0);
     assert_stopped(&machine, unit);
     machine.power_off();
 }
@@ -413,9 +413,9 @@ fn a_socket_of_systemds_outlives_server_and_manager() {
     let unit = "activated.service";
     install(&machine, &["activated.socket", unit]);
     harness::sandbox::write_executable(&sandbox.path("local/bin/api"), API.as_bytes());
-    machine.systemctl(&["start", "activated.socket"]).exited(0);
+    machine.systemctl(&["start", "activated.socket"]).assert_exited(0);
     assert_eq!(machine.property(unit, "ActiveState"), "inactive");
-    assert!(page(&machine), "the first connection starts it");
+    assert!(serves_page(&machine), "the first connection starts it");
     machine.await_property(unit, "ActiveState", "active");
 
     let client = machine.call(words!["/bin/busybox", "sh", "-c", CLIENT]).start();
@@ -431,11 +431,11 @@ fn a_socket_of_systemds_outlives_server_and_manager() {
         await_other_server(&machine, unit, before);
         some_more();
         let before = server(&machine, unit);
-        machine.systemctl(&["reload", unit]).exited(0);
+        machine.systemctl(&["reload", unit]).assert_exited(0);
         await_other_server(&machine, unit, before);
         some_more();
         if round == 1 {
-            machine.systemctl(&["restart", unit]).exited(0);
+            machine.systemctl(&["restart", unit]).assert_exited(0);
             some_more();
         }
     }
@@ -445,7 +445,7 @@ fn a_socket_of_systemds_outlives_server_and_manager() {
     // A server that is killed or stopped loses the connection that it has accepted. That happens seven times: three
     // kills, three reloads and one restart.
     assert!(refused <= 10, "{refused} calls of {} were not answered: {client:?}", calls());
-    machine.systemctl(&["stop", "activated.socket", unit]).exited(0);
+    machine.systemctl(&["stop", "activated.socket", unit]).assert_exited(0);
     assert_stopped(&machine, unit);
     machine.power_off();
 }
@@ -474,6 +474,6 @@ fn systemd_finds_nothing_wrong_in_the_examples() {
     harness::sandbox::write_executable(&sandbox.path("local/bin/api"), API.as_bytes());
     let said =
         machine.run([words!["systemd-analyze", "verify", "--man=no"], units.iter().map(Into::into).collect()].concat());
-    said.exited(0).silently();
+    said.assert_exited(0).assert_silent();
     machine.power_off();
 }

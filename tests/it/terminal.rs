@@ -14,7 +14,7 @@ struct Person {
 
 impl Person {
     fn at(terminal: &Terminal) -> Self {
-        let (keys, mut side) = (terminal.person.try_clone().unwrap(), terminal.person.try_clone().unwrap());
+        let (keys, mut side) = (terminal.master.try_clone().unwrap(), terminal.master.try_clone().unwrap());
         let screen = Arc::new(Mutex::new(String::new()));
         let seen = Arc::clone(&screen);
         std::thread::spawn(move || {
@@ -37,7 +37,7 @@ impl Person {
 }
 
 #[test]
-fn a_shell_has_its_jobs() {
+fn an_interactive_shell_has_job_control() {
     needs!(harness::root(), harness::tool("busybox"), harness::tool("unshare"));
     for first in [false, true] {
         let sandbox = Sandbox::new();
@@ -80,13 +80,13 @@ fn a_shell_has_its_jobs() {
 
         person.types("$P signals $O/size 28; busybox stty size >$O/stty; $P append $O/log size\n");
         harness::await_lines(&sandbox.out("size"), 1);
-        sys::resize(&terminal.person, 33, 77);
+        sys::resize(&terminal.master, 33, 77);
         harness::await_lines(&sandbox.out("log"), 3);
         assert_eq!(harness::lines(&sandbox.out("stty")), ["33 77"]);
         assert!(!person.screen().contains("received"), "vsrun gets nothing of it: {}", person.screen());
 
         person.types("exit 5\n");
-        called.finish().exited(5);
+        called.finish().assert_exited(5);
     }
 }
 
@@ -104,11 +104,11 @@ fn the_foreground_is_given_back() {
     assert_eq!(harness::await_lines(&sandbox.out("log"), 1), ["3"]);
     person.types("hello\n");
     assert_eq!(harness::await_lines(&sandbox.out("line"), 1), ["hello"], "{}", person.screen());
-    called.finish().exited(0);
+    called.finish().assert_exited(0);
 }
 
 #[test]
-fn each_life_has_the_foreground() {
+fn each_restarted_server_gets_the_terminals_foreground() {
     let sandbox = Sandbox::new();
     let server =
         words!["life", sandbox.out("life"), "at", "1", "exit", "1", "take", "1", sandbox.out("line"), "exit", "0"];
@@ -118,7 +118,7 @@ fn each_life_has_the_foreground() {
     let mut person = Person::at(&terminal);
     harness::await_life(&sandbox.out("life"), 2);
     person.types("hello\n");
-    called.finish().exited(0);
+    called.finish().assert_exited(0);
     assert_eq!(harness::lines(&sandbox.out("line")), ["hello"]);
 }
 
@@ -138,7 +138,7 @@ fn records_from_the_background_stop_no_process() {
     called.signal(libc::SIGUSR2);
     harness::await_true("the record", || person.screen().contains("sending SIGUSR2"));
     assert_ne!(process::state(called.pid()), "T");
-    called.finish().exited(0);
+    called.finish().assert_exited(0);
 }
 
 /// vsrun resumes a server that Ctrl-Z has stopped. The caller only waits for vsrun, and a PID 1 has no caller, so no
@@ -158,6 +158,6 @@ fn the_suspend_key_stops_no_server() {
     sys::kill(server, libc::SIGCONT);
     person.types("\x1a");
     person.types("hello\n");
-    called.finish().exited(4);
+    called.finish().assert_exited(4);
     assert_eq!(harness::lines(&sandbox.out("line")), ["hello"]);
 }

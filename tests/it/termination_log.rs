@@ -32,7 +32,7 @@ fn restarts_are_counted_and_giving_up_is_named() {
     let sandbox = Sandbox::new();
     let options =
         words!["-q", "-m", "-", "-", "--restart-delay", "0", "--restart-limit", "3/1h", "--termination-log", "log"];
-    sandbox.vsrun([options, words!["--", sandbox.probe(), "exit", "7"]].concat()).finish().exited(7);
+    sandbox.vsrun([options, words!["--", sandbox.probe(), "exit", "7"]].concat()).finish().assert_exited(7);
     let found = harness::text(&sandbox.path("log"));
     assert!(found.starts_with("vsrun: giving up after too many restarts: the server exited with status 7"), "{found}");
     assert!(found.ends_with(", restarts: 3\n"), "{found}");
@@ -57,7 +57,7 @@ fn a_start_that_fails_is_explained_in_all_ways() {
             let ended = sandbox.vsrun(call).finish();
             let found = harness::text(&sandbox.path("log"));
             assert!(found.starts_with("vsrun: ") && found.contains(reason), "{way:?} {command}: {found:?} {ended:?}");
-            assert_eq!((ended.exited(status).code(), found.lines().count()), (Some(status), 1));
+            assert_eq!((ended.assert_exited(status).code(), found.lines().count()), (Some(status), 1));
             fs::remove_file(sandbox.path("log")).unwrap();
         }
     }
@@ -70,7 +70,7 @@ fn a_failed_start_of_a_jailed_user_is_explained_too() {
         let sandbox = Sandbox::new();
         let jail = sandbox.jail();
         let options = words!["-u", PLAIN.to_string(), "-r", &jail, "--termination-log", "log", "--", "/no/such"];
-        sandbox.vsrun([way.clone(), options].concat()).finish().exited(127);
+        sandbox.vsrun([way.clone(), options].concat()).finish().assert_exited(127);
         let found = harness::text(&sandbox.path("log"));
         assert!(found.starts_with("vsrun: cannot execute '/no/such'"), "{way:?}: {found:?}");
     }
@@ -84,17 +84,17 @@ fn success_and_wrong_usage_leave_the_file_as_it_is() {
     let probe = sandbox.probe();
     let log = words!["--termination-log", &file];
     for way in harness::ways() {
-        sandbox.vsrun([way, log.clone(), words!["--", &probe, "exit", "0"]].concat()).finish().exited(0);
+        sandbox.vsrun([way, log.clone(), words!["--", &probe, "exit", "0"]].concat()).finish().assert_exited(0);
     }
     let managed =
         [words!["-m", "-", "-"], log.clone(), words!["--", &probe, "life", sandbox.out("life"), "wait"]].concat();
     let manager = sandbox.vsrun(managed).start();
     harness::await_life(&sandbox.out("life"), 1);
-    manager.stop().exited(0);
-    sandbox.vsrun([log.clone(), words!["--no-such-option", "--", &probe]].concat()).finish().exited(2);
+    manager.stop().assert_exited(0);
+    sandbox.vsrun([log.clone(), words!["--no-such-option", "--", &probe]].concat()).finish().assert_exited(2);
     let same = words!["-p", "x", "-m", "./x", "-", "--", &probe];
-    sandbox.vsrun([log.clone(), same].concat()).finish().exited(2);
-    sandbox.vsrun([words!["--check"], log, words!["--", "/no/such"]].concat()).finish().exited(125);
+    sandbox.vsrun([log.clone(), same].concat()).finish().assert_exited(2);
+    sandbox.vsrun([words!["--check"], log, words!["--", "/no/such"]].concat()).finish().assert_exited(125);
     assert_eq!(harness::text(&file), "before\n");
 }
 
@@ -104,7 +104,7 @@ fn the_last_lines_of_the_log_follow_and_4096_bytes_are_the_limit() {
         let sandbox = Sandbox::new();
         let logs = words!["-d", sandbox.path("logs"), "1", "--termination-log", "log"];
         let server = words!["--", sandbox.probe(), "lines", "1", "1000", "print", "last\x1b[31m", "exit", "4"];
-        sandbox.vsrun([words!["--init"], logs, size, server].concat()).finish().exited(4);
+        sandbox.vsrun([words!["--init"], logs, size, server].concat()).finish().assert_exited(4);
         let found = fs::read_to_string(sandbox.path("log")).unwrap();
         assert!(found.len() <= 4096 && found.len() > 4000, "{}", found.len());
         let lines: Vec<&str> = found.lines().collect();
@@ -119,7 +119,7 @@ fn a_single_long_line_is_cut_at_its_beginning() {
     let sandbox = Sandbox::new();
     let options = words!["--init", "-d", sandbox.path("logs"), "1", "--termination-log", "log"];
     let server = words!["--", sandbox.probe(), "print", format!("{}END", "x".repeat(9000)), "exit", "4"];
-    sandbox.vsrun([options, server].concat()).finish().exited(4);
+    sandbox.vsrun([options, server].concat()).finish().assert_exited(4);
     let found = harness::text(&sandbox.path("log"));
     assert!(found.len() <= 4096 && found.ends_with("xxEND\n"), "{}: {found}", found.len());
 }
@@ -144,14 +144,14 @@ fn a_file_that_cannot_be_opened_is_a_warning_and_nothing_else() {
             let about: Vec<_> = ended.err.iter().filter(|line| line.contains("cannot use termination log")).collect();
             assert_eq!(about.len(), 1, "{way:?}: {ended:?}");
             assert!(about[0].contains(reason), "{way:?}: {ended:?}");
-            ended.exited(0);
+            ended.assert_exited(0);
         }
     }
     assert_eq!(harness::text(&target), "untouched\n");
 }
 
 #[test]
-fn another_users_file_is_not_written_through_a_path_of_a_users() {
+fn a_log_in_a_users_directory_is_written_only_if_it_is_that_users() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let home = sandbox.path("home");
@@ -165,15 +165,15 @@ fn another_users_file_is_not_written_through_a_path_of_a_users() {
         sandbox.vsrun([words!["--init"], call].concat()).finish()
     };
     let ended = run(&home.join("log"));
-    assert!(ended.exited(5).err[0].contains("cannot use termination log"), "{ended:?}");
+    assert!(ended.assert_exited(5).err[0].contains("cannot use termination log"), "{ended:?}");
     assert_eq!(harness::text(&secret), "root's\n");
     // vsrun, as root, creates no file in a directory of another user.
-    assert!(run(&home.join("new")).exited(5).err[0].contains("cannot use termination log"));
+    assert!(run(&home.join("new")).assert_exited(5).err[0].contains("cannot use termination log"));
     assert_eq!(harness::names(&home), ["log"]);
     // A file that belongs to the owner of the directory is written.
     fs::write(home.join("own"), "").unwrap();
     chown(home.join("own"), Some(PLAIN), Some(PLAIN)).unwrap();
-    run(&home.join("own")).exited(5).silently();
+    run(&home.join("own")).assert_exited(5).assert_silent();
     assert!(harness::text(&home.join("own")).contains("exited with status 5"));
     // In a directory that all users may write to, a hard link may lead to any user's file.
     let shared = sandbox.path("shared");
@@ -181,7 +181,7 @@ fn another_users_file_is_not_written_through_a_path_of_a_users() {
     fs::write(sandbox.path("victim"), "theirs\n").unwrap();
     chown(sandbox.path("victim"), Some(1234), Some(1234)).unwrap();
     fs::hard_link(sandbox.path("victim"), shared.join("log")).unwrap();
-    assert!(run(&shared.join("log")).exited(5).err[0].contains("second hard link"));
+    assert!(run(&shared.join("log")).assert_exited(5).err[0].contains("second hard link"));
     assert_eq!(harness::text(&sandbox.path("victim")), "theirs\n");
 }
 
@@ -192,7 +192,7 @@ fn a_new_file_is_not_for_others_and_the_server_does_not_have_it() {
     for way in harness::ways() {
         let report = sandbox.out("report");
         let call = words!["--termination-log", &file, "--", sandbox.probe(), "report", &report];
-        sandbox.vsrun([way, call].concat()).finish().exited(0);
+        sandbox.vsrun([way, call].concat()).finish().assert_exited(0);
         let identity = harness::call::identity(&file);
         assert!(sandbox.report(&report).descriptors().iter().all(|fd| fd.identity != identity));
         fs::remove_file(&report).unwrap();
@@ -209,7 +209,7 @@ fn a_fifo_with_a_reader_gets_the_message_and_a_full_one_ends_nothing() {
     let mut reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&fifo).unwrap();
     let call = || {
         let options = words!["--init", "--termination-log", &fifo, "--", sandbox.probe(), "exit", "6"];
-        sandbox.vsrun(options).finish().exited(6).silently();
+        sandbox.vsrun(options).finish().assert_exited(6).assert_silent();
     };
     call();
     let mut text = String::new();
@@ -230,7 +230,7 @@ fn a_mount_is_written_in_place() {
     fs::write(sandbox.path("log"), "").unwrap();
     let mounts = Mounts::new(&sandbox, &[Mount::Bind(outside.clone(), sandbox.path("log"))]);
     let call = words!["--init", "--termination-log", sandbox.path("log"), "--", sandbox.probe(), "exit", "6"];
-    sandbox.vsrun(call).within(&mounts).finish().exited(6);
+    sandbox.vsrun(call).within(&mounts).finish().assert_exited(6);
     assert!(harness::text(&outside).starts_with("vsrun: the server exited with status 6"));
 }
 
@@ -241,13 +241,13 @@ fn a_check_warns_and_opens_nothing() {
         let call = words!["--check", "--termination-log", file, "--", sandbox.probe(), "exit", "0"];
         sandbox.vsrun(call).finish()
     };
-    check(&sandbox.path("log")).exited(0).silently();
+    check(&sandbox.path("log")).assert_exited(0).assert_silent();
     assert!(!sandbox.path("log").exists());
     let ended = check(&sandbox.path("no/such/log"));
-    assert!(ended.exited(0).out[0].starts_with("warning: cannot use termination log"), "{ended:?}");
+    assert!(ended.assert_exited(0).out[0].starts_with("warning: cannot use termination log"), "{ended:?}");
     fs::write(sandbox.path("log"), "").unwrap();
     fs::set_permissions(sandbox.path("log"), fs::Permissions::from_mode(0o640)).unwrap();
-    check(&sandbox.path("log")).exited(0).silently();
+    check(&sandbox.path("log")).assert_exited(0).assert_silent();
     needs!(harness::root());
     harness::sandbox::make_directory(&sandbox.path("theirs"), 0o755);
     chown(sandbox.path("theirs"), Some(12345), Some(12345)).unwrap();

@@ -28,12 +28,12 @@ fn a_server_that_died_under_a_tracer_is_restarted_and_can_be_stopped() {
     // After the tracer has detached, the manager reaps the old server.
     drop(tracer);
     harness::await_true("the old server to be reaped", || process::reaped(server));
-    assert!(manager.lives() && !harness::gone(second));
+    assert!(manager.is_running() && !harness::gone(second));
 
     // A stop does not wait for the tracer.
     let tracer = sys::trace_without_waiting(second);
     sys::kill(second, libc::SIGKILL);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     drop(tracer);
     assert_eq!(harness::lives(&life).len(), 2);
 }
@@ -50,7 +50,7 @@ fn an_init_ends_although_its_server_died_under_a_tracer() {
         let tracer = sys::trace_without_waiting(server);
         sys::kill(server, libc::SIGKILL);
         // As root, vsrun reads the wait status of the zombie in /proc.
-        init.finish().exited(137);
+        init.finish().assert_exited(137);
         drop(tracer);
     }
 }
@@ -66,7 +66,7 @@ fn a_handler_that_died_under_a_tracer_has_refused() {
     let tracer = sys::trace_without_waiting(handler);
     sys::kill(handler, libc::SIGKILL);
     let ended = manager.finish();
-    ended.exited(3);
+    ended.assert_exited(3);
     assert!(
         ended.err.iter().any(|line| line.contains("the handler refuses the restart: was killed by SIGKILL (9)")),
         "{ended:?}"

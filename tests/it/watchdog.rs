@@ -53,7 +53,7 @@ fn a_silent_server_is_aborted_and_started_again() {
         "wait"
     ];
     let ended = managed(&sandbox, watched("100ms"), actions).finish();
-    ended.exited(0);
+    ended.assert_exited(0);
     let lives = lives(&sandbox.out("life"));
     assert_eq!(lives.len(), 3);
     for (life, least) in [(1, 100), (2, 400)] {
@@ -70,19 +70,19 @@ fn a_silent_server_is_aborted_and_started_again() {
 }
 
 #[test]
-fn a_server_that_says_so_in_time_lives() {
+fn a_server_that_sends_heartbeats_in_time_is_not_killed() {
     let sandbox = Sandbox::new();
     // All heartbeats together take longer (6 s) than the watchdog waits (5 s), but a single one takes much less.
     let beat = words!["nap", "250", "notify", "STATUS=well\nWATCHDOG=1"];
     let beats: Vec<OsString> = (0..24).flat_map(|_| beat.clone()).collect();
     let actions = [words!["notify", "READY=1"], beats, words!["exit", "0"]].concat();
-    managed(&sandbox, watched("5s"), actions).finish().exited(0);
+    managed(&sandbox, watched("5s"), actions).finish().assert_exited(0);
     assert!(!sandbox.out("handled").exists());
 }
 
 /// A shell wrapper becomes the server, and its child sends the heartbeats.
 #[test]
-fn a_child_of_the_server_speaks_for_it() {
+fn heartbeats_of_a_child_count_for_the_server() {
     let sandbox = Sandbox::new();
     let child = sandbox.out("child");
     let beats = "nap\n100\nnotify\nWATCHDOG=1\n".repeat(60);
@@ -96,12 +96,12 @@ fn a_child_of_the_server_speaks_for_it() {
     harness::await_lines(&sandbox.out("done"), 1);
     assert_eq!(lives(&sandbox.out("life")).len(), 1, "it lives as long as its child beats");
     // After 60 heartbeats the child sends no more, and the watchdog ends the server.
-    manager.finish().exited(0);
+    manager.finish().assert_exited(0);
     assert_eq!(lives(&sandbox.out("life")).len(), 2);
 }
 
 #[test]
-fn it_learns_how_often_to_report() {
+fn the_server_gets_the_watchdog_time_in_its_environment() {
     let sandbox = Sandbox::new();
     let reports = [sandbox.out("first"), sandbox.out("second")];
     let actions = words![
@@ -121,7 +121,7 @@ fn it_learns_how_often_to_report() {
         "1"
     ];
     let call = managed(&sandbox, watched("90s"), actions);
-    call.env("WATCHDOG_PID", "1").env("WATCHDOG_USEC", "5").finish().exited(0);
+    call.env("WATCHDOG_PID", "1").env("WATCHDOG_USEC", "5").finish().assert_exited(0);
     for (report, (pid, _)) in reports.iter().zip(lives(&sandbox.out("life"))) {
         let report = sandbox.report(report);
         assert_eq!(report.variable("WATCHDOG_USEC").as_deref(), Some("90000000"));
@@ -139,7 +139,7 @@ fn a_server_that_ignores_the_abort_is_killed_and_one_that_exits_with_0_counts_as
         let sandbox = Sandbox::new();
         let actions = [words!["at", "2", "exit", "0"], deaf].concat();
         let options = [watched(span), words!["--stop-timeout", "50ms", "--restart", "on-abort"]].concat();
-        managed(&sandbox, options, actions).finish().exited(0);
+        managed(&sandbox, options, actions).finish().assert_exited(0);
         let report = sandbox.report(&sandbox.out("reported-1"));
         assert_eq!(
             (report.variable("VSRUN_SERVER_SIGNAME").as_deref(), reason(&sandbox, 1).as_str()),
@@ -150,7 +150,7 @@ fn a_server_that_ignores_the_abort_is_killed_and_one_that_exits_with_0_counts_as
 }
 
 #[test]
-fn wrong_usage() {
+fn invalid_uses_of_watchdog_are_refused() {
     let sandbox = Sandbox::new();
     for options in [
         words!["-m", "-", "-", "--watchdog", "1s"],
@@ -160,13 +160,13 @@ fn wrong_usage() {
         words!["-m", "-", "-", "--ready", "notify", "--watchdog", "often"],
     ] {
         let command = words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
-        sandbox.vsrun([options, command].concat()).finish().failed(2, &["--watchdog"]);
+        sandbox.vsrun([options, command].concat()).finish().assert_failed(2, &["--watchdog"]);
     }
     assert!(!sandbox.out("ran").exists());
 }
 
 #[test]
-fn a_count_that_has_risen_is_the_reason() {
+fn a_risen_oom_kill_count_makes_oom_the_reported_reason() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let mounts = Mounts::new(&sandbox, &[Mount::Memory("/sys/fs/cgroup".into(), "size=64k")]);
@@ -189,13 +189,13 @@ fn a_count_that_has_risen_is_the_reason() {
         assert_eq!(reason(&sandbox, u32::try_from(life).unwrap()), wanted);
     }
     await_life(&sandbox.out("life"), 3);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
 }
 
 /// A control group below the test's own one, with a memory limit of 48 MiB.
-struct Group(PathBuf);
+struct MemoryLimitedCgroup(PathBuf);
 
-impl Group {
+impl MemoryLimitedCgroup {
     fn new() -> Option<Self> {
         let own = harness::text(Path::new("/proc/self/cgroup"));
         let path = |line: &str| line.splitn(3, ':').nth(2).map(|path| path.trim_start_matches('/').to_owned());
@@ -217,7 +217,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for MemoryLimitedCgroup {
     fn drop(&mut self) {
         harness::await_true("the end of the group", || fs::remove_dir(&self.0).is_ok());
     }
@@ -226,7 +226,7 @@ impl Drop for Group {
 #[test]
 fn the_kernels_own_killing_is_reported() {
     needs!(harness::root());
-    let Some(group) = Group::new() else {
+    let Some(group) = MemoryLimitedCgroup::new() else {
         eprintln!("CANNOT RUN: no control group for memory can be made here; the test above has files in place of it");
         return;
     };
@@ -234,7 +234,7 @@ fn the_kernels_own_killing_is_reported() {
     let join = group.0.join("cgroup.procs");
     let actions = words!["at", "1", "hoard", "200", "at", "2", "exit", "1", "at", "3", "exit", "0"];
     let call = managed(&sandbox, words!["--restart-delay", "0"], actions);
-    call.before(move || fs::write(&join, "0")).finish().exited(0);
+    call.before(move || fs::write(&join, "0")).finish().assert_exited(0);
     assert_eq!((reason(&sandbox, 1), reason(&sandbox, 2)), ("oom".to_owned(), "exit".to_owned()));
     sandbox.await_nothing_left();
 }

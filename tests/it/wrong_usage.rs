@@ -145,7 +145,7 @@ const COMBINED: &[(&str, &str)] = &[
 ];
 
 /// Command lines to which the test does not append `-- true`, and a part of the message.
-const ALONE: &[(&str, &str)] = &[
+const LINES_WITHOUT_COMMAND: &[(&str, &str)] = &[
     ("-b", "'-- COMMAND' is missing"),
     ("--", "no COMMAND after '--'"),
     ("-u|web", "'-- COMMAND' is missing"),
@@ -241,7 +241,7 @@ fn options_that_do_not_fit_together_are_named() {
 #[test]
 fn a_wrong_order_without_a_command_is_explained() {
     let sandbox = Sandbox::new();
-    for (line, says) in ALONE {
+    for (line, says) in LINES_WITHOUT_COMMAND {
         assert_says(&sandbox, line, says);
     }
 }
@@ -253,14 +253,14 @@ fn a_wrong_line_is_named_with_file_and_number() {
     for (lines, number, says) in LINES {
         fs::write(&file, format!("{lines}\n--\ntrue\n")).unwrap();
         let ended = sandbox.vsrun(words!["--args", &file]).finish();
-        ended.failed(2, &[&format!("vsrun: {}:{number}: ", file.display()), says]);
+        ended.assert_failed(2, &[&format!("vsrun: {}:{number}: ", file.display()), says]);
     }
 }
 
 #[test]
-fn these_are_two_hundred_and_more() {
+fn the_tables_hold_at_least_200_wrong_command_lines() {
     let values: usize = EXAMPLES.iter().map(|examples| examples.rejected.len()).sum();
-    assert!(MISSPELT.len() + values + COMBINED.len() + ALONE.len() + LINES.len() >= 200);
+    assert!(MISSPELT.len() + values + COMBINED.len() + LINES_WITHOUT_COMMAND.len() + LINES.len() >= 200);
 }
 
 /// The message suggests no unit for a value that has one, and does not ask for a numeric address if it is numeric.
@@ -273,7 +273,7 @@ fn no_mistake_is_named_that_was_not_made() {
         (words!["--listen", "[::ffff:127.0.0.1]:81"], "numeric"),
     ] {
         let ended = sandbox.vsrun([line, words!["--", "x"]].concat()).finish();
-        ended.failed(2, &["is not "]);
+        ended.assert_failed(2, &["is not "]);
         assert!(!ended.err[0].contains(wrong), "{ended:?}");
     }
 }

@@ -45,7 +45,7 @@ fn a_file_of_the_future_is_not_taken_for_one_of_the_past() {
         fs::write(&file, "").unwrap();
         needs!(set_time(&file, seconds));
     }
-    sandbox.vsrun(print_with_logs(&sandbox)).finish().exited(0).silently();
+    sandbox.vsrun(print_with_logs(&sandbox)).finish().assert_exited(0).assert_silent();
     let wanted = ["logfile", "logfile.2", "logfile.3", "logfile.4", "logfile.5", "vsrun.log"];
     assert_eq!(harness::names(&logs), wanted);
 }
@@ -72,7 +72,7 @@ fn after_2038_old_files_are_deleted_and_new_ones_are_kept() {
     let inject = format!("inject=/clock_gettime(64)?$:poke_exit=@arg2={time}");
     let words = words!["-qq", "-o", sandbox.path("trace"), "-e", inject, sandbox.path("vsrun")];
     let line = [words, print_with_logs(&sandbox)].concat();
-    sandbox.program(&harness::find_tool("strace").unwrap(), line).finish().exited(0).silently();
+    sandbox.program(&harness::find_tool("strace").unwrap(), line).finish().assert_exited(0).assert_silent();
     assert_eq!(harness::names(&logs), ["logfile", "logfile.3", "logfile.4", "vsrun.log"]);
     let records = harness::text(&logs.join("vsrun.log"));
     assert!(
@@ -106,7 +106,7 @@ fn a_log_goes_on_beyond_2_and_4_gib() {
         manager.signal(libc::SIGHUP);
         harness::await_life(&life, 4);
         assert!(fs::metadata(logs.join("logfile.1")).unwrap().len() > length, "it was renamed");
-        manager.stop().exited(0);
+        manager.stop().assert_exited(0);
     }
 }
 
@@ -123,7 +123,7 @@ fn a_pidfile_is_identified_by_its_full_inode_number() {
     let line = words!["-p", &file, "-m", disk.join("monitor"), "-", "--", sandbox.probe(), "life", &life, "wait"];
     let manager = sandbox.vsrun(line).within(&mounts).start();
     harness::await_life(&life, 1);
-    sandbox.vsrun(words!["--status", &file]).within(&mounts).finish().exited(0);
-    manager.stop().exited(0);
+    sandbox.vsrun(words!["--status", &file]).within(&mounts).finish().assert_exited(0);
+    manager.stop().assert_exited(0);
     assert_eq!(harness::names(&mounts.path(&disk)), Vec::<String>::new());
 }

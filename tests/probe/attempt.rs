@@ -22,7 +22,7 @@ use std::path::Path;
 use std::ptr::{null, null_mut};
 
 /// The number of arguments of an attempt. None if the attempt is unknown.
-pub fn words(what: &OsString) -> Option<usize> {
+pub fn argument_count(what: &OsString) -> Option<usize> {
     match what.to_str()? {
         "rename" | "link" => Some(2),
         "read" | "write" | "list" | "truncate" | "make" | "mkdir" | "rmdir" | "unlink" | "symlink" | "fifo"
@@ -33,7 +33,7 @@ pub fn words(what: &OsString) -> Option<usize> {
 }
 
 pub fn attempt(what: &OsString, with: &[OsString]) -> String {
-    match done(what.to_str().unwrap_or_default(), with) {
+    match try_operation(what.to_str().unwrap_or_default(), with) {
         Ok(()) => "ok".into(),
         Err(error) => name(error.raw_os_error().unwrap_or(0)),
     }
@@ -54,7 +54,7 @@ fn name(error: i32) -> String {
     known.iter().find(|(number, _)| *number == error).map_or(error.to_string(), |(_, name)| (*name).to_owned())
 }
 
-fn done(what: &str, with: &[OsString]) -> io::Result<()> {
+fn try_operation(what: &str, with: &[OsString]) -> io::Result<()> {
     let path = |at: usize| c_string(Path::new(&with[at]));
     let first = path(0);
     let number = || with[0].to_str().and_then(|word| word.parse::<i32>().ok()).unwrap_or_else(|| leave(99));

@@ -25,9 +25,9 @@ type Attempt = (&'static str, fn() -> Tried);
 
 pub const ATTEMPTS: &[Attempt] = &[
     // Attempts to reach a file outside by its path.
-    ("path", || secret(&outside("secret"))),
-    ("dots", || secret(&above(&own(".")))),
-    ("symlink", || symlink(outside("secret"), own("link")).and_then(|()| secret(&own("link")))),
+    ("path", || read_secret(&outside("secret"))),
+    ("dots", || read_secret(&above(&own(".")))),
+    ("symlink", || symlink(outside("secret"), own("link")).and_then(|()| read_secret(&own("link")))),
     ("rename", || fs::rename(outside("file"), own("renamed"))),
     ("hard-link", || fs::hard_link(outside("file"), own("linked"))),
     ("truncate", || check(unsafe { libc::truncate(c_string(&outside("file")).as_ptr(), 0) })),
@@ -41,17 +41,21 @@ pub const ATTEMPTS: &[Attempt] = &[
     // Attempts to leave a changed root.
     ("chroot", double_chroot),
     ("userns-chroot", || unshare(libc::CLONE_NEWUSER).and_then(|()| double_chroot())),
-    ("fchdir", || first((3..64).map(|fd| check(unsafe { libc::fchdir(fd) }).and_then(|()| secret(&inner_secret()))))),
-    ("fd-links", || first((0..64).map(|fd| secret(&Path::new(&format!("/proc/self/fd/{fd}")).join(inner_secret()))))),
+    ("fchdir", || {
+        first((3..64).map(|fd| check(unsafe { libc::fchdir(fd) }).and_then(|()| read_secret(&inner_secret()))))
+    }),
+    ("fd-links", || {
+        first((0..64).map(|fd| read_secret(&Path::new(&format!("/proc/self/fd/{fd}")).join(inner_secret()))))
+    }),
     ("moved", moved),
     ("received-directory", || received().and_then(|fds| secret_at(fds[0], c"secret"))),
     ("received-file", || received().and_then(|fds| is_secret(own_fd(fds[1])))),
     ("mount-namespace", mount_namespace),
     ("cloned-mount", || unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS).and_then(|()| cloned_mount())),
     // Attempts to reach other processes.
-    ("stranger-root", || secret(&root_of(stranger()))),
-    ("manager-root", || secret(&root_of(manager()))),
-    ("logger-root", || secret(&root_of(logger()?))),
+    ("stranger-root", || read_secret(&root_of(stranger()))),
+    ("manager-root", || read_secret(&root_of(manager()))),
+    ("logger-root", || read_secret(&root_of(logger()?))),
     ("stranger-trace", || trace(stranger())),
     ("manager-trace", || trace(manager())),
     ("logger-trace", || trace(logger()?)),
@@ -164,7 +168,7 @@ fn key() -> CString {
     CString::new(variable("KEY")).unwrap()
 }
 
-fn secret(path: &Path) -> Tried {
+fn read_secret(path: &Path) -> Tried {
     is_secret(File::open(path)?)
 }
 
@@ -234,7 +238,7 @@ fn double_chroot() -> Tried {
 /// working directory. Then reads the secret.
 fn climb() -> Tried {
     (0..64).try_for_each(|_| check(unsafe { libc::chdir(c"..".as_ptr()) }))?;
-    secret(&inner_secret())
+    read_secret(&inner_secret())
 }
 
 /// Waits until the accomplice has moved the working directory of this process out of the jail, and climbs from there.
@@ -268,7 +272,7 @@ fn received() -> io::Result<[RawFd; 2]> {
 fn mount_namespace() -> Tried {
     let namespace = File::open(format!("/proc/{}/ns/mnt", manager()))?;
     check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNS) })?;
-    secret(&outside("secret"))
+    read_secret(&outside("secret"))
 }
 
 /// Reads the secret through a copy of the mount of `/` that is attached nowhere (open_tree(2)).

@@ -177,7 +177,7 @@ pub fn orphans(count: u64, mut report: impl FnMut(i32, i32)) {
     }
 }
 
-pub fn crowd(count: u64) {
+pub fn leave_waiting_orphans(count: u64) {
     for _ in 0..count {
         let parent = unsafe { libc::fork() };
         if parent == 0 {

@@ -205,7 +205,7 @@ fn next_action(words: &mut Words) -> Option<Action> {
         Some("exit") => Action::Exit(small(words)),
         Some("try") => {
             let what = text(words);
-            let count = attempt::words(&what).unwrap_or_else(|| misused(&format!("unknown attempt {what:?}")));
+            let count = attempt::argument_count(&what).unwrap_or_else(|| misused(&format!("unknown attempt {what:?}")));
             Action::Try(what, (0..count).map(|_| text(words)).collect())
         }
         Some("escape") => Action::Escape(text(words)),
@@ -252,7 +252,7 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         Action::Orphans(count, file) => kernel::orphans(count, |pid, parent| {
             append(&file, format!("{pid} {parent}\n").as_bytes());
         }),
-        Action::Crowd(count) => kernel::crowd(count),
+        Action::Crowd(count) => kernel::leave_waiting_orphans(count),
         Action::Poke(signal) => kernel::poke(signal),
         Action::Child(file) => append_line(&file, &OsString::from(kernel::child_that_stays().to_string())),
         Action::Lock(file) => kernel::lock(&file),

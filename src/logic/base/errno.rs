@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_are_those_of_the_numbers() {
+    fn each_errno_is_displayed_with_its_text() {
         for (number, words) in [
             (1, "Operation not permitted"),
             (2, "No such file or directory"),

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn success_is_a_list() {
+    fn listed_statuses_and_signals_count_as_success() {
         let mut success = SuccessExits::parse(b"3,200,SIGTERM").unwrap();
         success.merge(&SuccessExits::parse(b"usr1").unwrap());
         let signal = |name: &str| Exit::Signal { signal: Signal::parse(name.as_bytes()).unwrap(), core: false };

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_numbers() {
+    fn signals_are_parsed_from_names_and_numbers() {
         for (text, number) in [
             ("TERM", 15),
             ("sigterm", 15),

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_those_of_split() {
+    fn split_byte_returns_the_same_parts_as_slice_split() {
         for text in [&b""[..], b"a", b",", b"a,", b",a", b"a,b,,c"] {
             let expected: Vec<&[u8]> = text.split(|byte| *byte == b',').collect();
             assert_eq!(split_byte(text, b',').collect::<Vec<_>>(), expected);

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn keep_counts_days() {
+    fn a_retention_without_a_unit_is_a_number_of_days() {
         let day = 86_400_000;
         for (text, millis) in
             [("7", 7 * day), ("7d", 7 * day), ("12h", day / 2), ("1w", 7 * day), ("2m", 60 * day), ("0", 0)]

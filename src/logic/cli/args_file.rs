@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_in_their_place() {
+    fn lines_become_arguments_that_keep_their_line_numbers() {
         let words = unread(&["-b"], &["more"])
             .insert_lines(b"#!/sbin/vsrun --args\n\n  --user\r\n\tweb a \n # x\n--\n/bin/x")
             .unwrap();

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn rivals() {
+    fn options_for_the_same_attribute_are_recognized() {
         let [one, same, other, nice] =
             [parse_limit(b"as=1"), parse_limit(b"AS=2"), parse_limit(b"core=1"), parse_nice(b"1")].map(Option::unwrap);
         assert!(is_same_attribute(&one, &same) && is_same_attribute(&nice, &Step::Nice(5)));

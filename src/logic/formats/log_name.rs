@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_kept_together() {
+    fn a_rotation_splits_no_line() {
         for (bytes, rest, long, portion_) in [
             ("one\ntwo\nthree\n", 100, LongLine::Rotate, Some(14)),
             ("one\ntwo\nthree\n", 13, LongLine::Rotate, Some(8)),

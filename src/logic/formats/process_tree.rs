@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_a_session_and_what_is_older() {
+    fn processes_are_selected_by_session_or_by_an_earlier_start() {
         let stat = b"12 (a b) S 34 12 7 0 -1 4228300 1 2 3 4 5 6 7 8 20 0 1 0 500 99\n";
         for (session, before, is) in [(7, 0, true), (8, 0, false), (8, 500, false), (8, 501, true), (34, 0, false)] {
             assert_eq!(is_in_session_or_older(stat, session, before), is, "{session} {before}");

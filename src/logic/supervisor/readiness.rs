@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ways_to_be_ready() {
+    fn ready_conditions_are_parsed() {
         for (text, ready) in [
             ("exec", ReadyCondition::Exec),
             ("notify", ReadyCondition::Notify),

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed() {
+    fn malformed_signal_actions_are_refused() {
         for text in [
             "",
             "USR1",

@@ -11,7 +11,7 @@ impl Director<'_> {
         let ended = self.until("the end of the command", || watched.has_ended());
         let Some(manager) = manager else { return ended };
         let found = ended.and_then(|()| self.is_true(&manager));
-        let lived = manager.lives();
+        let lived = manager.is_running();
         let stopped = manager.stop();
         let signals = harness::lines(&self.sandbox.out("signals"));
         found?;
@@ -35,7 +35,7 @@ impl Director<'_> {
         let alive = setting.alive(scenario);
         let lives = scenario.lives(self.sandbox);
         match (scenario.name, self.watched.status()) {
-            ("ask-stop", Some(0)) if manager.lives() || !alive.is_empty() => {
+            ("ask-stop", Some(0)) if manager.is_running() || !alive.is_empty() => {
                 Err("it says stopped, and is alive".to_owned())
             }
             ("ask-stop", _) => Ok(()),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 impl Director<'_> {
     /// Replaces the first server, kills the server that then runs, waits until it is restarted, and sends TERM.
     pub fn replace(&mut self) -> Result<(), String> {
-        if !self.life(1, None)? {
+        if !self.await_run(1, None)? {
             return Ok(());
         }
         let Some(manager) = self.watched.pid("vsrun") else { return Ok(()) };
@@ -39,7 +39,7 @@ impl Director<'_> {
         }
         let lives = self.lives();
         sys::kill(new, libc::SIGKILL);
-        if !self.life(lives + 1, None)? {
+        if !self.await_run(lives + 1, None)? {
             return Err("the manager ended when its server was killed".to_owned());
         }
         self.end(manager, &|| watched.has_ended())
@@ -63,7 +63,7 @@ impl Director<'_> {
         let since = Instant::now();
         loop {
             let asking = self.sandbox.vsrun(words!["--replace", self.sandbox.path("monitor")]).start();
-            self.until("the end of --replace", || !asking.lives())?;
+            self.until("the end of --replace", || !asking.is_running())?;
             let ended = asking.finish();
             match (ended.code(), &ended.err[..]) {
                 (Some(0), []) if self.setting.alive(self.scenario).contains(&old) => {

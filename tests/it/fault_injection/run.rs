@@ -1,9 +1,9 @@
 //! One run of a scenario: what is done during the fault, and what must hold afterwards.
 
 use super::LIMIT;
-use super::scenario::{LIVES, Scenario, Way};
+use super::scenario::{MAX_REPORTED_LIVES, Scenario, ScenarioKind};
 use crate::harness::cgroups::Parent;
-use crate::harness::tracer::{self, Fault, Trace, Watched};
+use crate::harness::tracer::{self, Fault, Trace, TraceState};
 use crate::harness::web::OK;
 use crate::harness::{self, Running, Sandbox, Web, process, sys};
 use std::os::unix::net::UnixDatagram;
@@ -120,7 +120,7 @@ pub struct Director<'a> {
     pub scenario: &'a Scenario,
     pub setting: &'a Setting<'a>,
     pub sandbox: &'a Sandbox,
-    pub watched: &'a Watched,
+    pub watched: &'a TraceState,
     pub for_good: bool,
     pub lifted: bool,
     /// The error of `--replace`, or that of the manager if a signal requested the replacement.
@@ -136,7 +136,11 @@ impl Director<'_> {
             if is() {
                 return Ok(());
             }
-            if since.elapsed() > PATIENCE && self.for_good && !self.lifted && self.scenario.way != Way::Asks {
+            if since.elapsed() > PATIENCE
+                && self.for_good
+                && !self.lifted
+                && self.scenario.way != ScenarioKind::ControlCommand
+            {
                 self.watched.lift();
                 self.lifted = true;
             }
@@ -153,10 +157,10 @@ impl Director<'_> {
 
     /// Waits for this run of the server, or a later one: a fault may end a run before the server has reported. Returns
     /// false if vsrun has exited first.
-    pub fn life(&mut self, number: usize, manager: Option<i32>) -> Result<bool, String> {
+    pub fn await_run(&mut self, number: usize, manager: Option<i32>) -> Result<bool, String> {
         let (scenario, sandbox, watched) = (self.scenario, self.sandbox, self.watched);
         let report = |life| scenario.file(sandbox, &format!("report{life}")).exists();
-        let has_come = || (number..=LIVES).any(report);
+        let has_come = || (number..=MAX_REPORTED_LIVES).any(report);
         let ended = || manager.map_or_else(|| watched.has_ended(), harness::gone);
         self.until(&format!("life {number}"), || ended() || has_come())?;
         Ok(self.lives() >= number && has_come())
@@ -166,39 +170,39 @@ impl Director<'_> {
     fn direct(&mut self, manager: Option<Running>) -> Result<(), String> {
         let (scenario, sandbox, watched) = (self.scenario, self.sandbox, self.watched);
         match scenario.way {
-            Way::Becomes => self.until("the end", || watched.has_ended()),
-            Way::Leaves | Way::Daemon => {
+            ScenarioKind::ExecServer => self.until("the end", || watched.has_ended()),
+            ScenarioKind::BackgroundServer | ScenarioKind::BackgroundManager => {
                 self.until("the end of the caller's process", || watched.has_ended())?;
-                let name = if scenario.way == Way::Leaves { "pid" } else { "monitor" };
+                let name = if scenario.way == ScenarioKind::BackgroundServer { "pid" } else { "monitor" };
                 let text = harness::text(&sandbox.path(name));
                 let Ok(pid) = text.trim().parse::<i32>() else { return Ok(()) };
-                if scenario.way == Way::Daemon {
+                if scenario.way == ScenarioKind::BackgroundManager {
                     return self.manage(Some(pid));
                 }
-                if !self.life(1, Some(pid))? {
+                if !self.await_run(1, Some(pid))? {
                     return Ok(());
                 }
                 let found = scenario.lives(sandbox)[0].0;
                 sys::kill(found, libc::SIGTERM);
                 if found == pid { Ok(()) } else { Err(format!("the pidfile says {pid}, the server is {found}")) }
             }
-            Way::First => {
-                if !self.life(1, None)? {
+            ScenarioKind::Pid1 => {
+                if !self.await_run(1, None)? {
                     return Ok(());
                 }
                 let Some(pid) = watched.pid("vsrun") else { return Ok(()) };
                 self.end(pid, &|| watched.has_ended())
             }
-            Way::Stays => self.manage(None),
-            Way::Replaced => self.replace(),
-            Way::Asks => self.ask(manager),
+            ScenarioKind::Manager => self.manage(None),
+            ScenarioKind::ReplacingManager => self.replace(),
+            ScenarioKind::ControlCommand => self.ask(manager),
         }
     }
 
     fn manage(&mut self, daemon: Option<i32>) -> Result<(), String> {
         let watched = self.watched;
         let ended = || daemon.map_or_else(|| watched.has_ended(), harness::gone);
-        if !self.life(1, daemon)? || !self.life(2, daemon)? {
+        if !self.await_run(1, daemon)? || !self.await_run(2, daemon)? {
             return Ok(());
         }
         let Some(pid) = daemon.or_else(|| watched.pid("vsrun")) else { return Ok(()) };
@@ -208,7 +212,7 @@ impl Director<'_> {
         }
         sys::kill(pid, libc::SIGHUP);
         // If vsrun has exited, its output shows whether the handler was the reason.
-        if !self.life(3, daemon)? {
+        if !self.await_run(3, daemon)? {
             return Ok(());
         }
         self.end(pid, &ended)
@@ -234,7 +238,7 @@ impl Director<'_> {
 pub fn run(scenario: &Scenario, fault: Option<&Fault>, wanted: &[Vec<String>]) -> Run {
     let sandbox = Sandbox::new();
     let mut setting = Setting::new(scenario, &sandbox);
-    let watched = Watched::default();
+    let watched = TraceState::default();
     let call = scenario.call(&setting);
     let for_good = fault.is_some_and(|fault| fault.for_good);
     let manager = setting.manager.take();
@@ -256,7 +260,7 @@ pub fn run(scenario: &Scenario, fault: Option<&Fault>, wanted: &[Vec<String>]) -
         }
         (directed, left, tracing.join().unwrap())
     });
-    let essence = scenario.essence(&setting);
+    let essence = scenario.invariant_properties(&setting);
     let injected = watched.injected();
     let common = |lines: Vec<String>| lines.iter().map(|line| setting.common(line)).collect::<Vec<_>>();
     let [err, out] = [watched.err(), watched.out()].map(common);
@@ -278,7 +282,7 @@ pub fn run(scenario: &Scenario, fault: Option<&Fault>, wanted: &[Vec<String>]) -
 }
 
 /// Waits until no process is left, at most LIMIT, and returns the command lines of those that remain.
-fn await_nothing_left(sandbox: &Sandbox, watched: &Watched) -> Vec<String> {
+fn await_nothing_left(sandbox: &Sandbox, watched: &TraceState) -> Vec<String> {
     let since = Instant::now();
     loop {
         let living = sandbox.living();
@@ -327,7 +331,7 @@ impl Seen<'_> {
         if !self.left.is_empty() {
             return Err(format!("left are {:?}", self.left));
         }
-        if self.scenario.way == Way::Asks {
+        if self.scenario.way == ScenarioKind::ControlCommand {
             return self.answer();
         }
         for (found, wanted) in essence.iter().zip(wanted.iter().chain(wanted.last().into_iter().cycle())) {
@@ -356,27 +360,35 @@ impl Seen<'_> {
         };
         let said: Vec<&String> = self.err.iter().filter(|line| !is_record(line)).collect();
         let calm = match self.scenario.way {
-            Way::First => 128 + libc::SIGTERM,
-            Way::Becomes | Way::Leaves | Way::Stays | Way::Daemon | Way::Replaced | Way::Asks => 0,
+            ScenarioKind::Pid1 => 128 + libc::SIGTERM,
+            ScenarioKind::ExecServer
+            | ScenarioKind::BackgroundServer
+            | ScenarioKind::Manager
+            | ScenarioKind::BackgroundManager
+            | ScenarioKind::ReplacingManager
+            | ScenarioKind::ControlCommand => 0,
         };
         match self.trace.status {
             Some(status) if status == calm && lives > 0 => {
                 self.files(&[])?;
                 let all = match self.scenario.way {
-                    Way::Stays | Way::Daemon => 3,
-                    Way::Replaced => {
+                    ScenarioKind::Manager | ScenarioKind::BackgroundManager => 3,
+                    ScenarioKind::ReplacingManager => {
                         if self.rolled_back.is_some() {
                             2
                         } else {
                             3
                         }
                     }
-                    Way::Becomes | Way::Leaves | Way::First | Way::Asks => 1,
+                    ScenarioKind::ExecServer
+                    | ScenarioKind::BackgroundServer
+                    | ScenarioKind::Pid1
+                    | ScenarioKind::ControlCommand => 1,
                 };
                 if lives < all || essence.len() < all {
                     return Err(format!("{lives} lives of {all}, and it ended well"));
                 }
-                self.lost(lives)?;
+                self.check_output_logged(lives)?;
                 self.prepared(lives)?;
                 let expected = [
                     "the handler allows the restart",
@@ -414,7 +426,7 @@ impl Seen<'_> {
 
     /// In the background the server may have run before the start failed; vsrun has then killed it.
     fn may_have_lived(&self) -> bool {
-        matches!(self.scenario.way, Way::Leaves | Way::Daemon)
+        matches!(self.scenario.way, ScenarioKind::BackgroundServer | ScenarioKind::BackgroundManager)
     }
 
     /// True if vsrun.log has a warning or an error.
@@ -431,7 +443,7 @@ impl Seen<'_> {
 
     /// Checks that these files, and those that a manager removes, are gone, unless the fault prevents the removal.
     fn files(&self, names: &[&str]) -> Result<(), String> {
-        let stays = self.scenario.stays();
+        let stays = self.scenario.keeps_supervisor();
         let calls = ["stat", "lstat", "newfstatat", "statx"];
         // vsrun does not remove a file that it cannot stat, because that may be another file by now.
         let unsure =
@@ -469,7 +481,7 @@ impl Seen<'_> {
     }
 
     /// Checks that the line which the server prints in each run has reached the log.
-    fn lost(&self, lives: usize) -> Result<(), String> {
+    fn check_output_logged(&self, lives: usize) -> Result<(), String> {
         let text = match self.scenario.name {
             "syslog" => harness::text(&self.setting.sandbox.out("collected")),
             "logdir" | "log-size" | "daemon" => {

@@ -5,28 +5,28 @@ use crate::harness::{self, Call, Descriptor, Report, Sandbox, cgroups, sys, word
 use std::ffi::OsString;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum ScenarioKind {
     /// vsrun executes the server in its own process, and the server exits by itself.
-    Becomes,
+    ExecServer,
     /// vsrun starts the server in the background (`-b`) and exits.
-    Leaves,
+    BackgroundServer,
     /// vsrun supervises the server: its first life (run) fails, SIGHUP ends the second, SIGTERM the third and the
     /// manager.
-    Stays,
+    Manager,
     /// The manager runs in the background (`-b`). The server fails once, then SIGHUP and SIGTERM follow.
-    Daemon,
+    BackgroundManager,
     /// vsrun is PID 1 of a pid namespace (`--init`), and exits after its server. SIGTERM stops both.
-    First,
+    Pid1,
     /// vsrun supervises the server, which `--replace` or SIGUSR2 replaces. The server that then runs is killed, and
     /// SIGTERM follows.
-    Replaced,
+    ReplacingManager,
     /// vsrun is a control command or a probe. Faults are injected into it, and not into the manager that it asks.
-    Asks,
+    ControlCommand,
 }
 
 pub struct Scenario {
     pub name: &'static str,
-    pub way: Way,
+    pub way: ScenarioKind,
     /// The options. PLACE stands for the directory of the test, CGROUP for a control group that only this test uses,
     /// and WEB for a probe of a web server that always answers 200.
     pub options: &'static str,
@@ -35,53 +35,53 @@ pub struct Scenario {
 
 #[rustfmt::skip]
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "exec", way: Way::Becomes, jailed: false, options: "" },
-    Scenario { name: "jail", way: Way::Becomes, jailed: true,
+    Scenario { name: "exec", way: ScenarioKind::ExecServer, jailed: false, options: "" },
+    Scenario { name: "jail", way: ScenarioKind::ExecServer, jailed: true,
         options: "-p PLACE/pid -u 12345:23456 -r PLACE/jail -w /out --umask 027 --nice 1 --limit core=0 --no-new-privs --caps kill" },
-    Scenario { name: "before", way: Way::Becomes, jailed: false,
+    Scenario { name: "before", way: ScenarioKind::ExecServer, jailed: false,
         options: "-p PLACE/pid -u 12345:23456 --before PLACE/prepare --env-file PLACE/env --file-env SECRET --expand \
                   --termination-log PLACE/reason" },
-    Scenario { name: "background", way: Way::Leaves, jailed: false, options: "-b -p PLACE/pid" },
-    Scenario { name: "manager", way: Way::Stays, jailed: false,
+    Scenario { name: "background", way: ScenarioKind::BackgroundServer, jailed: false, options: "-b -p PLACE/pid" },
+    Scenario { name: "manager", way: ScenarioKind::Manager, jailed: false,
         options: "-p PLACE/pid -m PLACE/monitor - -u 12345:23456" },
-    Scenario { name: "handler", way: Way::Stays, jailed: false, options: "-p PLACE/pid -m - PLACE/handler -u 12345:23456" },
-    Scenario { name: "syslog", way: Way::Stays, jailed: false,
+    Scenario { name: "handler", way: ScenarioKind::Manager, jailed: false, options: "-p PLACE/pid -m - PLACE/handler -u 12345:23456" },
+    Scenario { name: "syslog", way: ScenarioKind::Manager, jailed: false,
         options: "-m PLACE/monitor - -s tag --logger PLACE/logger" },
-    Scenario { name: "logdir", way: Way::Stays, jailed: false, options: "-m - - -d PLACE/logs 1w -u 12345:23456" },
-    Scenario { name: "log-size", way: Way::Stays, jailed: false,
+    Scenario { name: "logdir", way: ScenarioKind::Manager, jailed: false, options: "-m - - -d PLACE/logs 1w -u 12345:23456" },
+    Scenario { name: "log-size", way: ScenarioKind::Manager, jailed: false,
         options: "-m - - -d PLACE/logs 1w --log-size 64 --log-files 9" },
-    Scenario { name: "listen", way: Way::Stays, jailed: false,
+    Scenario { name: "listen", way: ScenarioKind::Manager, jailed: false,
         options: "-p PLACE/pid -m - - --listen 8080 --listen PLACE/socket" },
-    Scenario { name: "notify", way: Way::Stays, jailed: false,
+    Scenario { name: "notify", way: ScenarioKind::Manager, jailed: false,
         options: "-p PLACE/pid -m - - --ready fd:5 --ready-timeout 5 --group --linger 1" },
-    Scenario { name: "probe", way: Way::Stays, jailed: false,
+    Scenario { name: "probe", way: ScenarioKind::Manager, jailed: false,
         options: "-p PLACE/pid -m - - -u 12345:23456 --ready probe:WEB --ready-timeout 5 \
                   --health exec:PLACE/tried --health-interval 100ms --health-retries 1" },
-    Scenario { name: "prepared", way: Way::Stays, jailed: false,
+    Scenario { name: "prepared", way: ScenarioKind::Manager, jailed: false,
         options: "-p PLACE/pid -m - - --before PLACE/prepare --env-file PLACE/env --file-env SECRET --expand \
                   --termination-log PLACE/reason" },
-    Scenario { name: "cgroup", way: Way::Stays, jailed: false,
+    Scenario { name: "cgroup", way: ScenarioKind::Manager, jailed: false,
         options: "-p PLACE/pid -m - - --cgroup CGROUP/web --cgroup-set cgroup.max.depth=3" },
-    Scenario { name: "daemon", way: Way::Daemon, jailed: true,
+    Scenario { name: "daemon", way: ScenarioKind::BackgroundManager, jailed: true,
         options: "-b -p PLACE/pid -m PLACE/monitor - -d PLACE/logs 1w -u 12345:23456 -r PLACE/jail" },
-    Scenario { name: "landlock", way: Way::Stays, jailed: false,
+    Scenario { name: "landlock", way: ScenarioKind::Manager, jailed: false,
         options: "-p PLACE/pid -m - - -u 12345:23456 --rwx / --bind-tcp 8080 --scope signal" },
-    Scenario { name: "init", way: Way::First, jailed: false, options: "--init --linger 1" },
-    Scenario { name: "replace", way: Way::Replaced, jailed: false,
+    Scenario { name: "init", way: ScenarioKind::Pid1, jailed: false, options: "--init --linger 1" },
+    Scenario { name: "replace", way: ScenarioKind::ReplacingManager, jailed: false,
         options: "-p PLACE/pid -m PLACE/monitor - --ready fd:5 --ready-timeout 5 --listen PLACE/socket" },
-    Scenario { name: "replace-notify", way: Way::Replaced, jailed: false,
+    Scenario { name: "replace-notify", way: ScenarioKind::ReplacingManager, jailed: false,
         options: "-p PLACE/pid -m - - --ready notify --ready-timeout 5 --before PLACE/prepare --on-signal USR2=replace" },
-    Scenario { name: "ask-status", way: Way::Asks, jailed: false, options: "--status PLACE/pid" },
-    Scenario { name: "ask-signal", way: Way::Asks, jailed: false, options: "--signal USR1 PLACE/pid" },
-    Scenario { name: "ask-stop", way: Way::Asks, jailed: false, options: "--stop PLACE/monitor" },
-    Scenario { name: "ask-replace", way: Way::Asks, jailed: false, options: "--replace PLACE/monitor" },
-    Scenario { name: "ask-probe", way: Way::Asks, jailed: false, options: "--probe WEB" },
-    Scenario { name: "ask-program", way: Way::Asks, jailed: false, options: "--probe exec:PLACE/tried" },
+    Scenario { name: "ask-status", way: ScenarioKind::ControlCommand, jailed: false, options: "--status PLACE/pid" },
+    Scenario { name: "ask-signal", way: ScenarioKind::ControlCommand, jailed: false, options: "--signal USR1 PLACE/pid" },
+    Scenario { name: "ask-stop", way: ScenarioKind::ControlCommand, jailed: false, options: "--stop PLACE/monitor" },
+    Scenario { name: "ask-replace", way: ScenarioKind::ControlCommand, jailed: false, options: "--replace PLACE/monitor" },
+    Scenario { name: "ask-probe", way: ScenarioKind::ControlCommand, jailed: false, options: "--probe WEB" },
+    Scenario { name: "ask-program", way: ScenarioKind::ControlCommand, jailed: false, options: "--probe exec:PLACE/tried" },
 ];
 
 /// The maximum number of lives (runs) of a server that write a report. Faults may cause more lives than the scenario
 /// has.
-pub const LIVES: usize = 6;
+pub const MAX_REPORTED_LIVES: usize = 6;
 
 impl Scenario {
     pub fn has(&self, option: &str) -> bool {
@@ -90,15 +90,22 @@ impl Scenario {
 
     fn options(&self, setting: &Setting) -> Vec<OsString> {
         let mut words: Vec<OsString> = self.options.split_whitespace().map(|word| setting.place(word).into()).collect();
-        if matches!(self.way, Way::Stays | Way::Daemon | Way::Replaced) {
+        if matches!(self.way, ScenarioKind::Manager | ScenarioKind::BackgroundManager | ScenarioKind::ReplacingManager)
+        {
             words.extend(words!["--restart-delay", "10ms:20ms", "--stop-timeout", "5"]);
         }
         words
     }
 
     /// True if vsrun stays as the supervisor, which removes its files when it exits.
-    pub fn stays(&self) -> bool {
-        matches!(self.way, Way::Stays | Way::Daemon | Way::First | Way::Replaced)
+    pub fn keeps_supervisor(&self) -> bool {
+        matches!(
+            self.way,
+            ScenarioKind::Manager
+                | ScenarioKind::BackgroundManager
+                | ScenarioKind::Pid1
+                | ScenarioKind::ReplacingManager
+        )
     }
 
     /// `--` and the command line of the server, with its paths as they are inside the jail if there is one.
@@ -108,7 +115,7 @@ impl Scenario {
         let probe = if self.jailed { "/probe".into() } else { sandbox.probe().into_os_string() };
         let word = if self.has("--expand") { "${GREETING}" } else { "hello" };
         let mut words = words!["--", probe, "life", out("life"), "print", word];
-        for life in 1..=LIVES {
+        for life in 1..=MAX_REPORTED_LIVES {
             words.extend(words!["at", format!("{life}"), "report", out(&format!("report{life}"))]);
         }
         if self.has("fd:5") {
@@ -122,12 +129,16 @@ impl Scenario {
             words.extend(words!["at", "1", "shut", "4"]);
         }
         match self.way {
-            Way::Becomes => {}
-            Way::Leaves | Way::Replaced | Way::Asks => words.extend(words!["wait"]),
-            Way::First => words.extend(words!["orphans", "3", out("orphans"), "wait"]),
+            ScenarioKind::ExecServer => {}
+            ScenarioKind::BackgroundServer | ScenarioKind::ReplacingManager | ScenarioKind::ControlCommand => {
+                words.extend(words!["wait"])
+            }
+            ScenarioKind::Pid1 => words.extend(words!["orphans", "3", out("orphans"), "wait"]),
             // The first health probe fails, which ends the first life.
-            Way::Stays if self.has("--health") => words.extend(words!["wait"]),
-            Way::Stays | Way::Daemon => words.extend(words!["at", "1", "exit", "1", "wait"]),
+            ScenarioKind::Manager if self.has("--health") => words.extend(words!["wait"]),
+            ScenarioKind::Manager | ScenarioKind::BackgroundManager => {
+                words.extend(words!["at", "1", "exit", "1", "wait"])
+            }
         }
         words
     }
@@ -158,11 +169,11 @@ impl Scenario {
     pub fn call<'a>(&self, setting: &Setting<'a>) -> Call<'a> {
         let sandbox = setting.sandbox;
         self.write_files(sandbox);
-        if self.way == Way::Asks {
+        if self.way == ScenarioKind::ControlCommand {
             return sandbox.vsrun(self.options(setting)).before(|| sys::limit_descriptors(4096));
         }
         let line = [self.options(setting), self.server(sandbox)].concat();
-        if self.way == Way::First {
+        if self.way == ScenarioKind::Pid1 {
             let unshare = words!["--pid", "--fork", "--kill-child", "--", sandbox.path("vsrun")];
             return sandbox.program(&harness::find_tool("unshare").unwrap(), [unshare, line].concat());
         }
@@ -183,7 +194,7 @@ impl Scenario {
         let life = words!["life", sandbox.out("life"), "at", "2", "nap", "50", "tell", "5", ""];
         let script = [life, words!["signals", sandbox.out("signals"), "15"]].concat();
         let call = || sandbox.vsrun([line, words!["--", sandbox.probe()], script].concat());
-        (self.way == Way::Asks && !self.has("--probe")).then(call)
+        (self.way == ScenarioKind::ControlCommand && !self.has("--probe")).then(call)
     }
 
     pub fn file(&self, sandbox: &Sandbox, name: &str) -> std::path::PathBuf {
@@ -195,7 +206,7 @@ impl Scenario {
     }
 
     /// What must be the same about each life of a server, with and without a fault.
-    pub fn essence(&self, setting: &Setting) -> Vec<Vec<String>> {
+    pub fn invariant_properties(&self, setting: &Setting) -> Vec<Vec<String>> {
         let sandbox = setting.sandbox;
         let read = |life| {
             let path = self.file(sandbox, &format!("report{life}"));
@@ -222,7 +233,7 @@ impl Scenario {
             lines.push(format!("in its cgroup {}", setting.cgroup.is_none() || is_inside(report, setting)));
             lines
         };
-        (1..=LIVES).filter_map(read).map(|report| one(&report)).collect()
+        (1..=MAX_REPORTED_LIVES).filter_map(read).map(|report| one(&report)).collect()
     }
 }
 

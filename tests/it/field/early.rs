@@ -1,7 +1,7 @@
 //! The initramfs-tools hook and the dracut module in `examples`: they start a server before the root file system is
 //! mounted. After the change to the real root, vsrun there finds the server, asks for its status and stops it.
 
-use super::field;
+use super::can_run_field_tests;
 use crate::harness::qemu::{Emulated, assert_in_order, emulation};
 use crate::harness::{self, Call, Mount, Mounts, Sandbox, needs, words};
 use std::fs;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The time limit of packing an initramfs from the host's files, and of booting with udev, on a busy machine.
-const LONG: Duration = Duration::from_secs(240);
+const BUILD_AND_BOOT_LIMIT: Duration = Duration::from_secs(240);
 
 const VERSION: &str = "6.1.0-early";
 
@@ -58,15 +58,15 @@ fn lay_out(sandbox: &Sandbox) -> PathBuf {
     let disk = sandbox.path("disk");
     fs::File::create(&disk).unwrap().set_len(64 << 20).unwrap();
     let make = words!["-q", "-t", "ext4", "-d", root, &disk];
-    sandbox.program(&harness::find_tool("mke2fs").unwrap(), make).finish().exited(0);
+    sandbox.program(&harness::find_tool("mke2fs").unwrap(), make).finish().assert_exited(0);
     disk
 }
 
 #[track_caller]
 fn finish(call: Call<'_>) {
     let running = call.start();
-    harness::await_within(LONG, "an initramfs", || (!running.lives()).then_some(()));
-    running.finish().exited(0);
+    harness::await_within(BUILD_AND_BOOT_LIMIT, "an initramfs", || (!running.is_running()).then_some(()));
+    running.finish().assert_exited(0);
 }
 
 #[track_caller]
@@ -74,7 +74,7 @@ fn boot(sandbox: &Sandbox, archive: &Path, disk: &Path) {
     let drive = format!("file={},if=none,id=disk,format=raw", disk.display());
     let devices = words!["-drive", drive, "-device", "nvme,drive=disk,serial=1"];
     let machine = Emulated::boot_archive(sandbox, archive, "root=/dev/nvme0n1 ro", devices);
-    let said = machine.finish_within(LONG);
+    let said = machine.finish_within(BUILD_AND_BOOT_LIMIT);
     let found = ["the real root is pid 1, on ext2/ext3", "running: pid", "running: pid", "status 0", "answer of "];
     let stopped = ["the server's root is another", "its program is not here", "received SIGTERM", "stop 0", "status 3"];
     assert_in_order(&said, &[&found[..], &stopped, &["reboot: Power down"]].concat());
@@ -89,12 +89,12 @@ fn example(name: &str) -> PathBuf {
 
 fn copy_tree(sandbox: &Sandbox, from: &Path, to: &Path) {
     let words = words!["-r", from.join("."), to];
-    sandbox.program(&harness::find_tool("cp").unwrap(), words).finish().exited(0);
+    sandbox.program(&harness::find_tool("cp").unwrap(), words).finish().assert_exited(0);
 }
 
 #[test]
 fn the_hook_of_initramfs_tools_starts_a_server_that_the_real_root_stops() {
-    needs!(field(&["mkinitramfs"]), emulation(), harness::tool("mke2fs"), harness::tool("busybox"));
+    needs!(can_run_field_tests(&["mkinitramfs"]), emulation(), harness::tool("mke2fs"), harness::tool("busybox"));
     let sandbox = Sandbox::new();
     let disk = lay_out(&sandbox);
     let (settings, archive) = (sandbox.path("settings"), sandbox.path("early.img"));
@@ -113,7 +113,7 @@ fn the_hook_of_initramfs_tools_starts_a_server_that_the_real_root_stops() {
 
 #[test]
 fn the_module_of_dracut_starts_a_server_that_the_real_root_stops() {
-    needs!(field(&["dracut"]), emulation(), harness::tool("mke2fs"), harness::tool("busybox"));
+    needs!(can_run_field_tests(&["dracut"]), emulation(), harness::tool("mke2fs"), harness::tool("busybox"));
     let sandbox = Sandbox::new();
     let disk = lay_out(&sandbox);
     // dracut's base directory, made of symbolic links, with one more module.

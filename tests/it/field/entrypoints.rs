@@ -2,8 +2,8 @@
 //! the image's Dockerfile says, and run as the compose file says: read-only, with its user, capabilities, secret and
 //! volume.
 
-use super::{LATER, descendants, field};
-use crate::harness::{self, Bundle, Call, Ended, Running, Sandbox, needs, process, sys, words};
+use super::{SLOW_STEP_LIMIT, can_run_field_tests, descendants};
+use crate::harness::{self, Bundle, Call, ProcessResult, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 const SECRET: &str = "pl4nted's3cret";
 
 /// A part of the secret that no escaping changes.
-const PART: &[u8] = b"pl4nted";
+const SECRET_PART: &[u8] = b"pl4nted";
 
 fn can_run(programs: &[&str]) -> bool {
     let tools = ["buildah", "umoci", "docker-compose", "yq", "nsenter", "busybox", "ldd"];
-    field(programs) && harness::containers() && tools.iter().all(|name| harness::tool(name))
+    can_run_field_tests(programs) && harness::can_run_containers() && tools.iter().all(|name| harness::tool(name))
 }
 
 fn example(name: &str) -> PathBuf {
@@ -25,7 +25,7 @@ fn example(name: &str) -> PathBuf {
 }
 
 /// A jq filter that adds the settings of the compose file to those of runc.
-const SERVICE: &str = r#"($ARGS.positional[0] | fromjson) as $service | $ARGS.positional[1] as $secret
+const COMPOSE_TO_RUNC_FILTER: &str = r#"($ARGS.positional[0] | fromjson) as $service | $ARGS.positional[1] as $secret
     | $ARGS.positional[2] as $volume
     | if $service.cap_drop == ["ALL"] then ($service.cap_add // [] | map("CAP_" + .)) as $caps
         | .process.capabilities = {bounding: $caps, effective: $caps, permitted: $caps} else . end
@@ -58,15 +58,18 @@ impl<'place> Image<'place> {
         let context = sandbox.path("context");
         fs::create_dir(&context).unwrap();
         let make = sandbox.program(&example("make-root"), words![name, sandbox.path("vsrun")]).directory(&context);
-        finish(make).exited(0).silently();
+        finish(make).assert_exited(0).assert_silent();
         let image = format!("{}:{name}", sandbox.path("image").display());
         let file = example(name).join("Dockerfile");
         let line = words!["bud", "--isolation", "chroot", "--file", file, "--tag", format!("oci:{image}"), context];
-        harness::buildah(sandbox, line).exited(0);
+        harness::buildah(sandbox, line).assert_exited(0);
         let bundle = Bundle::of_image(sandbox, &image);
         assert_no_shell(&bundle.root());
         // The image replaces this shell script, which must at least have no syntax error.
-        sandbox.program(Path::new("/bin/sh"), words!["-n", example(name).join("entrypoint.sh")]).finish().exited(0);
+        sandbox
+            .program(Path::new("/bin/sh"), words!["-n", example(name).join("entrypoint.sh")])
+            .finish()
+            .assert_exited(0);
         // These directories take more than 100 MB, and are no longer needed.
         for name in ["context", "store", "image"] {
             fs::remove_dir_all(sandbox.path(name)).unwrap();
@@ -101,7 +104,7 @@ impl<'place> Image<'place> {
         let health = health[1..].iter().map(OsString::from).collect();
         let tmpfs = get(".tmpfs // [] | .[]");
         let tmpfs = tmpfs.iter().map(|text| bundle.root().join(text[1..].split(':').next().unwrap())).collect();
-        bundle.change(SERVICE, words![service, secret, volume]);
+        bundle.change(COMPOSE_TO_RUNC_FILTER, words![service, secret, volume]);
         Self { sandbox, bundle, health, tmpfs, user }
     }
 
@@ -114,14 +117,14 @@ impl<'place> Image<'place> {
             let _ = fs::remove_dir(place);
         }
         let container = self.bundle.start();
-        harness::await_within(LATER, "a healthy container", || {
-            assert!(container.lives(), "{:?}", container.err());
+        harness::await_within(SLOW_STEP_LIMIT, "a healthy container", || {
+            assert!(container.is_running(), "{:?}", container.err());
             (self.bundle.exec(self.health.clone()).finish().code() == Some(0)).then_some(())
         });
-        let first = self.bundle.first();
+        let first = self.bundle.pid1();
         assert!(harness::bundle::read_only(first));
         for pid in descendants(first) {
-            self.assert_is_plain(pid);
+            self.assert_unprivileged(pid);
         }
         container
     }
@@ -129,7 +132,7 @@ impl<'place> Image<'place> {
     /// Asserts that all four user ids are the server's, without capabilities and with no_new_privs, unless the process
     /// is gone.
     #[track_caller]
-    fn assert_is_plain(&self, pid: i32) {
+    fn assert_unprivileged(&self, pid: i32) {
         let status = harness::text(&PathBuf::from(format!("/proc/{pid}/status")));
         let user = self.user;
         let ids = format!("{user}\t{user}\t{user}\t{user}\n");
@@ -142,12 +145,12 @@ impl<'place> Image<'place> {
     }
 
     fn server(&self) -> i32 {
-        process::children(self.bundle.first())[0]
+        process::children(self.bundle.pid1())[0]
     }
 
     /// A call of a program of the host in the network namespace of the container.
     fn client(&self, program: &str, line: Vec<OsString>) -> Call<'place> {
-        let enter = words!["-t", self.bundle.first().to_string(), "-n", "--", super::program(program).unwrap()];
+        let enter = words!["-t", self.bundle.pid1().to_string(), "-n", "--", super::program(program).unwrap()];
         self.sandbox.program(&harness::find_tool("nsenter").unwrap(), [enter, line].concat())
     }
 
@@ -155,23 +158,23 @@ impl<'place> Image<'place> {
     /// and that the server's environment does not name the file of the secret.
     #[track_caller]
     fn assert_secret_is_kept(&self, container: &Running, variable: &str) {
-        let first = self.bundle.first();
+        let first = self.bundle.pid1();
         for pid in [vec![first], descendants(first)].concat() {
-            assert_free(&PathBuf::from(format!("/proc/{pid}/cmdline")));
+            assert_free_of_secret(&PathBuf::from(format!("/proc/{pid}/cmdline")));
         }
-        assert_free(&PathBuf::from(format!("/proc/{first}/environ")));
+        assert_free_of_secret(&PathBuf::from(format!("/proc/{first}/environ")));
         let environment = harness::text(&PathBuf::from(format!("/proc/{}/environ", self.server())));
         assert!(!environment.contains(&format!("{variable}_FILE")), "{environment}");
         let output = [container.out(), container.err()].concat().join("\n");
         assert!(!contains(output.as_bytes()), "{output}");
-        assert_free(&self.bundle.config());
+        assert_free_of_secret(&self.bundle.config());
         let mut directories = vec![self.sandbox.path("volume")];
         while let Some(directory) = directories.pop() {
             for name in harness::names(&directory) {
                 let path = directory.join(name);
                 match path.symlink_metadata() {
                     Ok(about) if about.is_dir() => directories.push(path),
-                    Ok(about) if about.is_file() => assert_free(&path),
+                    Ok(about) if about.is_file() => assert_free_of_secret(&path),
                     _ => {}
                 }
             }
@@ -183,20 +186,20 @@ impl<'place> Image<'place> {
     fn stop(&self, container: Running) -> Vec<String> {
         self.bundle.kill("TERM");
         let ended = container.finish();
-        [ended.exited(0).out.clone(), ended.err.clone()].concat()
+        [ended.assert_exited(0).out.clone(), ended.err.clone()].concat()
     }
 }
 
 #[track_caller]
-fn finish(call: Call<'_>) -> Ended {
+fn finish(call: Call<'_>) -> ProcessResult {
     let running = call.start();
-    harness::await_within(LATER, "the end of a program", || (!running.lives()).then_some(()));
+    harness::await_within(SLOW_STEP_LIMIT, "the end of a program", || (!running.is_running()).then_some(()));
     running.finish()
 }
 
 #[track_caller]
 fn read(sandbox: &Sandbox, tool: &str, line: Vec<OsString>) -> Vec<String> {
-    sandbox.program(&harness::find_tool(tool).unwrap(), line).finish().exited(0).out.clone()
+    sandbox.program(&harness::find_tool(tool).unwrap(), line).finish().assert_exited(0).out.clone()
 }
 
 /// The service `name` of the compose file in JSON, as docker-compose understands it.
@@ -222,11 +225,11 @@ fn assert_no_shell(root: &Path) {
 }
 
 fn contains(bytes: &[u8]) -> bool {
-    bytes.windows(PART.len()).any(|window| window == PART)
+    bytes.windows(SECRET_PART.len()).any(|window| window == SECRET_PART)
 }
 
 #[track_caller]
-fn assert_free(file: &Path) {
+fn assert_free_of_secret(file: &Path) {
     assert!(!fs::read(file).is_ok_and(|bytes| contains(&bytes)), "the secret is in {}", file.display());
 }
 
@@ -242,7 +245,7 @@ fn postgres_without_a_shell_gets_its_database_and_its_password() {
     let without = r#".process.env |= map(select(startswith("POSTGRES_PASSWORD") | not))"#;
     image.bundle.change(without, words![]);
     let ended = finish(image.bundle.run());
-    let reported = ended.exited(125).err.join("\n");
+    let reported = ended.assert_exited(125).err.join("\n");
     assert!(
         reported.contains("init: POSTGRES_PASSWORD is not set") && reported.contains("--before '/init' exited"),
         "{reported}"
@@ -256,13 +259,13 @@ fn postgres_without_a_shell_gets_its_database_and_its_password() {
     };
     let serves = || {
         let ready = || (query(SECRET, "show max_connections").out == ["20"]).then_some(());
-        harness::await_within(LATER, "a query", ready);
+        harness::await_within(SLOW_STEP_LIMIT, "a query", ready);
     };
     let container = image.start();
     serves();
     let wrong = query("wrong", "select 1");
-    assert!(wrong.exited(2).err.concat().contains("password authentication failed"), "{wrong:?}");
-    query(SECRET, "create table kept as select 6*7 as value").exited(0);
+    assert!(wrong.assert_exited(2).err.concat().contains("password authentication failed"), "{wrong:?}");
+    query(SECRET, "create table kept as select 6*7 as value").assert_exited(0);
     // The command of `--before` has run as the server's user, with its umask.
     let made = fs::metadata(data.join("PG_VERSION")).unwrap();
     assert_eq!((made.uid(), made.mode() & 0o777), (image.user, 0o600));
@@ -270,11 +273,11 @@ fn postgres_without_a_shell_gets_its_database_and_its_password() {
     image.assert_secret_is_kept(&container, "POSTGRES_PASSWORD");
 
     // After a crash the database is the same, in the same container.
-    let (first, server) = (image.bundle.first(), image.server());
+    let (first, server) = (image.bundle.pid1(), image.server());
     sys::kill(server, libc::SIGKILL);
-    harness::await_within(LATER, "the end of the first server", || process::gone(server).then_some(()));
+    harness::await_within(SLOW_STEP_LIMIT, "the end of the first server", || process::gone(server).then_some(()));
     serves();
-    assert_eq!(image.bundle.first(), first);
+    assert_eq!(image.bundle.pid1(), first);
     let reported = image.stop(container);
     assert!(reported.iter().any(|line| line.contains("fast shutdown request")), "TERM is INT for it: {reported:?}");
     assert!(!reported.iter().any(|line| line.contains("cannot ")), "{reported:?}");
@@ -282,7 +285,7 @@ fn postgres_without_a_shell_gets_its_database_and_its_password() {
     // In another container with the same volume the command of `--before` changes nothing.
     let container = image.start();
     serves();
-    assert_eq!(query(SECRET, "select value from kept").exited(0).out, ["42"]);
+    assert_eq!(query(SECRET, "select value from kept").assert_exited(0).out, ["42"]);
     assert_eq!(fs::metadata(data.join("PG_VERSION")).unwrap().ino(), made.ino());
     image.stop(container);
 }
@@ -320,24 +323,24 @@ fn a_python_application_without_a_shell_migrates_and_keeps_its_socket() {
         image.client("busybox", words!["wget", "-q", "-O", "-", "--header", header, "http://127.0.0.1:8000/"]).finish()
     };
     let container = image.start();
-    assert_eq!(get(SECRET).exited(0).out, ["visit 1"]);
-    assert!(get("wrong").exited(1).err.concat().contains("401"));
+    assert_eq!(get(SECRET).assert_exited(0).out, ["visit 1"]);
+    assert!(get("wrong").assert_exited(1).err.concat().contains("401"));
     // The migration has created the database as the server's user.
     assert_eq!(fs::metadata(sandbox.path("volume/app.db")).unwrap().uid(), image.user);
-    harness::await_within(LATER, "three workers", || (descendants(image.server()).len() == 3).then_some(()));
+    harness::await_within(SLOW_STEP_LIMIT, "three workers", || (descendants(image.server()).len() == 3).then_some(()));
     image.assert_secret_is_kept(&container, "APP_TOKEN");
 
     // A restart with SIGHUP keeps the socket, and no client is refused meanwhile.
-    let (first, server) = (image.bundle.first(), image.server());
+    let (first, server) = (image.bundle.pid1(), image.server());
     image.bundle.kill("HUP");
     let mut visits = 1;
-    harness::await_within(LATER, "another server", || {
+    harness::await_within(SLOW_STEP_LIMIT, "another server", || {
         visits += 1;
-        assert_eq!(get(SECRET).exited(0).out, [format!("visit {visits}")]);
+        assert_eq!(get(SECRET).assert_exited(0).out, [format!("visit {visits}")]);
         process::gone(server).then_some(())
     });
-    assert_eq!(image.bundle.first(), first);
-    assert_eq!(get(SECRET).exited(0).out, [format!("visit {}", visits + 1)]);
+    assert_eq!(image.bundle.pid1(), first);
+    assert_eq!(get(SECRET).assert_exited(0).out, [format!("visit {}", visits + 1)]);
     let reported = image.stop(container);
     let migrations = reported.iter().filter(|line| line.starts_with("the database has version"));
     assert_eq!(migrations.count(), 2, "once, not at the restart: {reported:?}");
@@ -354,12 +357,12 @@ fn nginx_without_a_shell_tests_its_settings_and_serves() {
     };
     let container = image.start();
     assert!(page());
-    harness::await_within(LATER, "two workers", || (descendants(image.server()).len() == 2).then_some(()));
+    harness::await_within(SLOW_STEP_LIMIT, "two workers", || (descendants(image.server()).len() == 2).then_some(()));
     // After a crash vsrun kills the workers that are left, and the next server gets the port.
-    let (first, server) = (image.bundle.first(), image.server());
+    let (first, server) = (image.bundle.pid1(), image.server());
     sys::kill(server, libc::SIGKILL);
-    harness::await_within(LATER, "another server", || (process::gone(server) && page()).then_some(()));
-    assert_eq!(image.bundle.first(), first);
+    harness::await_within(SLOW_STEP_LIMIT, "another server", || (process::gone(server) && page()).then_some(()));
+    assert_eq!(image.bundle.pid1(), first);
     image.stop(container);
 
     // With wrong settings the command of `--before` reports what is wrong, and no server is started.
@@ -367,6 +370,6 @@ fn nginx_without_a_shell_tests_its_settings_and_serves() {
     let text = harness::text(&settings).replace("listen 8080;", "listen 8080 in vain;");
     fs::write(&settings, text).unwrap();
     let ended = finish(image.bundle.run());
-    let reported = ended.exited(125).err.join("\n");
+    let reported = ended.assert_exited(125).err.join("\n");
     assert!(reported.contains("invalid parameter") && reported.contains("--before '/usr/sbin/nginx -t"), "{reported}");
 }

@@ -2,7 +2,7 @@
 //! confines, started by an ordinary user. Both serve, and a process that has taken over nginx can do what SECURITY.md
 //! says, no more and no less.
 
-use super::field;
+use super::can_run_field_tests;
 use crate::escapes::{Outside, table};
 use crate::harness::{self, Call, PLAIN, Running, Sandbox, needs, process, sys, words};
 use std::fs;
@@ -57,7 +57,7 @@ impl Jail {
         let sandbox = Sandbox::new();
         let (root, vsrun) = (sandbox.path("jail"), display(&sandbox.path("vsrun")));
         let nginx = super::program("nginx").unwrap();
-        sandbox.program(&example("make-root"), words![&root, &nginx]).finish().exited(0);
+        sandbox.program(&example("make-root"), words![&root, &nginx]).finish().assert_exited(0);
         let address = address(103, 80);
         let settings = replaced(&text("nginx.conf"), &[("listen 80;", &format!("listen {address};"))]);
         fs::create_dir_all(root.join("etc/nginx")).unwrap();
@@ -129,7 +129,7 @@ impl Jail {
     }
 
     #[track_caller]
-    fn assert_a_taken_over_nginx_is_kept_in(&self, column: &str) {
+    fn assert_escapes_match_table(&self, column: &str) {
         let (host, inside) = &self.program;
         let _ = fs::remove_file(host);
         harness::sandbox::copy(&self.sandbox.probe(), host);
@@ -150,7 +150,7 @@ impl Jail {
             outside.lay_out();
             let call = self.call(&options, &format!("{}\nescape\n{name}", inside.display()));
             let suid = inside.with_file_name("suid");
-            let ended = outside.known(call, &self.own.1, inside, &suid).finish();
+            let ended = outside.prepare_call(call, &self.own.1, inside, &suid).finish();
             let result = outside.result(&format!("{name}: {ended:?}"));
             ((result == "out") != expected[column]).then(|| format!("{name}: {result}"))
         });
@@ -183,8 +183,8 @@ fn answer_of(address: SocketAddr, page: &str) -> String {
 #[track_caller]
 fn assert_serves(jail: &Jail) -> Running {
     let running = jail.call(&jail.options, &jail.command).start();
-    harness::await_within(super::SOON, "nginx' page", || {
-        assert!(running.lives(), "{:?}", running.err());
+    harness::await_within(super::RESTART_LIMIT, "nginx' page", || {
+        assert!(running.is_running(), "{:?}", running.err());
         jail.serves().then_some(())
     });
     let all = super::descendants(running.pid());
@@ -197,21 +197,24 @@ fn assert_serves(jail: &Jail) -> Running {
 }
 
 #[test]
-fn nginx_serves_in_a_chroot_and_is_kept_in_as_the_table_says() {
-    needs!(field(&["nginx"]), harness::tool("ldd"));
+fn nginx_in_a_chroot_escapes_only_as_security_md_says() {
+    needs!(can_run_field_tests(&["nginx"]), harness::tool("ldd"));
     let jail = Jail::chroot();
     let running = assert_serves(&jail);
     let server = process::children(running.pid())[0];
     assert_eq!(process::link(server, "root"), display(&jail.sandbox.path("jail")));
     assert_eq!(process::status(server, "CapEff"), format!("{:016x}", 1 << 10), "net_bind_service");
-    running.stop().exited(0);
-    jail.assert_a_taken_over_nginx_is_kept_in(CHROOT);
+    running.stop().assert_exited(0);
+    jail.assert_escapes_match_table(CHROOT);
 }
 
 #[test]
-fn nginx_serves_without_root_by_landlock_and_is_kept_in_as_the_table_says() {
-    needs!(field(&["nginx"]), harness::available(Path::new("/lib64/ld-linux-x86-64.so.2").exists(), "x86_64"));
+fn nginx_under_landlock_escapes_only_as_security_md_says() {
+    needs!(
+        can_run_field_tests(&["nginx"]),
+        harness::available(Path::new("/lib64/ld-linux-x86-64.so.2").exists(), "x86_64")
+    );
     let jail = Jail::landlock();
-    assert_serves(&jail).stop().exited(0);
-    jail.assert_a_taken_over_nginx_is_kept_in(LANDLOCK);
+    assert_serves(&jail).stop().assert_exited(0);
+    jail.assert_escapes_match_table(LANDLOCK);
 }

@@ -1,6 +1,6 @@
 //! `podman run --init --init-path`: podman mounts vsrun as the init into the container, and calls it by another name.
 
-use super::field;
+use super::can_run_field_tests;
 use crate::harness::{self, Call, Sandbox, needs, words};
 use std::ffi::OsString;
 use std::fs;
@@ -31,8 +31,8 @@ fn run(sandbox: &Sandbox, name: &str) -> Vec<OsString> {
 }
 
 #[test]
-fn podman_runs_it_as_the_init_of_a_container() {
-    needs!(field(&["podman", "runc", "conmon"]), harness::containers());
+fn podman_runs_vsrun_as_the_init_of_a_container() {
+    needs!(can_run_field_tests(&["podman", "runc", "conmon"]), harness::can_run_containers());
     let sandbox = Sandbox::new();
     let _ = sandbox.out("seen");
     let name = format!("vsrun-{}", std::process::id());
@@ -42,8 +42,8 @@ fn podman_runs_it_as_the_init_of_a_container() {
     for line in harness::await_lines(&sandbox.out("orphans"), 5) {
         assert!(line.ends_with(" 1"), "its parent is PID 1: {line}");
     }
-    podman(&sandbox, words!["kill", "--signal", "TERM", &name]).finish().exited(0);
+    podman(&sandbox, words!["kill", "--signal", "TERM", &name]).finish().assert_exited(0);
     // Output can be podman's own, but podman prints nothing if all goes well. The init must print nothing either.
-    container.finish().exited(9).silently();
+    container.finish().assert_exited(9).assert_silent();
     assert_eq!(harness::lines(&sandbox.out("seen")), ["ready", "15"]);
 }

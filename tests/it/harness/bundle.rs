@@ -3,7 +3,7 @@
 //! `runc spec` or an image gives the settings, and jq filters change them. A container sees the test's directory `out`
 //! as `/out` and has its own `/run`. With [`Bundle::new`] everything else is read-only.
 
-use super::{Call, Ended, Running, Sandbox, process, text, words};
+use super::{Call, ProcessResult, Running, Sandbox, process, text, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub struct Bundle<'place> {
 }
 
 /// A jq filter: an unprivileged user that cannot gain privileges, and a read-only root directory.
-const POOR: &str = ".process.user = {uid: 1000, gid: 1000} | .process.capabilities = {} | .process.rlimits = []
+const UNPRIVILEGED: &str = ".process.user = {uid: 1000, gid: 1000} | .process.capabilities = {} | .process.rlimits = []
     | .process.noNewPrivileges = true | .root.readonly = true";
 
 const MOUNTS: &str = r#".mounts += [
@@ -38,9 +38,9 @@ impl<'place> Bundle<'place> {
         for program in ["vsrun", "probe"] {
             super::sandbox::install(&super::sandbox::built(program), &root.join(program));
         }
-        sandbox.program(&runc(), words!["spec", "--bundle", &bundle.directory]).finish().exited(0);
+        sandbox.program(&runc(), words!["spec", "--bundle", &bundle.directory]).finish().assert_exited(0);
         bundle.change(".process.args = $ARGS.positional | .process.terminal = false", line);
-        bundle.change(POOR, words![]);
+        bundle.change(UNPRIVILEGED, words![]);
         bundle.finished()
     }
 
@@ -49,7 +49,7 @@ impl<'place> Bundle<'place> {
     pub fn of_image(sandbox: &'place Sandbox, image: &str) -> Self {
         let bundle = Self::empty(sandbox, "unpacked");
         let unpack = words!["unpack", "--image", image, &bundle.directory];
-        sandbox.program(&super::find_tool("umoci").unwrap(), unpack).finish().exited(0);
+        sandbox.program(&super::find_tool("umoci").unwrap(), unpack).finish().assert_exited(0);
         bundle.change(".process.terminal = false", words![]);
         bundle.finished()
     }
@@ -81,7 +81,7 @@ impl<'place> Bundle<'place> {
         let line = words!["--arg", "out", out, filter, &config, "--args", "--"];
         let changed = self.sandbox.path("config.json");
         let call = self.sandbox.program(&super::find_tool("jq").unwrap(), [line, arguments].concat());
-        call.stdout(fs::File::create(&changed).unwrap()).finish().exited(0);
+        call.stdout(fs::File::create(&changed).unwrap()).finish().assert_exited(0);
         fs::rename(changed, config).unwrap();
     }
 
@@ -107,13 +107,13 @@ impl<'place> Bundle<'place> {
 
     /// The pid of the container's PID 1 outside of the container.
     #[track_caller]
-    pub fn first(&self) -> i32 {
+    pub fn pid1(&self) -> i32 {
         super::await_some("PID 1", || text(&self.directory.join("pid")).parse().ok())
     }
 
     #[track_caller]
     pub fn kill(&self, signal: &str) {
-        self.runc(words!["kill", &self.id, signal]).finish().exited(0);
+        self.runc(words!["kill", &self.id, signal]).finish().assert_exited(0);
     }
 
     /// A call that runs one more command in the container, as `kubectl exec` and the probes of Kubernetes do.
@@ -128,9 +128,9 @@ impl<'place> Bundle<'place> {
     }
 
     /// The pids, outside of the container, of its processes except PID 1; with zombies.
-    pub fn others(&self) -> Vec<i32> {
+    pub fn pids_except_pid1(&self) -> Vec<i32> {
         let namespace = |pid: i32| process::link(pid, "ns/pid");
-        let (first, wanted) = (self.first(), namespace(self.first()));
+        let (first, wanted) = (self.pid1(), namespace(self.pid1()));
         // The link of a zombie is empty. But every process in the container is a descendant of its PID 1.
         let mut found = process::children(first);
         let mut next = 0;
@@ -155,13 +155,13 @@ fn runc() -> PathBuf {
 }
 
 /// True if containers can be run: the tests run as root, and runc and jq are installed.
-pub fn containers() -> bool {
+pub fn can_run_containers() -> bool {
     super::root() && super::tool("runc") && super::tool("jq")
 }
 
 /// Runs buildah to its end, with all of its images in the sandbox.
 #[track_caller]
-pub fn buildah(sandbox: &Sandbox, line: Vec<OsString>) -> Ended {
+pub fn buildah(sandbox: &Sandbox, line: Vec<OsString>) -> ProcessResult {
     let store =
         words!["--root", sandbox.path("store"), "--runroot", sandbox.path("store-run"), "--storage-driver", "vfs"];
     sandbox.program(&super::find_tool("buildah").unwrap(), [store, line].concat()).finish()

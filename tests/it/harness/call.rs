@@ -98,7 +98,7 @@ impl<'place> Call<'place> {
     }
 
     #[track_caller]
-    pub fn finish(self) -> Ended {
+    pub fn finish(self) -> ProcessResult {
         self.start().finish()
     }
 }
@@ -134,7 +134,7 @@ impl Running {
     }
 
     /// True if the process exists and is no zombie.
-    pub fn lives(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         !process::gone(self.pid())
     }
 
@@ -146,29 +146,29 @@ impl Running {
     }
 
     #[track_caller]
-    pub fn finish(mut self) -> Ended {
+    pub fn finish(mut self) -> ProcessResult {
         let (out, err) = (self.out.clone(), self.err.clone());
         let what = format!("the end of pid {} (stdout {}, stderr {})", self.pid(), out.display(), err.display());
         let status = await_some(&what, || self.child.try_wait().unwrap());
-        Ended { status, out: lines(&out), err: lines(&err) }
+        ProcessResult { status, out: lines(&out), err: lines(&err) }
     }
 
     /// Sends SIGTERM, waits for the exit, and returns how the process ended.
     #[track_caller]
-    pub fn stop(self) -> Ended {
+    pub fn stop(self) -> ProcessResult {
         self.signal(libc::SIGTERM);
         self.finish()
     }
 }
 
 #[derive(Debug)]
-pub struct Ended {
+pub struct ProcessResult {
     status: ExitStatus,
     pub out: Vec<String>,
     pub err: Vec<String>,
 }
 
-impl Ended {
+impl ProcessResult {
     pub fn code(&self) -> Option<i32> {
         self.status.code()
     }
@@ -182,7 +182,7 @@ impl Ended {
     }
 
     #[track_caller]
-    pub fn exited(&self, status: i32) -> &Self {
+    pub fn assert_exited(&self, status: i32) -> &Self {
         assert_eq!(self.status.code(), Some(status), "{self:?}");
         self
     }
@@ -195,8 +195,8 @@ impl Ended {
 
     /// Asserts this exit status and exactly one message on stderr, which contains all `parts`.
     #[track_caller]
-    pub fn failed(&self, status: i32, parts: &[&str]) -> &Self {
-        self.exited(status);
+    pub fn assert_failed(&self, status: i32, parts: &[&str]) -> &Self {
+        self.assert_exited(status);
         let complaints = self.complaints();
         assert_eq!(complaints.len(), 1, "one complaint on stderr: {self:?}");
         assert!(complaints[0].starts_with("vsrun: "), "the program is named: {self:?}");
@@ -208,7 +208,7 @@ impl Ended {
 
     /// Asserts that the program has printed nothing.
     #[track_caller]
-    pub fn silently(&self) -> &Self {
+    pub fn assert_silent(&self) -> &Self {
         assert!(self.out.is_empty() && self.err.is_empty(), "{self:?}");
         self
     }

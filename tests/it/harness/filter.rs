@@ -25,7 +25,7 @@ enum What {
     Call(Numbers),
     /// All system calls since Linux 5.1, from number 403: they have the same numbers on all architectures. On 32 bits
     /// these include the calls for times after 2038.
-    Young,
+    SinceLinux5_1,
     /// The fcntl(2) commands for open file description locks.
     FileLocks,
 }
@@ -48,7 +48,7 @@ const CLOSE_RANGE: Numbers = Numbers { x86: 436, x86_64: 436, aarch64: 436 };
 /// Refuses statx, renameat2, pwritev2 and all system calls since Linux 5.1 with this errno.
 pub fn old_host(error: i32) -> Vec<Refusal> {
     let calls = [STATX, RENAMEAT2, PWRITEV2].map(What::Call);
-    calls.into_iter().chain([What::Young]).map(|what| Refusal { what, error }).collect()
+    calls.into_iter().chain([What::SinceLinux5_1]).map(|what| Refusal { what, error }).collect()
 }
 
 /// Refuses open file description locks, like a kernel before Linux 3.15.
@@ -95,7 +95,7 @@ fn machine(path: &std::path::Path) -> Option<Machine> {
 }
 
 /// True if the vsrun under test can be run with a filter.
-pub fn filters() -> bool {
+pub fn can_filter_calls() -> bool {
     super::available(machine(&super::sandbox::built("vsrun")).is_some(), "a vsrun that is not emulated, for x86 or ARM")
 }
 
@@ -126,7 +126,7 @@ fn program(machine: Option<Machine>, refusals: &[Refusal]) -> Vec<libc::sock_fil
         filter.push(load(NUMBER));
         match refusal.what {
             What::Call(numbers) => filter.push(jump(libc::BPF_JEQ, number(numbers), 0, 1)),
-            What::Young => filter.push(jump(libc::BPF_JGE, 403, 0, 1)),
+            What::SinceLinux5_1 => filter.push(jump(libc::BPF_JGE, 403, 0, 1)),
             What::FileLocks => filter.extend([
                 jump(libc::BPF_JEQ, number(FCNTL), 0, 4),
                 load(SECOND),

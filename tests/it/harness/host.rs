@@ -4,7 +4,7 @@
 //! It has its own mount, pid and network namespaces, so that a test may use any path, pidfile and port that a document
 //! names.
 
-use super::{Call, Ended, Running, Sandbox, process, text, words};
+use super::{Call, ProcessResult, Running, Sandbox, process, text, words};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -65,7 +65,7 @@ pub struct Host<'place> {
 }
 
 /// True if the programs and privileges to make such a host are available.
-pub fn hosts() -> bool {
+pub fn can_make_hosts() -> bool {
     super::root() && ["busybox", "unshare", "nsenter"].iter().all(|name| super::tool(name))
 }
 
@@ -80,7 +80,7 @@ impl<'place> Host<'place> {
         line.extend(installed.iter().map(std::ffi::OsString::from));
         let holder = sandbox.program(&super::find_tool("unshare").unwrap(), line).start();
         super::await_true("a host that is up", || {
-            assert!(holder.lives(), "{:?}", holder.err());
+            assert!(holder.is_running(), "{:?}", holder.err());
             holder.out() == ["up"]
         });
         let init = process::children(holder.pid())[0];
@@ -95,7 +95,7 @@ impl<'place> Host<'place> {
     }
 
     #[track_caller]
-    pub fn run(&self, commands: &str) -> Ended {
+    pub fn run(&self, commands: &str) -> ProcessResult {
         self.call(commands).finish()
     }
 

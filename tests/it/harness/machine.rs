@@ -4,7 +4,7 @@
 //! Its `/usr/local` has only vsrun and the probe; `/out` is the test's directory `out`. There is no D-Bus and no login:
 //! commands enter the namespaces of PID 1, and `systemctl` talks to systemd over its private socket.
 
-use super::{Call, Ended, Running, Sandbox, process, sys, text, words};
+use super::{Call, ProcessResult, Running, Sandbox, process, sys, text, words};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -34,7 +34,7 @@ pub struct Machine<'place> {
 }
 
 /// True if machines can be booted here.
-pub fn machines() -> bool {
+pub fn can_boot_machines() -> bool {
     super::root()
         && super::tool("systemd-nspawn")
         && super::tool("nsenter")
@@ -82,7 +82,7 @@ impl<'place> Machine<'place> {
         let call = call.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1").before(move || fs::write(&members, "0"));
         let running = call.start();
         let init = super::await_some("systemd", || {
-            assert!(running.lives(), "systemd-nspawn has ended: {:?} {:?}", running.out(), running.err());
+            assert!(running.is_running(), "systemd-nspawn has ended: {:?} {:?}", running.out(), running.err());
             process::children(running.pid()).into_iter().find(|pid| process::link(*pid, "exe") == SYSTEMD)
         });
         let machine = Self { sandbox, directory, group, running: Some(running), init, _turn: turn };
@@ -111,7 +111,7 @@ impl<'place> Machine<'place> {
         let directory = self.path("/etc/systemd/system").join(format!("{unit}.d"));
         fs::create_dir_all(&directory).unwrap();
         fs::write(directory.join("test.conf"), lines).unwrap();
-        self.systemctl(&["daemon-reload"]).exited(0);
+        self.systemctl(&["daemon-reload"]).assert_exited(0);
     }
 
     /// A call of a program in the namespaces of the machine, as its root user.
@@ -122,12 +122,12 @@ impl<'place> Machine<'place> {
     }
 
     #[track_caller]
-    pub fn run(&self, line: Vec<OsString>) -> Ended {
+    pub fn run(&self, line: Vec<OsString>) -> ProcessResult {
         self.call(line).finish()
     }
 
     #[track_caller]
-    pub fn systemctl(&self, line: &[&str]) -> Ended {
+    pub fn systemctl(&self, line: &[&str]) -> ProcessResult {
         self.run([words!["systemctl", "--no-pager"], line.iter().map(OsString::from).collect()].concat())
     }
 
@@ -181,7 +181,7 @@ impl<'place> Machine<'place> {
     #[track_caller]
     pub fn power_off(mut self) {
         sys::kill(self.init, POWER_OFF);
-        self.running.take().unwrap().finish().exited(0);
+        self.running.take().unwrap().finish().assert_exited(0);
     }
 }
 

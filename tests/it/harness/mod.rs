@@ -23,10 +23,10 @@ pub mod terminal;
 pub mod tracer;
 pub mod web;
 
-pub use bundle::{Bundle, buildah, containers};
-pub use call::{Call, Ended, Running};
-pub use host::{Host, hosts};
-pub use machine::{Machine, machines};
+pub use bundle::{Bundle, buildah, can_run_containers};
+pub use call::{Call, ProcessResult, Running};
+pub use host::{Host, can_make_hosts};
+pub use machine::{Machine, can_boot_machines};
 pub use mounts::{Mount, Mounts};
 pub use ports::free_port;
 pub use process::{await_gone, gone};

@@ -12,7 +12,7 @@ pub enum Mount {
     /// A bind mount: the file or directory, and the mount point.
     Bind(PathBuf, PathBuf),
     /// Remounts a mount point with these flags.
-    Again(PathBuf, libc::c_ulong),
+    Remount(PathBuf, libc::c_ulong),
 }
 
 /// A mount namespace. It exists as long as the process `holder`.
@@ -81,7 +81,7 @@ impl Prepared {
         let (from, to, kind, flags, data) = match mount {
             Mount::Memory(to, options) => (OsStr::new("none"), to, "tmpfs", 0, *options),
             Mount::Bind(from, to) => (from.as_os_str(), to, "", libc::MS_BIND, ""),
-            Mount::Again(to, flags) => (OsStr::new("none"), to, "", libc::MS_REMOUNT | libc::MS_BIND | flags, ""),
+            Mount::Remount(to, flags) => (OsStr::new("none"), to, "", libc::MS_REMOUNT | libc::MS_BIND | flags, ""),
         };
         Self {
             from: string(from),

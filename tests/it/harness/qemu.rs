@@ -81,7 +81,7 @@ impl Emulated {
     pub fn boot(sandbox: &Sandbox, directory: &Path, pack: &str, words: &str) -> Self {
         let turn = turn();
         let shell = super::find_tool("sh").unwrap();
-        sandbox.program(&shell, words!["-c", pack]).directory(directory).finish().exited(0);
+        sandbox.program(&shell, words!["-c", pack]).directory(directory).finish().assert_exited(0);
         Self::start(sandbox, turn, &sandbox.path("initramfs.gz"), words, words![])
     }
 
@@ -90,7 +90,7 @@ impl Emulated {
     pub fn boot_with_devices(sandbox: &Sandbox, directory: &Path, devices: Vec<OsString>) -> Self {
         let turn = turn();
         let shell = super::find_tool("sh").unwrap();
-        sandbox.program(&shell, words!["-c", PACK]).directory(directory).finish().exited(0);
+        sandbox.program(&shell, words!["-c", PACK]).directory(directory).finish().assert_exited(0);
         Self::start(sandbox, turn, &sandbox.path("initramfs.gz"), "", devices)
     }
 
@@ -166,7 +166,7 @@ impl Emulated {
     /// Waits at most `patience` until the machine has switched itself off; returns its output.
     #[track_caller]
     pub fn finish_within(self, patience: Duration) -> Vec<String> {
-        super::await_within(patience, "the end of the machine", || (!self.running.lives()).then_some(()));
+        super::await_within(patience, "the end of the machine", || (!self.running.is_running()).then_some(()));
         let lines = self.output();
         assert_no_panic(&lines);
         lines

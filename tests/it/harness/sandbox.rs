@@ -111,7 +111,7 @@ impl Sandbox {
     #[track_caller]
     pub fn report_with(&self, options: Vec<OsString>) -> Report {
         let report = self.out("report");
-        self.vsrun([options, words!["--", self.probe(), "report", &report]].concat()).finish().exited(0);
+        self.vsrun([options, words!["--", self.probe(), "report", &report]].concat()).finish().assert_exited(0);
         let found = self.report(&report);
         fs::remove_file(&report).unwrap();
         found

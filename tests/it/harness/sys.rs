@@ -126,7 +126,7 @@ pub fn set_group(group: u32) -> io::Result<()> {
 }
 
 /// Executes `program` with an empty argument list, in which even argument 0 is missing. Returns only if that fails.
-pub fn execute_bare(program: &CStr, environment: &[&CStr]) -> io::Result<()> {
+pub fn exec_without_arguments(program: &CStr, environment: &[&CStr]) -> io::Result<()> {
     let mut list = [std::ptr::null(); 8];
     list.iter_mut().zip(environment).for_each(|(sandbox, word)| *sandbox = word.as_ptr());
     let nothing = [std::ptr::null::<libc::c_char>()];
@@ -141,7 +141,7 @@ pub fn umask(mask: u32) -> io::Result<()> {
 }
 
 /// Blocks all signals, and ignores all that can be ignored. vsrun must undo this for its server.
-pub fn spoil_signals() -> io::Result<()> {
+pub fn block_and_ignore_signals() -> io::Result<()> {
     let all = u64::MAX;
     // The fields of the kernel's `struct sigaction`: handler, flags, restorer, mask.
     let ignored: [u64; 4] = [libc::SIG_IGN as u64, 0, 0, 0];
@@ -282,7 +282,7 @@ pub fn lock(file: &File, kind: i32) -> io::Result<()> {
 }
 
 /// Takes the lock that a starting vsrun takes first: on all bytes after the first MiB, so not on the PID in the file.
-pub fn lock_as_a_start_does(file: &File) -> io::Result<()> {
+pub fn lock_as_a_starting_vsrun(file: &File) -> io::Result<()> {
     let lock = libc::flock { l_start: 1 << 20, ..whole_file(libc::F_WRLCK) };
     // SAFETY: the lock lives through the call.
     check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) })
@@ -306,7 +306,7 @@ pub fn open_and_lock(path: &Path) -> io::Result<()> {
 
 /// Takes a write lease on the file: any other process that opens or executes it waits until the returned file is
 /// dropped, or until the kernel breaks the lease (after 45 s).
-pub fn hold_up(path: &Path) -> File {
+pub fn take_write_lease(path: &Path) -> File {
     let file = File::open(path).unwrap();
     ignore_signal(libc::SIGIO).unwrap();
     // SAFETY: plain numbers.
@@ -315,7 +315,7 @@ pub fn hold_up(path: &Path) -> File {
 }
 
 /// True if a process waits because of the lease that [`hold_up`] took on this file.
-pub fn holds_up_a_process(file: &File) -> bool {
+pub fn lease_blocks_a_process(file: &File) -> bool {
     // SAFETY: plain numbers.
     unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLEASE) != libc::F_WRLCK }
 }

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 pub struct Terminal {
     /// The master of the pseudo-terminal, for keyboard input and screen output. While it is open, processes on the
     /// terminal get no SIGHUP.
-    pub person: File,
+    pub master: File,
 }
 
 impl Call<'_> {
@@ -21,6 +21,6 @@ impl Call<'_> {
             sys::take_terminal(fd)?;
             (0..3).try_for_each(|standard| sys::duplicate(program.as_raw_fd(), standard))
         });
-        (call, Terminal { person })
+        (call, Terminal { master: person })
     }
 }

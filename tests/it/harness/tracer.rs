@@ -26,7 +26,7 @@ pub struct Point {
 pub struct Fault {
     pub point: Point,
     /// The kind of descriptor that the call must have as its first argument: see [`kind`]. Empty if it has none.
-    pub on: String,
+    pub argument_kind: String,
     /// The errno that the call returns.
     pub error: i32,
     /// True if every later call of this name on a descriptor of this kind fails too, in every vsrun process, until the
@@ -39,7 +39,7 @@ pub type Death = (String, i32);
 
 /// State that the tracer's thread and the test share while the program runs.
 #[derive(Default)]
-pub struct Watched {
+pub struct TraceState {
     lifted: AtomicBool,
     injected: AtomicUsize,
     ended: AtomicBool,
@@ -51,7 +51,7 @@ pub struct Watched {
     clock: AtomicI64,
 }
 
-impl Watched {
+impl TraceState {
     /// Lifts the fault: from now on the tracer makes no call fail.
     pub fn lift(&self) {
         self.lifted.store(true, Ordering::SeqCst);
@@ -122,7 +122,7 @@ struct Process {
 }
 
 /// Starts the call, and traces it and every process that vsrun forks until all have ended. Needs a thread of its own.
-pub fn trace(call: Call<'_>, vsrun: &Path, fault: Option<&Fault>, watched: &Watched) -> Trace {
+pub fn trace(call: Call<'_>, vsrun: &Path, fault: Option<&Fault>, watched: &TraceState) -> Trace {
     let running = call.before(trace_me).start();
     let first = running.pid();
     *watched.began.lock().unwrap() = Some(running);
@@ -131,7 +131,7 @@ pub fn trace(call: Call<'_>, vsrun: &Path, fault: Option<&Fault>, watched: &Watc
         Tracer { first, vsrun, fault, watched, armed: false, trace: Trace::default(), all: HashMap::new() };
     tracer.all.insert(first, Process { known: true, ..Process::default() });
     while let Some((pid, status)) = wait() {
-        tracer.hear(pid, status);
+        tracer.handle_wait_status(pid, status);
     }
     tracer.trace
 }
@@ -140,7 +140,7 @@ struct Tracer<'a> {
     first: i32,
     vsrun: PathBuf,
     fault: Option<&'a Fault>,
-    watched: &'a Watched,
+    watched: &'a TraceState,
     /// True once the call at `fault.point` has been made to fail.
     armed: bool,
     trace: Trace,
@@ -148,7 +148,7 @@ struct Tracer<'a> {
 }
 
 impl Tracer<'_> {
-    fn hear(&mut self, pid: i32, status: i32) {
+    fn handle_wait_status(&mut self, pid: i32, status: i32) {
         if !libc::WIFSTOPPED(status) {
             self.watched.living.lock().unwrap().remove(&pid);
             if pid == self.first {
@@ -242,9 +242,9 @@ impl Tracer<'_> {
         {
             // If the order of two concurrent calls differs from run to run, their numbers are swapped. The descriptor's
             // kind tells them apart.
-            let is_it = fault.point == point && kind(pid, first) == fault.on;
+            let is_it = fault.point == point && kind(pid, first) == fault.argument_kind;
             self.armed |= is_it;
-            if is_it || self.armed && fault.for_good && kind(pid, first) == fault.on {
+            if is_it || self.armed && fault.for_good && kind(pid, first) == fault.argument_kind {
                 self.watched.injected.fetch_add(1, Ordering::SeqCst);
                 process.answer = Some(-i64::from(fault.error));
                 // The kernel closes a descriptor even if close(2) returns an error, so only the result of close(2) is

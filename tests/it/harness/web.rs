@@ -41,7 +41,7 @@ impl Web {
     }
 
     /// Starts a server that listens on a Unix socket at `path`.
-    pub fn at(path: &Path, answer: Answer) -> Self {
+    pub fn on_unix_socket(path: &Path, answer: Answer) -> Self {
         let listener = UnixListener::bind(path).unwrap();
         super::sys::set_mode(path, 0o777);
         Self::serve(format!("{}:/health", path.display()), answer, move || listener.accept().unwrap().0)

@@ -1,6 +1,6 @@
 //! Command lines for the names of other tools: the exit status, and what is printed.
 
-use super::{Sandbox, able, each, link, needs, process, words};
+use super::{Sandbox, able, for_link_and_tool, link, needs, process, words};
 use crate::harness;
 
 /// The tool's name, its arguments, the exit status, and the lines on standard output.
@@ -59,7 +59,7 @@ const CASES: &[(&str, &[&str], i32, &[&str])] = &[
 fn each_command_line_has_the_status_of_the_tool() {
     needs!(able());
     for (name, line, status, printed) in CASES {
-        each(name, |sandbox, program| {
+        for_link_and_tool(name, |sandbox, program| {
             // The variable makes the real tini adopt orphans: without it tini warns unless it is PID 1. vsrun does not
             // need it.
             let call = sandbox.program(program, line.iter().map(Into::into).collect()).env("TINI_SUBREAPER", "");
@@ -79,9 +79,9 @@ fn a_good_run_prints_nothing_and_a_bad_one_prints_one_line() {
     let sandbox = Sandbox::new();
     for name in ["docker-init", "podman-init", "tini", "tini-static", "catatonit", "dumb-init"] {
         let call = |line| sandbox.program(&link(&sandbox, name), line).finish();
-        call(words!["--", "true"]).exited(0).silently();
-        call(words!["--", "sh", "-c", "sleep 60 & exit 3"]).exited(3).silently();
-        call(words!["--", "sh", "-c", "kill -SEGV $$"]).exited(139).silently();
+        call(words!["--", "true"]).assert_exited(0).assert_silent();
+        call(words!["--", "sh", "-c", "sleep 60 & exit 3"]).assert_exited(3).assert_silent();
+        call(words!["--", "sh", "-c", "kill -SEGV $$"]).assert_exited(139).assert_silent();
         for line in [words!["-x", "true"], words!["--", "/no/such"]] {
             let ended = call(line);
             assert!(ended.err.len() == 1 && ended.out.is_empty(), "{name}: {ended:?}");
@@ -105,9 +105,9 @@ fn help_version_and_license_are_printed() {
         ("gosu", words!["--version"], false),
         ("gosu", words!["-h"], false),
     ] {
-        each(name, |sandbox, program| {
+        for_link_and_tool(name, |sandbox, program| {
             let ended = sandbox.program(program, line.clone()).finish();
-            ended.exited(0);
+            ended.assert_exited(0);
             assert_eq!((ended.err.is_empty(), ended.out.is_empty()), (!to_stderr, to_stderr), "{program:?} {ended:?}");
         });
     }
@@ -135,7 +135,7 @@ fn what_tini_reports_is_adjustable() {
         harness::await_true("the orphan to be reaped", || process::reaped(orphan));
         std::fs::write(go, "").unwrap();
         let ended = called.finish();
-        ended.exited(0);
+        ended.assert_exited(0);
         assert!(ended.out.is_empty(), "{ended:?}");
         ended.err
     };
@@ -161,7 +161,7 @@ fn links_are_made_only_on_request() {
             .directory(project)
             .finish()
     };
-    make(words!["install-links", "DIR=/usr/local/bin"]).exited(0);
+    make(words!["install-links", "DIR=/usr/local/bin"]).assert_exited(0);
     let names = ["catatonit", "docker-init", "dumb-init", "gosu", "podman-init", "su-exec", "tini", "tini-static"];
     let directory = sandbox.path("root/usr/local/bin");
     assert_eq!(harness::names(&directory), names);

@@ -1,6 +1,6 @@
 //! What vsrun does with signals, orphans and process groups under the names of init tools.
 
-use super::{INITS, Sandbox, able, command, each, link, needs, process, sys, words};
+use super::{INITS, Sandbox, able, command, for_link_and_tool, link, needs, process, sys, words};
 use crate::harness::{self, Bundle, Running};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ const OWN: [i32; 7] =
     [libc::SIGILL, libc::SIGTRAP, libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV, libc::SIGSYS];
 const STOPS: [i32; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 /// Signals that no tool forwards: KILL and STOP cannot be caught, and each tool needs CHLD for itself.
-const NEVER: [i32; 3] = [libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD];
+const NEVER_FORWARDED: [i32; 3] = [libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD];
 
 fn listener(sandbox: &Sandbox, program: &Path, options: &[&str]) -> (Running, PathBuf) {
     let seen = sandbox.out("seen");
@@ -24,16 +24,17 @@ fn listener(sandbox: &Sandbox, program: &Path, options: &[&str]) -> (Running, Pa
 fn signals_are_forwarded_once_and_alone() {
     needs!(able());
     for name in INITS {
-        each(name, |sandbox, program| {
+        for_link_and_tool(name, |sandbox, program| {
             let (called, seen) = listener(sandbox, program, &["--"]);
             let mut expected = vec!["ready".to_owned()];
-            let skipped = |signal: &i32| NEVER.contains(signal) || OWN.contains(signal) || STOPS.contains(signal);
+            let skipped =
+                |signal: &i32| NEVER_FORWARDED.contains(signal) || OWN.contains(signal) || STOPS.contains(signal);
             for signal in (1..=31).chain([34, 50, 64]).filter(|signal| !skipped(signal)) {
                 called.signal(signal);
                 expected.push(signal.to_string());
                 assert_eq!(harness::await_lines(&seen, expected.len()), expected, "{program:?}");
             }
-            called.finish().exited(3);
+            called.finish().assert_exited(3);
         });
     }
 }
@@ -42,12 +43,12 @@ fn signals_are_forwarded_once_and_alone() {
 fn signals_of_the_terminal_are_treated_as_each_tool_treats_them() {
     needs!(able());
     for (name, seen_ones) in [("tini", &["20"][..]), ("catatonit", &[])] {
-        each(name, |sandbox, program| {
+        for_link_and_tool(name, |sandbox, program| {
             let (called, seen) = listener(sandbox, program, &["--"]);
             STOPS.iter().for_each(|signal| called.signal(*signal));
             // Signal 64 is delivered last, so the signals before it have been handled when the command exits.
             called.signal(64);
-            called.finish().exited(3);
+            called.finish().assert_exited(3);
             let mut lines = harness::lines(&seen);
             lines.retain(|line| !["ready", "64"].contains(&line.as_str()));
             assert_eq!(lines, seen_ones, "{program:?}");
@@ -62,14 +63,14 @@ fn a_signal_of_the_kernel_ends_tini_and_catatonit_and_reaches_the_command_of_dum
     needs!(able());
     for name in INITS {
         for signal in [libc::SIGABRT, libc::SIGSYS] {
-            each(name, |sandbox, program| {
+            for_link_and_tool(name, |sandbox, program| {
                 let (called, seen) = listener(sandbox, program, &["--"]);
                 let server = command(&called);
                 called.signal(signal);
                 if name == "dumb-init" {
                     assert_eq!(harness::await_lines(&seen, 2)[1], signal.to_string());
                     sys::kill(server, 64);
-                    called.finish().exited(3);
+                    called.finish().assert_exited(3);
                 } else {
                     assert_eq!(called.finish().signal(), Some(signal), "{program:?}");
                     assert!(!process::gone(server) && harness::lines(&seen).len() == 1, "{program:?}");
@@ -106,7 +107,7 @@ fn a_signal_reaches_the_command_or_its_group() {
     ] {
         // The real catatonit may be version 0.1 of Debian 12, which has no -g.
         let only_link = name == "catatonit" && group;
-        each(name, |sandbox, program| {
+        for_link_and_tool(name, |sandbox, program| {
             if only_link && program != link(sandbox, name) {
                 return;
             }
@@ -117,7 +118,7 @@ fn a_signal_reaches_the_command_or_its_group() {
                 assert_eq!(harness::await_lines(&child, 2), ["ready", "10"], "{program:?}");
             }
             sys::kill(command(&called), 64);
-            called.finish().exited(0);
+            called.finish().assert_exited(0);
             // dumb-init sends SIGTERM to the rest of the group when its command has exited. The other tools do not, and
             // the child goes on.
             let mut expected = vec!["ready"];
@@ -134,7 +135,7 @@ fn a_signal_reaches_the_command_or_its_group() {
 #[test]
 fn dumb_init_rewrites_signals() {
     needs!(able());
-    each("dumb-init", |sandbox, program| {
+    for_link_and_tool("dumb-init", |sandbox, program| {
         let options = ["-r", "15:2", "-r", "15:3", "-r", "10:0", "--rewrite=20:12"];
         let (called, [parent, child]) = family(sandbox, program, &options, "");
         for signal in [libc::SIGUSR1, libc::SIGTERM] {
@@ -145,7 +146,7 @@ fn dumb_init_rewrites_signals() {
             assert_eq!(harness::await_lines(file, 2), ["ready", "3"], "{program:?}");
         }
         sys::kill(command(&called), 64);
-        called.finish().exited(0);
+        called.finish().assert_exited(0);
         // The SIGTERM that dumb-init sends after the command's exit is rewritten, too.
         assert_eq!(harness::await_lines(&child, 3), ["ready", "3", "3"], "{program:?}");
     });
@@ -156,7 +157,7 @@ fn dumb_init_rewrites_signals() {
 fn dumb_init_stops_itself_with_its_command() {
     needs!(able());
     for (options, stops) in [(&["--"][..], true), (&["-r", "20:0", "--"], false)] {
-        each("dumb-init", |sandbox, program| {
+        for_link_and_tool("dumb-init", |sandbox, program| {
             let (called, seen) = listener(sandbox, program, options);
             let server = command(&called);
             called.signal(libc::SIGTSTP);
@@ -168,10 +169,10 @@ fn dumb_init_stops_itself_with_its_command() {
             assert_eq!(harness::await_lines(&seen, 2), ["ready", "18"], "{program:?}");
             assert_eq!((process::state(called.pid()) == "T", process::state(server) == "T"), (false, false));
             called.signal(64);
-            called.finish().exited(3);
+            called.finish().assert_exited(3);
         });
     }
-    each("dumb-init", |sandbox, program| {
+    for_link_and_tool("dumb-init", |sandbox, program| {
         let (called, seen) = listener(sandbox, program, &["-c"]);
         called.signal(libc::SIGTSTP);
         assert_eq!(harness::await_lines(&seen, 2), ["ready", "20"], "{program:?}");
@@ -179,7 +180,7 @@ fn dumb_init_stops_itself_with_its_command() {
         called.signal(libc::SIGCONT);
         harness::await_lines(&seen, 3);
         called.signal(64);
-        called.finish().exited(3);
+        called.finish().assert_exited(3);
     });
 }
 
@@ -187,7 +188,7 @@ fn dumb_init_stops_itself_with_its_command() {
 fn orphans_are_adopted_and_reaped() {
     needs!(able());
     for name in INITS {
-        each(name, |sandbox, program| {
+        for_link_and_tool(name, |sandbox, program| {
             let (seen, go) = (sandbox.out("seen"), sandbox.out("go"));
             let script = words!["--", sandbox.probe(), "orphans", "20", &seen, "await", &go];
             let called = sandbox.program(program, script).env("TINI_SUBREAPER", "").start();
@@ -200,7 +201,7 @@ fn orphans_are_adopted_and_reaped() {
                 harness::await_true("an orphan to be reaped", || !adopts || process::reaped(pid));
             }
             std::fs::write(go, "").unwrap();
-            called.finish().exited(0);
+            called.finish().assert_exited(0);
         });
     }
 }
@@ -208,7 +209,7 @@ fn orphans_are_adopted_and_reaped() {
 #[test]
 fn tini_gets_a_signal_when_its_parent_exits() {
     needs!(able());
-    each("tini", |sandbox, program| {
+    for_link_and_tool("tini", |sandbox, program| {
         let seen = sandbox.out("seen");
         let line = "$T -p SIGUSR1 -- $P signals $O/seen 10 & exec $P await $O/seen await $O/go";
         let call = sandbox.program(&harness::find_tool("sh").unwrap(), words!["-c", line]);
@@ -216,7 +217,7 @@ fn tini_gets_a_signal_when_its_parent_exits() {
         let called = call.env("TINI_SUBREAPER", "").start();
         harness::await_lines(&seen, 1);
         std::fs::write(sandbox.out("go"), "").unwrap();
-        called.finish().exited(0);
+        called.finish().assert_exited(0);
         assert_eq!(harness::await_lines(&seen, 2), ["ready", "10"], "{program:?}");
     });
 }
@@ -225,7 +226,7 @@ fn tini_gets_a_signal_when_its_parent_exits() {
 fn catatonit_waits_for_a_signal_without_a_command() {
     needs!(able());
     for signal in [libc::SIGTERM, libc::SIGINT] {
-        each("catatonit", |sandbox, program| {
+        for_link_and_tool("catatonit", |sandbox, program| {
             let called = sandbox.program(program, words!["-P"]).start();
             let caught = |signal: i32| {
                 let blocked = u64::from_str_radix(&process::status(called.pid(), "SigBlk"), 16).unwrap();
@@ -236,21 +237,21 @@ fn catatonit_waits_for_a_signal_without_a_command() {
                 called.signal(other);
             }
             harness::await_true("the signals to be read", || process::pending(called.pid()) == 0);
-            assert!(called.lives(), "{program:?}");
+            assert!(called.is_running(), "{program:?}");
             // The real catatonit may be version 0.1 of Debian 12, which does not change its directory.
             if program == link(sandbox, "catatonit") {
                 harness::await_true("the root directory", || process::directory(called.pid()) == "/");
             }
             called.signal(signal);
-            called.finish().exited(0).silently();
+            called.finish().assert_exited(0).assert_silent();
         });
     }
 }
 
 /// Docker and Podman start an init as PID 1 of the container.
 #[test]
-fn it_is_the_init_of_a_container() {
-    needs!(able(), harness::containers());
+fn vsrun_is_the_init_of_a_container_under_docker_and_podman_names() {
+    needs!(able(), harness::can_run_containers());
     for name in ["docker-init", "podman-init"] {
         let sandbox = Sandbox::new();
         let script = words!["--", "/probe", "orphans", "5", "/out/orphans", "signals", "/out/seen", "15", "exit", "9"];
@@ -264,7 +265,7 @@ fn it_is_the_init_of_a_container() {
         // The kernel discards a signal to PID 1 that PID 1 leaves at its default action.
         bundle.kill("ABRT");
         bundle.kill("TERM");
-        runc.finish().exited(9).silently();
+        runc.finish().assert_exited(9).assert_silent();
         assert_eq!(harness::lines(&sandbox.out("seen")), ["ready", "15"]);
     }
 }

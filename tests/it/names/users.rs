@@ -1,6 +1,6 @@
 //! vsrun under the names gosu and su-exec: the command's ids and groups, and the exit statuses.
 
-use super::{Sandbox, able, each, link, needs, reported, sys, words};
+use super::{Sandbox, able, for_link_and_tool, link, needs, reported, sys, words};
 use crate::harness::{self, PLAIN};
 
 const TOOLS: [&str; 2] = ["gosu", "su-exec"];
@@ -23,7 +23,7 @@ fn a_user_has_the_ids_and_groups_of_the_tool() {
             (":5", 0, 5, "", "5", "/root"),
             ("", 0, 0, "", "0", "/root"),
         ] {
-            each(name, |sandbox, program| {
+            for_link_and_tool(name, |sandbox, program| {
                 let call = sandbox.program(program, words![word, sandbox.probe(), "report", sandbox.out("report")]);
                 let call = call.env("HOME", "/nowhere").env("USER", "me").env("VSRUN_ARGS", "--bogus");
                 let report =
@@ -57,9 +57,9 @@ fn every_failure_has_status_1() {
             &["root", "/"],
             &["root", "--", "true"],
         ] {
-            each(name, |sandbox, program| {
+            for_link_and_tool(name, |sandbox, program| {
                 let ended = sandbox.program(program, line.iter().map(Into::into).collect()).finish();
-                ended.exited(1);
+                ended.assert_exited(1);
                 // su-exec prints its usage to standard output.
                 let usage = name == "su-exec" && line.len() < 2;
                 assert_eq!((ended.out.is_empty(), ended.err.is_empty()), (!usage, usage), "{program:?} {ended:?}");
@@ -79,7 +79,7 @@ fn without_rights_the_kernel_refuses() {
             };
             for user in ["0", "65534", "1"] {
                 let ended = sandbox.program(&program, words![user, "true"]).finish();
-                ended.exited(1);
+                ended.assert_exited(1);
                 assert!(ended.err.len() == 1 && ended.err[0].to_lowercase().contains("not permitted"), "{ended:?}");
             }
         }
@@ -88,11 +88,15 @@ fn without_rights_the_kernel_refuses() {
 }
 
 #[test]
-fn the_status_is_the_commands_and_the_process_is_its_own() {
+fn exit_status_or_signal_of_the_command_is_passed_on() {
     needs!(able(), harness::root());
     for name in TOOLS {
-        each(name, |sandbox, program| {
-            sandbox.program(program, words!["1:1", sandbox.probe(), "exit", "125"]).finish().exited(125).silently();
+        for_link_and_tool(name, |sandbox, program| {
+            sandbox
+                .program(program, words!["1:1", sandbox.probe(), "exit", "125"])
+                .finish()
+                .assert_exited(125)
+                .assert_silent();
             let ended = sandbox.program(program, words!["1:1", sandbox.probe(), "raise", "15"]).finish();
             assert_eq!(ended.signal(), Some(15), "{program:?}");
         });

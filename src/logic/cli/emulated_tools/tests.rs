@@ -48,7 +48,7 @@ fn command(line: &str) -> String {
 }
 
 #[test]
-fn the_last_part_of_the_name_decides() {
+fn the_last_part_of_the_path_selects_the_tool() {
     for (name, tool) in [
         ("tini", Some(Tool::Tini)),
         ("/sbin/docker-init", Some(Tool::Tini)),
@@ -148,7 +148,7 @@ fn help_version_and_license_are_printed_where_the_tool_prints_them() {
 }
 
 #[test]
-fn tini_has_options_and_variables() {
+fn tini_options_and_variables_are_translated() {
     let plain = started("tini x", &[]);
     assert!(plain.has(Id::Init) && plain.has(Id::Stdin) && plain.is_quiet() && !plain.has(Id::Debug));
     let is = plain.personality;
@@ -256,14 +256,14 @@ fn a_user_is_named_as_gosu_and_su_exec_take_it() {
 }
 
 #[test]
-fn catatonit_can_do_nothing() {
+fn catatonit_option_p_requests_a_pause() {
     for line in ["catatonit -P", "catatonit -gP -- x"] {
         assert!(matches!(request(line, &[]).unwrap().0, Request::Pause(_)), "{line}");
     }
 }
 
 #[test]
-fn only_a_failed_setup_has_another_status() {
+fn only_status_125_is_converted_to_status_1() {
     let called = ToolName::from_argv0(c"tini").unwrap();
     assert_eq!([125, 2, 127, 126, 1, 0].map(|status| called.convert_status(status)), [1, 2, 127, 126, 1, 0]);
 }

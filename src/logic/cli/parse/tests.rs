@@ -162,14 +162,14 @@ fn an_empty_value_is_rejected_except_where_an_example_is_empty() {
 }
 
 #[test]
-fn the_command_is_its_own() {
+fn words_after_the_separator_belong_to_the_command() {
     let options = options(&["-b", "-f", "--", "--", "-u", "--help"]);
     assert_eq!(options.command, ["--", "-u", "--help"].map(|word| leak_copy(word.as_bytes())));
     assert!(!options.background && options.user.is_none());
 }
 
 #[test]
-fn values_follow_a_blank_or_a_sign() {
+fn a_value_may_be_joined_to_its_option() {
     for words in [["-u", "web"].as_slice(), &["-uweb"], &["--user=web"], &["--user", "web"]] {
         let words: Vec<&str> = words.iter().copied().chain(["--", "x"]).collect();
         assert_eq!(options(&words).user, UserAndGroup::parse(b"web"), "{words:?}");
@@ -196,14 +196,14 @@ fn sockets_are_in_the_order_of_the_line() {
 }
 
 #[test]
-fn delays_have_a_longest() {
+fn a_restart_delay_is_a_value_or_a_range() {
     for (text, delays) in [("0", (0, 0)), ("1min", (60_000, 60_000)), ("0:5", (0, 5000)), ("10ms:20ms", (10, 20))] {
         assert_eq!(parse_delay_range(text.as_bytes()), Some((Span(delays.0), Span(delays.1))), "{text}");
     }
 }
 
 #[test]
-fn a_file_of_arguments() {
+fn lines_of_an_args_file_are_parsed_as_arguments() {
     let read = |words: &[&str], contents: &str| match parse_words(words) {
         Ok((Request::ArgsFile(unread), _)) => parse_all(&unread.insert_lines(contents.as_bytes()).unwrap()),
         other => panic!("{words:?}: {other:?}"),
@@ -294,7 +294,7 @@ fn wrong_words_are_named() {
 }
 
 #[test]
-fn requests_exclude_all_other_options() {
+fn control_options_are_parsed() {
     let control = |words: &[&str]| match parse_words(words) {
         Ok((Request::Control(control), _)) => (control.command, control.stop_timeout),
         other => panic!("{words:?}: {other:?}"),

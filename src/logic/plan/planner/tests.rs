@@ -30,7 +30,7 @@ fn options(line: &str) -> Options {
     }
 }
 
-fn made(line: &str, host: &Host<'_>) -> Plan {
+fn plan_for(line: &str, host: &Host<'_>) -> Plan {
     plan(&mut options(line), host).unwrap()
 }
 
@@ -44,8 +44,10 @@ fn dir(path: &str) -> Step {
 
 #[test]
 fn privileges_are_dropped_last_and_in_order() {
-    let plan =
-        made("-u web -r /jail -w /srv -p /run/x -d /log 7 --umask 027 --port 80 --listen /s -- /bin/httpd", &root());
+    let plan = plan_for(
+        "-u web -r /jail -w /srv -p /run/x -d /log 7 --umask 027 --port 80 --listen /s -- /bin/httpd",
+        &root(),
+    );
     let gone = KeepPermitted::Nothing;
     let proof = Step::VerifyCredentials { uid: 33, gid: 44, groups: &[4, 44] };
     assert_eq!(
@@ -81,10 +83,10 @@ fn privileges_are_dropped_last_and_in_order() {
 
 /// Attributes that need root are set before root is dropped, and capabilities after the user has been verified.
 #[test]
-fn attributes_are_set_in_their_places() {
+fn attributes_that_need_root_are_set_before_the_user_changes() {
     let attributes = "--umask 7 --caps kill --no-new-privs --limit core=0 --nice -1 --limit cpu=1:2 --oom-score-adj 5";
     let line = format!("{attributes} -u web -r /jail -m - ask -s tag -- x");
-    let plan = made(&line, &root());
+    let plan = plan_for(&line, &root());
     let chosen = Capabilities::parse(b"kill").unwrap();
     let [core, cpu] = [&b"core=0"[..], b"cpu=1:2"].map(|value| parse_limit(value).unwrap());
     assert_eq!(
@@ -143,7 +145,7 @@ fn attributes_are_set_in_their_places() {
         ("-u web --caps kill -- x", &web, vec![Step::Capabilities(chosen)]),
         ("-- x", &web, vec![]),
     ] {
-        let steps = made(line, host).server.steps;
+        let steps = plan_for(line, host).server.steps;
         assert_eq!(steps.into_iter().filter(is_about_rights).collect::<Vec<_>>(), expected, "{line}");
     }
 }
@@ -151,7 +153,7 @@ fn attributes_are_set_in_their_places() {
 /// Whatever the options are: after the credentials are verified, no step follows that needs root. The last step is the
 /// exec.
 #[test]
-fn nothing_of_root_follows_the_proof() {
+fn no_step_needs_root_after_the_credentials_are_verified() {
     let parts = [
         "-u web",
         "-u 33:4",
@@ -176,7 +178,7 @@ fn nothing_of_root_follows_the_proof() {
             continue;
         }
         let line = [chosen.join(" "), "-- cmd".into()].join(" ");
-        let plan = made(line.trim(), &root());
+        let plan = plan_for(line.trim(), &root());
         let steps = &plan.server.steps;
         assert!(matches!(steps.last(), Some(Step::Exec(_))), "{line}");
         let place = |wanted: fn(&Step) -> bool| steps.iter().position(wanted);
@@ -218,7 +220,7 @@ fn nothing_of_root_follows_the_proof() {
 }
 
 #[test]
-fn the_working_directory() {
+fn options_determine_the_steps_that_change_the_directory() {
     let callers = vec![Step::ReturnToCallersDir(c"/home", (0, 0)), Step::EnterReplacedDir(c"/home")];
     for (line, expected) in [
         ("-- x", vec![]),
@@ -236,7 +238,7 @@ fn the_working_directory() {
         ("-r jail -d logs 1 -- x", vec![Step::Chroot(c"jail"), dir("/")]),
         ("-b -m - - -r jail -w sub -- x", vec![Step::Chroot(c"/home/jail"), dir("/"), dir("sub")]),
     ] {
-        let steps = made(line, &root()).server.steps;
+        let steps = plan_for(line, &root()).server.steps;
         let is_one = |step: &Step| {
             matches!(step, Step::Chroot(_) | Step::Chdir(_) | Step::EnterLogDir(_))
                 || matches!(step, Step::ReturnToCallersDir(..) | Step::EnterReplacedDir(_))
@@ -246,39 +248,39 @@ fn the_working_directory() {
     }
     let lost = Host { cwd: None, ..root() };
     assert!(refused("-b -m - - -- x", &lost).contains("cannot determine the current directory"));
-    assert!(made("-b -m - - -r /j -- x", &lost).supervision.is_some());
+    assert!(plan_for("-b -m - - -r /j -- x", &lost).supervision.is_some());
     // In the foreground the manager stays in the current directory, so it need not know the path.
-    let stays = made("-m - - -w sub -- x", &lost);
+    let stays = plan_for("-m - - -w sub -- x", &lost);
     assert!(!stays.leaves_cwd && stays.server.steps.contains(&dir("sub")));
 }
 
 #[test]
-fn the_wrong_user() {
+fn a_user_change_without_privilege_is_refused() {
     let web = Host { euid: 33, ..root() };
     assert_eq!(
         refused("-u root -- x", &web),
         "started using wrong user ID (33), expected 0 (only root can become 'root')"
     );
     for line in ["-u web -- x", "-u 33 -- x", "-u root --no-user-checks -- x"] {
-        let plan = made(line, &web);
+        let plan = plan_for(line, &web);
         assert!(!plan.server.steps.iter().any(|step| matches!(step, Step::Uid(..))), "{line}");
     }
-    let set_next = made("-u root --no-user-checks -- x", &web);
+    let set_next = plan_for("-u root --no-user-checks -- x", &web);
     assert_eq!(set_next.server.env.get(b"HOME"), None);
     let host = Host { egid: 44, ..Host { euid: 33, ..root() } };
     assert_eq!(refused("-u web:4 -- x", &host), "cannot become group 4: only root can");
-    assert!(!made("-u web:44 -- x", &host).server.steps.iter().any(|step| matches!(step, Step::Uid(..))));
+    assert!(!plan_for("-u web:44 -- x", &host).server.steps.iter().any(|step| matches!(step, Step::Uid(..))));
     // Root in a container without capabilities stays root, and cannot become another user.
     let poor = Host { can_change_ids: CanChangeIds::No, ..root() };
-    assert!(!made("-u 0 -- x", &poor).server.steps.iter().any(|step| matches!(step, Step::Groups(_))));
+    assert!(!plan_for("-u 0 -- x", &poor).server.steps.iter().any(|step| matches!(step, Step::Groups(_))));
     assert!(refused("-u web -- x", &poor).contains("cannot become user 33"));
 }
 
 #[test]
-fn environments() {
+fn the_server_and_the_handler_have_different_environments() {
     let env = Env(["VSRUN_SERVER_PID=1", "HOME=/x", "PATH=/p:/q"].map(|e| leak_cstr(e.into())).to_vec());
     let host = Host { env, ..root() };
-    let plan = made("-u web -e A=1 -e HOME=/mine -m - ask -- run it", &host);
+    let plan = plan_for("-u web -e A=1 -e HOME=/mine -m - ask -- run it", &host);
     let server = &plan.server.env;
     assert_eq!(
         (server.get(b"HOME"), server.get(b"USER"), server.get(b"A")),
@@ -295,12 +297,12 @@ fn environments() {
 }
 
 #[test]
-fn a_directory_comes_between_the_users_words_and_the_callers() {
+fn env_dir_overrides_the_caller_and_env_overrides_env_dir() {
     let env = Env(vec![c"A=caller", c"GONE=caller", c"HOME=/x", c"PATH=/p"]);
     let env_dir = vec![c"HOME=/dir", c"A=dir", c"GONE", c"B=dir", c"SHELL"];
     let host = Host { env, env_entries: env_dir, ..root() };
     let words = |line: &str| {
-        let plan = made(line, &host);
+        let plan = plan_for(line, &host);
         let mut words: Vec<String> = plan.server.env.0.iter().map(|entry| entry.to_str().unwrap().to_owned()).collect();
         words.sort();
         (words.join(" "), plan.server.paths.first().unwrap().to_str().unwrap().to_owned())
@@ -316,7 +318,7 @@ fn a_directory_comes_between_the_users_words_and_the_callers() {
     assert_eq!(words("--clear-env -e PATH=/e -- x"), ("A=dir B=dir HOME=/dir PATH=/e".into(), "/e/x".into()));
     // The handler belongs to vsrun, and has vsrun's environment.
     let handler =
-        made("--clear-env -m - ask -- x", &Host { cwd: Some(b"/".to_vec()), ..host }).supervision.unwrap().handler;
+        plan_for("--clear-env -m - ask -- x", &Host { cwd: Some(b"/".to_vec()), ..host }).supervision.unwrap().handler;
     assert_eq!(handler.unwrap().env.get(b"A"), Some(&b"caller"[..]));
 }
 
@@ -334,7 +336,7 @@ fn commands_are_searched_as_execvp_does() {
 }
 
 #[test]
-fn a_ready_descriptor_is_none_of_the_sockets() {
+fn a_ready_descriptor_that_is_a_socket_is_refused() {
     let handed = |count| {
         let mut handed = InheritedSockets::default();
         handed.count = count;
@@ -345,10 +347,10 @@ fn a_ready_descriptor_is_none_of_the_sockets() {
         assert!(refused(&format!("-b {line} -- x"), &host).contains("a socket has this number"), "{line}");
     }
     assert_eq!(
-        made("-b --listen 80 --ready fd:6 -- x", &Host { inherited: handed(2), ..root() }).ready,
+        plan_for("-b --listen 80 --ready fd:6 -- x", &Host { inherited: handed(2), ..root() }).ready,
         ReadyCondition::Newline(6)
     );
-    assert_eq!(made("-b --ready fd:3 -- x", &root()).ready, ReadyCondition::Newline(3));
+    assert_eq!(plan_for("-b --ready fd:3 -- x", &root()).ready, ReadyCondition::Newline(3));
 }
 
 /// If --user names the current user, nothing changes, so no privilege is needed.
@@ -366,7 +368,7 @@ fn the_same_user_and_groups_need_no_privilege() {
         ("-u web -- x", with(0, Some(&[])), true),
     ] {
         let host = Host { group: b"root:x:0:\n", ..host };
-        let steps = made(line, &host).server.steps;
+        let steps = plan_for(line, &host).server.steps;
         assert_eq!(steps.iter().any(|step| matches!(step, Step::Groups(_))), changes, "{line} {host:?}");
         assert_eq!(steps.contains(&Step::BlockSignals), changes, "{line}");
     }
@@ -383,17 +385,17 @@ fn an_ignored_hangup_stays_ignored() {
         ("-m - - --on-signal HUP=restart -- x", false, SignalAction::Restart),
         ("-m - - --on-signal HUP=forward -- x", false, SignalAction::Forward(Signal::HUP)),
     ] {
-        let plan = made(line, &nohup);
+        let plan = plan_for(line, &nohup);
         assert_eq!(plan.ignores_hangup, ignored, "{line}");
         assert!(plan.supervision.is_none() || plan.signal_table.get(Signal::HUP) == action, "{line}");
     }
-    assert!(!made("-b -m - - -- x", &nohup).ignores_hangup);
-    assert!(!made("-m - - -- x", &root()).ignores_hangup);
+    assert!(!plan_for("-b -m - - -- x", &nohup).ignores_hangup);
+    assert!(!plan_for("-m - - -- x", &root()).ignores_hangup);
 }
 
 /// An interactive server gets the terminal, except if it runs as another user.
 #[test]
-fn the_terminal() {
+fn only_an_interactive_server_of_the_same_user_gets_the_terminal() {
     let host = Host { terminal: StdinTerminal::Controlling, ..root() };
     for (line, first) in [
         ("--restart no --stdin -- sh", [Step::TakeForeground, Step::UnblockSignals]),
@@ -402,15 +404,15 @@ fn the_terminal() {
         ("--restart no --stdin -b -- sh", [Step::UnblockSignals, Step::Setsid]),
         ("--stdin -u web -- sh", [Step::UnblockSignals, Step::DropTerminal]),
     ] {
-        assert_eq!(made(line, &host).server.steps.get(..2).unwrap(), first, "{line}");
+        assert_eq!(plan_for(line, &host).server.steps.get(..2).unwrap(), first, "{line}");
     }
     let job = Host { terminal: StdinTerminal::Background, ..root() };
-    let steps = made("--restart no --stdin -- sh", &job).server.steps;
+    let steps = plan_for("--restart no --stdin -- sh", &job).server.steps;
     assert_eq!(steps.get(..2).unwrap(), [Step::UnblockSignals, Step::NewBackgroundGroup]);
 }
 
 #[test]
-fn the_policy_of_an_init() {
+fn options_set_the_policy_of_an_init_or_a_manager() {
     use crate::logic::supervisor::policy::Role;
     let policy = |line: &str| plan(&mut options(&format!("{line} -- x")), &root()).unwrap().policy;
     for (line, role, timeout) in [
@@ -438,7 +440,7 @@ fn the_control_group_is_entered_first_and_the_rules_come_last() {
     use crate::logic::plan::landlock::LandlockSupport;
     use crate::logic::plan::landlock_rules::{HandledRights, PathAccess, Rule};
     let host = Host { landlock: LandlockSupport::Abi(7), ..root() };
-    let plan = made("--cgroup /c --cgroup-set pids.max=9 --ro /x --scope signal -u web --umask 7 -- x", &host);
+    let plan = plan_for("--cgroup /c --cgroup-set pids.max=9 --ro /x --scope signal -u web --umask 7 -- x", &host);
     let steps = &plan.server.steps;
     assert_eq!(steps.first(), Some(&Step::Cgroup(c"/c")));
     let last = [
@@ -453,11 +455,11 @@ fn the_control_group_is_entered_first_and_the_rules_come_last() {
     assert_eq!(steps[steps.len() - last.len()..], last);
     assert!(steps.contains(&Step::CloseDescriptors) && !steps.contains(&Step::CloexecDescriptors));
     // A process cannot remove its own control group, so after a failed start another process does that.
-    let lone = made("--cgroup /c -- x", &host).server.steps;
+    let lone = plan_for("--cgroup /c -- x", &host).server.steps;
     assert!(lone.contains(&Step::CloseDescriptors) && !lone.contains(&Step::CloexecDescriptors));
     assert_eq!(plan.cgroup.unwrap().settings, [(c"pids.max", c"9")]);
     // The handler is neither in the control group nor confined by Landlock.
-    let plan = made("--cgroup /c --ro /x -m - /h -- x", &host);
+    let plan = plan_for("--cgroup /c --ro /x -m - /h -- x", &host);
     let handler = plan.supervision.unwrap().handler.unwrap();
     let jailed = |step: &Step| matches!(step, Step::Cgroup(_) | Step::CreateRuleset(_) | Step::LandlockRestrictSelf);
     assert!(!handler.steps.iter().any(jailed), "{:?}", handler.steps);

@@ -26,7 +26,7 @@ fn parsed(text: &str) -> Option<(&str, IpAddr, u16, Transport)> {
 }
 
 #[test]
-fn endpoints_are_numbers() {
+fn numeric_endpoints_are_parsed() {
     let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
     let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let local_6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
@@ -45,7 +45,7 @@ fn endpoints_are_numbers() {
 }
 
 #[test]
-fn or_paths() {
+fn absolute_paths_are_unix_sockets() {
     for (text, name, path) in [
         ("/run/x", "vsrun", "/run/x"),
         ("/run/a=b:80", "vsrun", "/run/a=b:80"),

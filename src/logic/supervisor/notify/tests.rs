@@ -73,7 +73,7 @@ fn every_assignment_of_a_message_counts() {
 }
 
 #[test]
-fn what_cannot_be_read_or_done_has_a_reason() {
+fn ignored_assignments_have_a_reason() {
     for (text, why) in [
         ("MAINPID=7", IgnoreReason::Unsupported),
         ("READY=1\nFDSTORE=1\nFDNAME=x", IgnoreReason::Unsupported),
@@ -120,7 +120,7 @@ fn a_server_may_take_more_time_to_be_ready_and_not_less() {
 }
 
 #[test]
-fn a_server_may_take_more_time_to_stop_but_not_where_it_was_silent() {
+fn a_server_may_extend_its_stop_except_after_a_watchdog_timeout() {
     let mut story = Story::new(policy());
     assert_eq!(story.receive(0, "READY=1"), Action::ReportReady);
     story.event(1, Event::Stop);
@@ -162,7 +162,7 @@ fn the_watchdog_time_is_the_servers_to_change_in_this_run() {
 }
 
 #[test]
-fn a_trigger_is_silence_at_once_and_a_server_that_stops_may_be_silent() {
+fn trigger_fires_the_watchdog_and_stopping_disarms_it() {
     let mut story = Story::new(policy());
     assert_eq!(story.receive(0, "WATCHDOG=trigger"), Action::Wait, "it is not ready yet");
     story.receive(0, "READY=1");

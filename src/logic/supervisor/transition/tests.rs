@@ -62,9 +62,9 @@ struct World {
     /// The server exited and other processes of its group are alive.
     group: bool,
     /// The remaining processes of the last run have been sent TERM.
-    clearing: bool,
+    remaining_got_term: bool,
     /// All remaining processes have been sent TERM at the end.
-    lingering: bool,
+    all_got_term: bool,
     handler: bool,
     /// The last action was a launch, which may fail.
     forking: bool,
@@ -81,14 +81,14 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
             assert!(!world.server, "two servers");
             assert!(!world.handler, "a server beside the handler");
             assert!(!world.group, "a server beside the last one's group");
-            assert!(!world.lingering, "a server after the last one");
+            assert!(!world.all_got_term, "a server after the last one");
             assert!(!world.stopped, "a server after a stop");
-            assert!(world.clearing || policy.linger.is_none() || state.restarts == 0, "a run beside remains");
-            (world.server, world.forking, world.clearing) = (true, true, false);
+            assert!(world.remaining_got_term || policy.linger.is_none() || state.restarts == 0, "a run beside remains");
+            (world.server, world.forking, world.remaining_got_term) = (true, true, false);
         }
         Action::RunHandler(_) => {
             assert!(!world.server && !world.handler && !world.group, "a handler beside other processes");
-            assert!(!world.lingering, "a handler after the last server");
+            assert!(!world.all_got_term, "a handler after the last server");
             assert!(!world.stopped, "a handler after a stop");
             (world.handler, world.forking) = (true, true);
         }
@@ -102,23 +102,24 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
         }
         Action::Send(signal, Recipient::RemainingOfRun) => {
             assert!(!world.server && !world.handler, "only what outlives the server is cleared away");
-            assert!(!world.lingering, "the last processes are ended once");
+            assert!(!world.all_got_term, "the last processes are ended once");
             assert!(world.group || policy.linger.is_some(), "processes are ended that no option is about");
             // The group may have received TERM as the stop signal.
-            let asked = world.clearing || policy.stop_signal == Signal::TERM && policy.signal_scope == Recipient::Group;
+            let asked = world.remaining_got_term
+                || policy.stop_signal == Signal::TERM && policy.signal_scope == Recipient::Group;
             assert!(asked || signal == Signal::TERM, "KILL comes after TERM");
-            world.clearing = true;
+            world.remaining_got_term = true;
         }
         Action::Send(_, Recipient::Handler) => assert!(world.handler, "a signal to a dead handler"),
         Action::Finish(_) => {
             assert!(!world.server && !world.handler && !world.group, "an end that leaves a process");
-            assert!(world.lingering == policy.linger.is_some(), "an end without asking what is left");
+            assert!(world.all_got_term == policy.linger.is_some(), "an end without asking what is left");
             world.finished = true;
         }
         Action::Send(signal, Recipient::AllProcesses) => {
             assert!(!world.server && !world.handler && !world.group, "a process is asked twice");
-            assert_eq!(signal, if world.lingering { Signal::KILL } else { Signal::TERM }, "the order of signals");
-            world.lingering = true;
+            assert_eq!(signal, if world.all_got_term { Signal::KILL } else { Signal::TERM }, "the order of signals");
+            world.all_got_term = true;
         }
         Action::RecordRestartDelay(span) => {
             assert!(!world.server && !world.handler && !world.group, "a pause beside a process");
@@ -137,7 +138,7 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
 
 /// The events that can happen in this world, each with the world after it.
 fn possible(policy: &Policy, world: World) -> Vec<(Event, World)> {
-    let World { server, handler, group, clearing, lingering, .. } = world;
+    let World { server, handler, group, remaining_got_term: clearing, all_got_term: lingering, .. } = world;
     let stopped = World { stopped: true, ..world };
     let mut events = vec![
         (Event::DeadlinePassed, world),
@@ -147,7 +148,8 @@ fn possible(policy: &Policy, world: World) -> Vec<(Event, World)> {
     ];
     if world.forking {
         let clearing = clearing || policy.linger.is_some();
-        events.push((Event::ForkFailed, World { server: false, handler: false, clearing, ..world }));
+        events
+            .push((Event::ForkFailed, World { server: false, handler: false, remaining_got_term: clearing, ..world }));
     }
     if server {
         let gone = World { server: false, ..world };
@@ -304,7 +306,7 @@ fn walk(policy: &Policy, state: &State, world: World, now: Time, depth: usize) -
 /// As in `tini -g` and dumb-init: the whole group gets forwarded signals, but its processes that outlive the server are
 /// not ended.
 #[test]
-fn a_forwarded_signal_can_go_to_the_group_alone() {
+fn only_forwarded_signals_go_to_the_group() {
     let policy = Policy { forwards_to_group: true, role: Role::Init, ..policy() };
     let mut state = State::new(&policy, Time::default());
     next(&policy, &mut state, Event::Ready, Time::default());
@@ -319,8 +321,8 @@ fn every_short_history_holds() {
     let start = World {
         server: true,
         group: false,
-        clearing: false,
-        lingering: false,
+        remaining_got_term: false,
+        all_got_term: false,
         handler: false,
         forking: true,
         stopped: false,
@@ -368,7 +370,7 @@ fn every_short_history_holds() {
 
 /// No event has an effect in `Phase::Done`.
 #[test]
-fn the_end_is_the_end() {
+fn no_event_has_an_effect_after_the_end() {
     let policy = policy();
     let (state, action) = step(&policy, State::new(&policy, Time(0)), Event::ExecFailed(127), Time(0));
     assert_eq!(action, Action::Finish(Ending::FirstStartFailed(127)));
@@ -420,7 +422,7 @@ impl Story {
     }
 
     /// The server exits unexpectedly after `life` milliseconds. Returns the pause before the restart.
-    fn fall(&mut self, life: u64) -> u64 {
+    fn crash_after(&mut self, life: u64) -> u64 {
         match self.at(life, Event::Exited(Exit::Code(1))) {
             Action::Launch(LogFiles::Keep) => 0,
             Action::RecordRestartDelay(_) => {
@@ -454,41 +456,44 @@ fn a_server_that_is_not_ready_is_stopped_and_is_a_failure() {
 }
 
 #[test]
-fn pauses_double_and_a_sound_life_ends_them() {
+fn restart_delays_double_until_a_stable_run_resets_them() {
     let mut story = Story::new(policy());
-    let rests: Vec<u64> = (0..12).map(|_| story.fall(5)).collect();
+    let rests: Vec<u64> = (0..12).map(|_| story.crash_after(5)).collect();
     assert_eq!(rests, [0, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000]);
-    assert_eq!((story.fall(9_999), story.fall(10_000), story.fall(1)), (30_000, 0, 100));
+    assert_eq!((story.crash_after(9_999), story.crash_after(10_000), story.crash_after(1)), (30_000, 0, 100));
     assert_eq!(story.state.restarts(), 15);
 
     let mut short = Story::new(Policy { restart_delay: (Span(10), Span(500)), ..policy() });
-    assert_eq!([short.fall(1), short.fall(1), short.fall(499), short.fall(500)], [0, 10, 20, 0]);
+    assert_eq!(
+        [short.crash_after(1), short.crash_after(1), short.crash_after(499), short.crash_after(500)],
+        [0, 10, 20, 0]
+    );
 }
 
 #[test]
 fn any_number_of_consecutive_failures_is_counted() {
     let mut story = Story::new(policy());
     story.state.consecutive_failures = u32::MAX;
-    assert_eq!(story.fall(1), 30_000);
+    assert_eq!(story.crash_after(1), 30_000);
 }
 
 #[test]
 fn a_limit_counts_restarts_within_its_window() {
     let limit = Some(RestartLimit { restarts: 2, within: Span::secs(60) });
     let mut story = Story::new(Policy { limit, restart_delay: (Span::ZERO, Span::ZERO), ..policy() });
-    assert_eq!((story.fall(1000), story.fall(1000)), (0, 0));
+    assert_eq!((story.crash_after(1000), story.crash_after(1000)), (0, 0));
     // A requested restart does not count.
     assert_eq!(story.at(0, Event::Restart), Action::Send(Signal::TERM, Recipient::Server));
     assert_eq!(story.at(0, Event::Exited(killed(15))), Action::Launch(LogFiles::Rotate));
     // The first of the two restarts is 60 s old, so it no longer counts.
-    assert_eq!(story.fall(59_000), 0);
+    assert_eq!(story.crash_after(59_000), 0);
     let ending = Ending::GaveUp(Exit::Code(1));
     assert_eq!(story.at(999, Event::Exited(Exit::Code(1))), Action::Finish(ending));
     assert_eq!(ending.status(), 1);
 }
 
 #[test]
-fn what_counts_as_unexpected() {
+fn the_restart_policy_decides_which_exits_are_unexpected() {
     use Restart::{Always, No, OnAbort, OnFailure};
     let success = SuccessExits::parse(b"3,SIGUSR2").unwrap();
     let exits = [Exit::SUCCESS, Exit::Code(3), Exit::Code(1), killed(9), killed(12)];
@@ -532,7 +537,7 @@ fn death_by_a_forwarded_signal_is_requested_only_if_the_signal_asks_for_an_end()
 }
 
 #[test]
-fn the_time_limit_for_commands_is_not_for_a_server_whose_readiness_is_its_exec() {
+fn the_command_time_limit_does_not_stop_a_server_ready_at_exec() {
     let rules = Policy { ready_timeout: Some(Span::secs(5)), ..policy() };
     let action_at_the_limit = |has_limit: bool| {
         let mut state = State::new(&rules, Time(0));
@@ -547,7 +552,7 @@ fn the_time_limit_for_commands_is_not_for_a_server_whose_readiness_is_its_exec()
 }
 
 #[test]
-fn a_stop_is_repeated_harder() {
+fn a_stop_sends_term_and_after_the_timeout_kill() {
     let mut story = Story::new(policy());
     assert_eq!(story.at(1, Event::Stop), Action::Send(Signal::TERM, Recipient::Server));
     assert_eq!(story.at(1, Event::Stop), Action::Wait);
@@ -572,7 +577,7 @@ fn a_stop_wins_over_a_restart() {
 }
 
 #[test]
-fn the_handler_decides_and_may_be_too_slow() {
+fn the_crash_handler_decides_within_its_timeout() {
     let patient = Policy { handler: CrashHandlerPolicy::Within(Span::secs(5)), ..policy() };
     let ask =
         |story: &mut Story| assert_eq!(story.at(1, Event::Exited(Exit::Code(7))), Action::RunHandler(Exit::Code(7)));
@@ -620,7 +625,7 @@ fn a_fork_that_fails_is_tried_again() {
 }
 
 #[test]
-fn a_first_start_that_fails_ends_it() {
+fn a_failed_first_start_ends_the_supervision() {
     let policy = policy();
     for (event, status) in [(Event::ExecFailed(126), 126), (Event::ForkFailed, 125)] {
         let (_, action) = step(&policy, State::new(&policy, Time(0)), event, Time(0));
@@ -678,7 +683,7 @@ fn after_a_forwarded_term_no_server_is_started() {
 }
 
 #[test]
-fn a_guard_gives_a_forwarded_stop_its_time() {
+fn an_init_with_a_stop_timeout_kills_after_a_forwarded_stop() {
     let guard = Policy { restart: Restart::No, role: Role::InitWithTimeout, stop_signal: Signal::INT, ..policy() };
     for signal in [Signal::TERM, Signal::INT] {
         let mut story = Story::new(guard.clone());
@@ -740,7 +745,7 @@ fn the_rest_of_a_group_ends_before_anything_follows() {
 }
 
 #[test]
-fn remaining_processes_are_asked_killed_and_left() {
+fn remaining_processes_get_term_then_kill_and_are_then_ignored() {
     let lingering = Policy { linger: Some(Span::secs(3)), restart: Restart::No, ..policy() };
     let ending = Ending::Server(Exit::Code(7));
     let fallen = || {
@@ -761,7 +766,7 @@ fn remaining_processes_are_asked_killed_and_left() {
 }
 
 #[test]
-fn a_silent_server_is_ended_and_that_is_no_voluntary_end() {
+fn a_watchdog_timeout_ends_the_server_and_is_a_failure() {
     let watched = Policy { watchdog: Some(Span::secs(3)), ..policy() };
     let bite = Action::Send(Signal::ABRT, Recipient::Server);
     for restart in [Restart::OnFailure, Restart::OnAbort, Restart::Always] {
@@ -877,7 +882,7 @@ fn the_watchdog_rests_while_a_stop_is_delayed() {
 }
 
 #[test]
-fn an_unhealthy_server_is_stopped_and_that_is_no_voluntary_end() {
+fn an_unhealthy_server_is_stopped_and_that_is_a_failure() {
     let term = Action::Send(Signal::TERM, Recipient::Server);
     for restart in [Restart::OnFailure, Restart::OnAbort, Restart::Always] {
         let mut story = Story::new(Policy { restart, handler: CrashHandlerPolicy::NoTimeout, ..policy() });
@@ -992,7 +997,7 @@ fn what_is_left_of_a_run_ends_before_the_next_one() {
 }
 
 #[test]
-fn a_listed_end_is_a_success_whatever_led_to_the_exit() {
+fn a_listed_exit_is_a_success_unless_the_watchdog_forced_it() {
     let success = SuccessExits::parse(b"3,SIGTERM").unwrap();
     let over = Action::Finish(Ending::Server(Exit::SUCCESS));
     let init = Policy { role: Role::Init, restart: Restart::No, success, ..policy() };
@@ -1025,7 +1030,7 @@ fn replaceable() -> Policy {
 }
 
 #[test]
-fn a_candidate_that_is_ready_is_the_server_and_the_old_one_is_asked_then_killed() {
+fn a_ready_candidate_replaces_the_server_which_is_stopped() {
     let mut story = Story::new(replaceable());
     assert_eq!(story.at(1, Event::Replace), Action::LaunchCandidate);
     assert_eq!(story.at(1, Event::Replace), Action::Wait, "one is under way");

@@ -50,8 +50,8 @@ struct World {
     is_asked: bool,
     second_is_asked: bool,
     /// The remaining processes of the server's run have been sent TERM.
-    clearing: bool,
-    lingering: bool,
+    remaining_got_term: bool,
+    all_got_term: bool,
     handler: bool,
     last: Last,
     stopped: bool,
@@ -71,8 +71,8 @@ const START: World = World {
     remains: false,
     is_asked: false,
     second_is_asked: false,
-    clearing: false,
-    lingering: false,
+    remaining_got_term: false,
+    all_got_term: false,
     handler: false,
     last: Last::Fork,
     stopped: false,
@@ -162,7 +162,7 @@ fn possible(policy: &Policy, state: &State, world: World) -> Vec<(Event, World)>
             events.push((Event::OfSecondProcess(SecondProcessEvent::Unkillable), World { second, ..world }));
         }
     }
-    if world.lingering || (world.clearing && world.server == Process::None && !world.handler) {
+    if world.all_got_term || (world.remaining_got_term && world.server == Process::None && !world.handler) {
         events.push((Event::NoneLeft, world));
     }
     if world.handler {
@@ -207,7 +207,7 @@ fn set_second_deadline(second: &mut SecondProcess, at: Time) {
 }
 
 /// For each state, also adds the state after `change`, if that differs.
-fn or(states: &mut Vec<State>, change: impl Fn(&mut State)) {
+fn add_changed_states(states: &mut Vec<State>, change: impl Fn(&mut State)) {
     for at in 0..states.len() {
         let mut other = states[at].clone();
         change(&mut other);
@@ -219,14 +219,16 @@ fn or(states: &mut Vec<State>, change: impl Fn(&mut State)) {
 
 /// The states that a state may have become by the time of an event: each deadline may have passed or not, the run may
 /// have become stable, the last restart may be long ago. This allows more than real clocks do, never less.
-fn later(policy: &Policy, state: &State, event: Event) -> Vec<State> {
+fn states_at_event(policy: &Policy, state: &State, event: Event) -> Vec<State> {
     let mut states = vec![state.clone()];
-    or(&mut states, |state| set_deadline(state, NOW));
-    or(&mut states, |state| set_second_deadline(&mut state.second, NOW));
+    add_changed_states(&mut states, |state| set_deadline(state, NOW));
+    add_changed_states(&mut states, |state| set_second_deadline(&mut state.second, NOW));
     if matches!(event, Event::Exited(_) | Event::ExecFailed(_) | Event::LeaderExited | Event::HandlerExited(_)) {
-        or(&mut states, |state| state.started_at = LONG_AGO);
+        add_changed_states(&mut states, |state| state.started_at = LONG_AGO);
         let within = policy.limit.map_or(Span::ZERO, |limit| limit.within);
-        or(&mut states, |state| state.restart_times.iter_mut().for_each(|at| *at = Time(NOW.0 - within.0)));
+        add_changed_states(&mut states, |state| {
+            state.restart_times.iter_mut().for_each(|at| *at = Time(NOW.0 - within.0))
+        });
     }
     if event == Event::DeadlinePassed {
         states.retain(|state| state.deadline().is_some_and(|until| until <= NOW));
@@ -237,15 +239,15 @@ fn later(policy: &Policy, state: &State, event: Event) -> Vec<State> {
 /// A start time that makes the run count as stable.
 const LONG_AGO: Time = Time(NOW.0 - 10_000);
 /// A deadline that has not passed.
-const LATER: Time = Time(NOW.0 + 1);
+const NOT_YET_DUE: Time = Time(NOW.0 + 1);
 
 /// The state with each deadline set to due or not due, and without details on which no decision depends.
 fn normalized(policy: &Policy, mut state: State) -> State {
     if state.phase_deadline().is_some_and(|until| until > NOW) {
-        set_deadline(&mut state, LATER);
+        set_deadline(&mut state, NOT_YET_DUE);
     }
     if state.second.deadline().is_some_and(|until| until > NOW) {
-        set_second_deadline(&mut state.second, LATER);
+        set_second_deadline(&mut state.second, NOT_YET_DUE);
     }
     if state.phase != Phase::Running {
         state.ready_deadline = state.ready_deadline.map(|_| NOW);
@@ -274,7 +276,7 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
     match action {
         Action::Launch(logs) => {
             assert!(alone, "a server beside another or beside the handler");
-            assert!(!world.stopped && !world.lingering, "a server after a stop");
+            assert!(!world.stopped && !world.all_got_term, "a server after a stop");
             assert!(
                 !matches!(event, Event::Unkillable | Event::OfSecondProcess(SecondProcessEvent::Unkillable)),
                 "a server beside one"
@@ -282,14 +284,14 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
             assert!(!old.second.is_candidate(), "a third server");
             assert!(world.second == Process::None || logs == LogFiles::Keep, "a requested restart ends both first");
             assert!(world.second == Process::None || world.replacing, "two servers without a replacement");
-            (world.server, world.last, world.clearing) = (Process::Alive, Last::Fork, false);
+            (world.server, world.last, world.remaining_got_term) = (Process::Alive, Last::Fork, false);
             (world.is_asked, world.is_ready) = (false, false);
         }
         Action::LaunchCandidate => {
             assert!(policy.candidate_timeout.is_some() && event == Event::Replace, "no replacement was requested");
             assert!(world.server == Process::Alive, "a candidate without a server");
             assert!(world.second == Process::None && !world.remains, "three servers");
-            assert!(!world.stopped && !world.lingering && !world.replacing, "a candidate after a stop");
+            assert!(!world.stopped && !world.all_got_term && !world.replacing, "a candidate after a stop");
             let asks = Signal::TERM.bit() | Signal::INT.bit() | policy.stop_signal.bit();
             assert!(
                 policy.role == Role::Manager || old.forwarded_signals & asks == 0,
@@ -310,7 +312,7 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
             world.remains = matches!(state.second, SecondProcess::DescendantsRemain { .. });
         }
         Action::RunHandler(_) => {
-            assert!(alone && !world.stopped && !world.lingering, "a handler beside a server, or after a stop");
+            assert!(alone && !world.stopped && !world.all_got_term, "a handler beside a server, or after a stop");
             (world.handler, world.last) = (true, Last::Fork);
         }
         Action::Send(signal, to @ (Recipient::Server | Recipient::Group)) => {
@@ -344,18 +346,18 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
         }
         Action::Send(_, Recipient::RemainingOfRun) => {
             assert!(alone || world.server == Process::Left, "only what outlives the server is cleared away");
-            assert!(!world.lingering && (world.server == Process::Left || policy.linger.is_some()));
-            world.clearing = true;
+            assert!(!world.all_got_term && (world.server == Process::Left || policy.linger.is_some()));
+            world.remaining_got_term = true;
         }
         Action::Send(_, Recipient::Handler) => assert!(world.handler, "a signal to a dead handler"),
         Action::Send(signal, Recipient::AllProcesses) => {
             assert!(alone && world.second == Process::None, "a process is asked twice");
-            assert_eq!(signal, if world.lingering { Signal::KILL } else { Signal::TERM });
-            (world.lingering, world.remains) = (true, false);
+            assert_eq!(signal, if world.all_got_term { Signal::KILL } else { Signal::TERM });
+            (world.all_got_term, world.remains) = (true, false);
         }
         Action::Finish(_) => {
             assert!(alone && world.second == Process::None, "an end that leaves a server");
-            assert_eq!(world.lingering, policy.linger.is_some(), "an end without asking what is left");
+            assert_eq!(world.all_got_term, policy.linger.is_some(), "an end without asking what is left");
             (world.finished, world.remains) = (true, false);
             (world.server, world.second) = (Process::None, Process::None);
         }
@@ -501,7 +503,7 @@ struct Counts {
 
 /// A hash of 128 bits, wide enough that two of a billion states have the same one with a probability below 10^-20. It is
 /// several times as fast as the standard library's, which resists chosen input.
-struct Wide(u64, u64);
+struct StateHasher(u64, u64);
 
 /// Two odd constants with irregular bits (those of wyhash).
 const MIX: (u64, u64) = (0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db);
@@ -514,7 +516,7 @@ fn folded(value: u64, factor: u64) -> u64 {
     low ^ high
 }
 
-impl Hasher for Wide {
+impl Hasher for StateHasher {
     fn write(&mut self, bytes: &[u8]) {
         for chunk in bytes.chunks(8) {
             let mut word = [0; 8];
@@ -550,9 +552,9 @@ impl Hasher for Wide {
 }
 
 fn key(state: &State, world: &World) -> u128 {
-    let mut hasher = Wide(MIX.1, MIX.0);
+    let mut hasher = StateHasher(MIX.1, MIX.0);
     (state, world).hash(&mut hasher);
-    let Wide(low, high) = hasher;
+    let StateHasher(low, high) = hasher;
     u128::from(folded(high ^ MIX.0, MIX.1)) << 64 | u128::from(folded(low ^ MIX.1, MIX.0))
 }
 
@@ -589,7 +591,7 @@ fn explore(policy: &Policy) -> Counts {
             continue;
         }
         for (event, after) in possible(policy, &state, world) {
-            for old in later(policy, &state, event) {
+            for old in states_at_event(policy, &state, event) {
                 let (mut next, mut after) = (old.clone(), after);
                 super::tests::check_forward_plain(policy, &old, event, NOW);
                 let action = super::next(policy, &mut next, event, NOW);

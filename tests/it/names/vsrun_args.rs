@@ -18,14 +18,14 @@ fn further_options_are_read_and_removed() {
         for (value, part) in [("--bogus", "--bogus"), ("--umask 9", "--umask"), ("--stop x", "VSRUN_ARGS")] {
             let call = sandbox.program(&link(&sandbox, name), words!["--", sandbox.probe()]);
             let ended = call.env("VSRUN_ARGS", value).finish();
-            ended.exited(2);
+            ended.assert_exited(2);
             assert!(ended.err.len() == 1 && ended.err[0].starts_with(name) && ended.err[0].contains(part), "{ended:?}");
         }
     }
 }
 
 #[test]
-fn a_restart_takes_the_place_of_the_inits_role() {
+fn option_restart_in_vsrun_args_turns_an_init_into_a_manager() {
     needs!(able());
     for name in INITS {
         let sandbox = Sandbox::new();
@@ -40,7 +40,7 @@ fn a_restart_takes_the_place_of_the_inits_role() {
         let report = sandbox.report(&sandbox.out("report"));
         assert!(report.descriptor_numbers().contains(&309), "{name}: {report:?}");
         // SIGTERM asks the manager to stop, which counts as success: it exits with 0.
-        called.stop().exited(0).silently();
+        called.stop().assert_exited(0).assert_silent();
     }
 }
 
@@ -55,7 +55,7 @@ fn a_stop_timeout_kills_a_deaf_command() {
         let called = call.start();
         harness::await_life(&life, 1);
         called.signal(libc::SIGTERM);
-        called.finish().exited(137).silently();
+        called.finish().assert_exited(137).assert_silent();
     }
 }
 
@@ -68,7 +68,7 @@ fn another_root_gets_no_descriptors_and_another_user_no_terminal() {
     let file = File::open(sandbox.directory()).unwrap();
     let call = sandbox.program(&link(&sandbox, "tini"), words!["--", "/probe", "report", "/out/report"]);
     let call = call.env("VSRUN_ARGS", format!("--root {} -u 12345:1", jail.display()));
-    call.before(move || sys::duplicate(file.as_raw_fd(), 9)).finish().exited(0).silently();
+    call.before(move || sys::duplicate(file.as_raw_fd(), 9)).finish().assert_exited(0).assert_silent();
     let report = sandbox.report(&jail.join("out/report"));
     assert_eq!(report.descriptor_numbers(), [0, 1, 2]);
     for name in INITS {
@@ -81,13 +81,13 @@ fn another_root_gets_no_descriptors_and_another_user_no_terminal() {
         let server = harness::await_life(&life, 1);
         assert_eq!(process::terminal(server), 0, "{name}");
         called.signal(libc::SIGTERM);
-        called.finish().exited(143);
+        called.finish().assert_exited(143);
     }
 }
 
 /// The command reports its readiness to vsrun, not to the service manager above it.
 #[test]
-fn readiness_takes_the_socket_of_the_service_manager() {
+fn with_ready_notify_the_command_gets_a_socket_of_vsrun() {
     needs!(able());
     let sandbox = Sandbox::new();
     for (value, own) in [("--ready notify", true), ("--stop-timeout 1s", false)] {

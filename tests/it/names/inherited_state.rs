@@ -1,6 +1,6 @@
 //! The state that a command inherits: descriptors, signals, directory, environment, session and terminal.
 
-use super::{INITS, Sandbox, able, command, each, link, needs, process, reported, sys, words};
+use super::{INITS, Sandbox, able, command, for_link_and_tool, link, needs, process, reported, sys, words};
 use crate::harness::{self, Call, Report};
 use std::fs::File;
 use std::io;
@@ -16,7 +16,11 @@ fn set_signals() -> io::Result<()> {
 }
 
 /// A call that hands down more state than usual: descriptors 7 and 300, variables, a directory and signal settings.
-fn laden<'place>(sandbox: &'place Sandbox, program: &Path, words: Vec<std::ffi::OsString>) -> Call<'place> {
+fn call_with_extra_state<'place>(
+    sandbox: &'place Sandbox,
+    program: &Path,
+    words: Vec<std::ffi::OsString>,
+) -> Call<'place> {
     let file = File::create(sandbox.out("handed")).unwrap();
     let call = sandbox.program(program, words).directory(Path::new("/usr"));
     let call = call.env("NOTIFY_SOCKET", "@no-one").env("WATCHDOG_USEC", "1").env("LISTEN_FDS", "2");
@@ -48,7 +52,7 @@ fn comparable(report: &Report) -> Vec<String> {
 }
 
 #[test]
-fn the_command_finds_what_the_caller_has_left() {
+fn command_inherits_the_callers_state() {
     needs!(able());
     for (name, options) in [
         ("tini", words!["--"]),
@@ -62,11 +66,14 @@ fn the_command_finds_what_the_caller_has_left() {
             needs!(harness::root());
         }
         let mut seen = Vec::new();
-        each(name, |sandbox, program| {
+        for_link_and_tool(name, |sandbox, program| {
             let script = words![sandbox.probe(), "report", sandbox.out("report")];
-            let report = reported(sandbox, laden(sandbox, program, [options.clone(), script].concat()));
+            let report = reported(sandbox, call_with_extra_state(sandbox, program, [options.clone(), script].concat()));
             // The test process may have more descriptors than 0 to 2, and ignored signals: compare with a direct start.
-            let direct = reported(sandbox, laden(sandbox, &sandbox.probe(), words!["report", sandbox.out("report")]));
+            let direct = reported(
+                sandbox,
+                call_with_extra_state(sandbox, &sandbox.probe(), words!["report", sandbox.out("report")]),
+            );
             assert_eq!(direct.one("blocked"), "10 14");
             let ignored = direct.one("ignored");
             assert!(["12", "13", "40"].iter().all(|number| ignored.split(' ').any(|other| other == *number)));
@@ -103,12 +110,12 @@ fn closed_standard_descriptors_stay_closed() {
 fn a_script_without_a_first_line_is_run_by_the_shell() {
     needs!(able());
     for name in INITS {
-        each(name, |sandbox, program| {
+        for_link_and_tool(name, |sandbox, program| {
             let script = sandbox.executable("script", b"echo \"$0 $*\"\n");
             let ended = sandbox.program(program, words!["--", &script, "a", "b c"]).finish();
-            assert_eq!(ended.exited(0).out, [format!("{} a b c", script.display())], "{program:?}");
+            assert_eq!(ended.assert_exited(0).out, [format!("{} a b c", script.display())], "{program:?}");
             let found = sandbox.program(program, words!["--", "script", "x"]).env("PATH", sandbox.directory()).finish();
-            assert_eq!(found.exited(0).out, [format!("{} x", script.display())], "{program:?}");
+            assert_eq!(found.assert_exited(0).out, [format!("{} x", script.display())], "{program:?}");
         });
     }
 }
@@ -116,7 +123,7 @@ fn a_script_without_a_first_line_is_run_by_the_shell() {
 /// Under the name of catatonit, vsrun sets LISTEN_PID to the command's pid, as catatonit 0.2 does. Under the names of
 /// tini and dumb-init it leaves the variable unchanged, as they do.
 #[test]
-fn catatonit_passes_sockets_on() {
+fn only_catatonit_corrects_listen_pid() {
     needs!(able(), harness::tool("sh"));
     for (name, corrects) in [("catatonit", true), ("tini", false), ("dumb-init", false)] {
         let sandbox = Sandbox::new();
@@ -124,7 +131,7 @@ fn catatonit_passes_sockets_on() {
         // exec replaces the shell with the init, so `$$` is the init's pid.
         let line = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" -- \"$@\" 3</dev/null";
         let call = words!["-c", line, link(&sandbox, name), sandbox.probe(), "report", &report];
-        sandbox.program(&harness::find_tool("sh").unwrap(), call).finish().exited(0);
+        sandbox.program(&harness::find_tool("sh").unwrap(), call).finish().assert_exited(0);
         let found = sandbox.report(&report);
         let (own, parent) = (found.one("pid"), found.one("ppid"));
         assert_eq!(found.variable("LISTEN_PID"), Some(if corrects { own } else { parent }), "{name}");
@@ -133,12 +140,12 @@ fn catatonit_passes_sockets_on() {
 }
 
 #[test]
-fn the_terminal_is_the_commands() {
+fn command_has_the_foreground_of_the_terminal() {
     needs!(able());
     for (name, options) in
         [("tini", words!["--"]), ("catatonit", words!["--"]), ("dumb-init", words![]), ("dumb-init", words!["-c"])]
     {
-        each(name, |sandbox, program| {
+        for_link_and_tool(name, |sandbox, program| {
             let seen = sandbox.out("seen");
             let script = words![sandbox.probe(), "signals", &seen, "64"];
             let (call, terminal) = sandbox.program(program, [options.clone(), script].concat()).on_terminal();
@@ -152,10 +159,10 @@ fn the_terminal_is_the_commands() {
             assert_eq!(process::group(server) == server, own_session || name != "dumb-init", "{program:?}");
             // The interrupt key sends SIGINT to the command. With dumb-init -c, the init forwards its own SIGINT as
             // well.
-            io::Write::write_all(&mut &terminal.person, b"\x03").unwrap();
+            io::Write::write_all(&mut &terminal.master, b"\x03").unwrap();
             assert_eq!(harness::await_lines(&seen, 2)[1], "2", "{program:?}");
             sys::kill(server, 64);
-            called.finish().exited(0);
+            called.finish().assert_exited(0);
         });
     }
 }

@@ -9,10 +9,10 @@ use std::path::Path;
 const USER: &str = "12345";
 
 /// The results of ten attacks on process `pid` by a process of the server's user. A successful one ends with DONE.
-fn reach(sandbox: &Sandbox, pid: i32) -> Vec<String> {
+fn attack_results(sandbox: &Sandbox, pid: i32) -> Vec<String> {
     let file = sandbox.out("reached");
     let line = words!["-u", USER, "--", sandbox.probe(), "reach", pid.to_string(), &file];
-    sandbox.vsrun(line).finish().exited(0);
+    sandbox.vsrun(line).finish().assert_exited(0);
     let found = harness::lines(&file);
     fs::remove_file(&file).unwrap();
     assert_eq!(found.len(), 10);
@@ -22,13 +22,13 @@ fn reach(sandbox: &Sandbox, pid: i32) -> Vec<String> {
 #[track_caller]
 fn assert_out_of_reach(sandbox: &Sandbox, pid: i32, what: &str) {
     assert!(process::status(pid, "Uid").starts_with(USER), "{what} is the user");
-    let done: Vec<String> = reach(sandbox, pid).into_iter().filter(|line| line.ends_with("DONE")).collect();
+    let done: Vec<String> = attack_results(sandbox, pid).into_iter().filter(|line| line.ends_with("DONE")).collect();
     assert!(done.is_empty(), "{what}: {done:?}");
 }
 
 /// Waits for the child of `manager` whose command line contains `action`, and returns its pid.
 #[track_caller]
-fn child(manager: i32, action: &str) -> i32 {
+fn await_child_running(manager: i32, action: &str) -> i32 {
     harness::await_some(action, || {
         let runs = |pid: &i32| harness::text(Path::new(&format!("/proc/{pid}/cmdline"))).contains(action);
         process::children(manager).into_iter().find(runs)
@@ -48,15 +48,15 @@ fn a_server_cannot_get_into_logger_and_handler() {
     let running = sandbox.vsrun(line).start();
     harness::await_file(&ready);
     // The server itself is an ordinary process of its user, so the attacks on it succeed. This shows that they work.
-    let server = child(running.pid(), "await");
-    let found = reach(&sandbox, server);
+    let server = await_child_running(running.pid(), "await");
+    let found = attack_results(&sandbox, server);
     for name in ["root", "cwd", "fd", "environ"] {
         assert!(found.contains(&format!("{name} DONE")), "{found:?}");
     }
-    assert_out_of_reach(&sandbox, child(running.pid(), "collect"), "the logger");
+    assert_out_of_reach(&sandbox, await_child_running(running.pid(), "collect"), "the logger");
     fs::write(&go, "").unwrap();
     harness::await_file(&sandbox.out("asked"));
-    assert_out_of_reach(&sandbox, child(running.pid(), "handler"), "the handler");
+    assert_out_of_reach(&sandbox, await_child_running(running.pid(), "handler"), "the handler");
     running.stop();
 }
 
@@ -91,7 +91,7 @@ fn the_helpers_capability_is_harmless_and_never_one_of_the_servers() {
         let _ = fs::remove_file(&status);
         let logger = format!("{} copy /proc/self/status {} collect -", sandbox.probe().display(), status.display());
         let options = words!["-u", USER, "--caps", caps, "-s", "tag", "--logger", logger];
-        sandbox.vsrun([options, words!["--", sandbox.probe(), "exit", "0"]].concat()).finish().exited(0);
+        sandbox.vsrun([options, words!["--", sandbox.probe(), "exit", "0"]].concat()).finish().assert_exited(0);
         let text = harness::await_some("the status", || {
             let text = harness::text(&status);
             text.contains("Seccomp").then_some(text)
@@ -107,7 +107,7 @@ fn the_helpers_capability_is_harmless_and_never_one_of_the_servers() {
 /// A container may have no harmless capability for the helpers. The server starts anyway, and --check reports the
 /// weaker protection.
 #[test]
-fn without_a_harmless_capability_check_says_so() {
+fn check_reports_helpers_without_a_harmless_capability() {
     needs!(harness::root(), harness::tool("setpriv"));
     let sandbox = Sandbox::new();
     let logger = format!("{} collect -", sandbox.probe().display());
@@ -119,9 +119,9 @@ fn without_a_harmless_capability_check_says_so() {
             sandbox.program(&harness::find_tool("setpriv").unwrap(), line).finish()
         };
         let ended = call(words!["--check"]);
-        ended.exited(0);
+        ended.assert_exited(0);
         assert_eq!(ended.out.iter().any(|line| line.contains("no harmless capability")), weak, "{ended:?}");
-        call(words![]).exited(0);
+        call(words![]).assert_exited(0);
     }
 }
 
@@ -176,7 +176,7 @@ fn a_terminal_that_cannot_be_reopened_is_a_warning_of_check() {
         let out = fs::File::create(&found).unwrap();
         let call = call.before(move || sys::duplicate(out.as_raw_fd(), 1));
         let call = if hidden { call.within(&mounts) } else { call };
-        call.finish().exited(0);
+        call.finish().assert_exited(0);
         assert_eq!(
             harness::lines(&found).iter().any(|line| line == warning),
             weak,
@@ -196,13 +196,13 @@ fn a_terminal_that_was_given_away_can_be_read() {
         let _ = fs::remove_file(&reported);
         let line = [options.clone(), words!["--", sandbox.probe(), "terminal", "1", &reported]].concat();
         let (call, _terminal) = sandbox.vsrun(line).on_terminal();
-        call.finish().exited(0);
+        call.finish().assert_exited(0);
         assert_eq!(harness::lines(&reported)[0], "read DONE", "{options:?}");
     }
 }
 
 #[test]
-fn roots_keys_are_not_the_servers() {
+fn server_of_another_user_cannot_find_roots_keys() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     needs!(
@@ -215,7 +215,7 @@ fn roots_keys_are_not_the_servers() {
         for (user, found) in [(words![], "key DONE"), (words!["-u", "12345:23456"], "key refused")] {
             let _ = fs::remove_file(&reported);
             let line = [way.clone(), user.clone(), action()].concat();
-            sandbox.vsrun(line).before(|| sys::make_key(c"vsrun-test")).finish().exited(0);
+            sandbox.vsrun(line).before(|| sys::make_key(c"vsrun-test")).finish().assert_exited(0);
             let reported = harness::await_lines(&reported, 2);
             assert_eq!(reported[1], found, "{way:?} {user:?}");
             assert!(user.is_empty() || reported[0].starts_with("keyring keyring;12345;23456;"), "{reported:?}");
@@ -231,7 +231,7 @@ fn a_refused_keyring_keeps_no_server_from_starting() {
     for (answer, status) in [("error=EPERM", 0), ("error=ENOSYS", 0), ("error=EDQUOT", 0), ("retval=0", 125)] {
         let line = words!["-f", "-qq", "-o", sandbox.path("trace"), "-e", format!("inject=keyctl:{answer}")];
         let line = [line, words![sandbox.path("vsrun"), "-u", USER, "--", sandbox.probe(), "exit", "0"]].concat();
-        sandbox.program(&harness::find_tool("strace").unwrap(), line).finish().exited(status);
+        sandbox.program(&harness::find_tool("strace").unwrap(), line).finish().assert_exited(status);
     }
 }
 
@@ -246,7 +246,7 @@ fn no_signal_and_no_core_between_the_change_of_ids_and_the_exec() {
         let what = words!["-e", "trace=rt_sigprocmask,setgroups,setresgid,setresuid,prctl,execve"];
         let line = [trace, what, words![sandbox.path("vsrun")], way.clone()].concat();
         let line = [line, words!["-u", USER, "--", sandbox.probe(), "exit", "0"]].concat();
-        sandbox.program(&harness::find_tool("strace").unwrap(), line).finish().exited(0);
+        sandbox.program(&harness::find_tool("strace").unwrap(), line).finish().assert_exited(0);
         let calls = harness::lines(&sandbox.path("trace"));
         let groups = calls.iter().position(|call| call.contains("setgroups(")).unwrap();
         let exec = calls.iter().rposition(|call| call.contains("execve(")).unwrap();
@@ -287,7 +287,7 @@ fn a_helper_that_is_stopped_before_its_exec_is_given_up() {
     for (name, way, running, sandbox) in all {
         let ended = running.finish();
         assert!(ended.err.iter().any(|line| line.contains(name)), "{name} {way:?}: {ended:?}");
-        ended.exited(125);
+        ended.assert_exited(125);
         assert!(!sandbox.out("ran").exists() && !sandbox.path("pid").exists());
         sandbox.await_nothing_left();
     }

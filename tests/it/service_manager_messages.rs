@@ -6,12 +6,12 @@ use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 /// A fake service manager, which receives the messages in their order.
-struct Above {
+struct FakeServiceManager {
     sandbox: Sandbox,
     socket: UnixDatagram,
 }
 
-impl Above {
+impl FakeServiceManager {
     fn new() -> Self {
         let sandbox = Sandbox::new();
         let socket = UnixDatagram::bind(sandbox.path("notify")).unwrap();
@@ -35,7 +35,7 @@ impl Above {
     /// Checks that the next messages are these. In `messages`, T is any recent time of the monotonic clock, and % is
     /// the pid of vsrun.
     #[track_caller]
-    fn hears(&self, manager: &Running, messages: &[&str]) {
+    fn assert_next_messages(&self, manager: &Running, messages: &[&str]) {
         for message in messages {
             let expected = message.replace('%', &manager.pid().to_string());
             let found = self.next();
@@ -65,19 +65,19 @@ const RELOADING: &str = "RELOADING=1\nMONOTONIC_USEC=T";
 
 #[test]
 fn a_restart_is_over_when_the_new_server_is_ready() {
-    let above = Above::new();
+    let above = FakeServiceManager::new();
     let go = above.sandbox.path("go");
     for (ready, says) in [(words!["fd:5"], words!["tell", "5", ""]), (words!["notify"], words!["notify", "READY=1"])] {
         let actions = [words!["at", "2", "await", &go], says, words!["wait"]].concat();
         let manager = above.vsrun([words!["-m", "-", "-", "--ready"], ready].concat(), actions).start();
-        above.hears(&manager, &[READY]);
+        above.assert_next_messages(&manager, &[READY]);
         manager.signal(libc::SIGHUP);
-        above.hears(&manager, &[RELOADING]);
+        above.assert_next_messages(&manager, &[RELOADING]);
         await_life(&above.sandbox.out("life"), 2);
         above.hears_nothing_more();
         std::fs::write(&go, "").unwrap();
-        above.hears(&manager, &[READY]);
-        manager.stop().exited(0);
+        above.assert_next_messages(&manager, &[READY]);
+        manager.stop().assert_exited(0);
         assert_eq!(above.next(), "STOPPING=1");
         above.hears_nothing_more();
         std::fs::remove_file(&go).unwrap();
@@ -87,56 +87,56 @@ fn a_restart_is_over_when_the_new_server_is_ready() {
 
 #[test]
 fn a_new_server_that_dies_before_it_is_ready_does_not_end_a_restart() {
-    let above = Above::new();
+    let above = FakeServiceManager::new();
     let actions =
         words!["at", "2", "exit", "1", "at", "3", "await", above.sandbox.path("go"), "notify", "READY=1", "wait"];
     let options = words!["-m", "-", "-", "--ready", "notify", "--restart-delay", "0"];
     let manager = above.vsrun(options, actions).start();
-    above.hears(&manager, &[READY]);
+    above.assert_next_messages(&manager, &[READY]);
     manager.signal(libc::SIGHUP);
-    above.hears(&manager, &[RELOADING]);
+    above.assert_next_messages(&manager, &[RELOADING]);
     await_life(&above.sandbox.out("life"), 3);
     above.hears_nothing_more();
     std::fs::write(above.sandbox.path("go"), "").unwrap();
-    above.hears(&manager, &[READY]);
-    manager.stop().exited(0);
+    above.assert_next_messages(&manager, &[READY]);
+    manager.stop().assert_exited(0);
 }
 
 #[test]
 fn a_request_in_a_pause_or_beside_the_handler_is_answered_at_once() {
-    let above = Above::new();
+    let above = FakeServiceManager::new();
     let actions = words!["at", "1", "await", above.sandbox.path("die"), "until", "2", "exit", "1", "wait"];
     let manager = above.vsrun(words!["--restart", "on-failure", "--restart-delay", "1h"], actions).start();
-    above.hears(&manager, &[READY]);
+    above.assert_next_messages(&manager, &[READY]);
     std::fs::write(above.sandbox.path("die"), "").unwrap();
     // The first restart is immediate. The pause comes after the second exit.
     await_life(&above.sandbox.out("life"), 2);
     harness::await_true("the pause", || harness::process::children(manager.pid()).is_empty());
     manager.signal(libc::SIGHUP);
-    above.hears(&manager, &[RELOADING, READY]);
+    above.assert_next_messages(&manager, &[RELOADING, READY]);
     await_life(&above.sandbox.out("life"), 3);
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert_eq!(above.next(), "STOPPING=1");
 
-    let above = Above::new();
+    let above = FakeServiceManager::new();
     let asked = above.sandbox.out("asked");
     let handler = above.sandbox.script("handler", words!["append", &asked, "x", "await", above.sandbox.path("agree")]);
     let manager = above.vsrun(words!["-m", "-", handler], words!["at", "1", "exit", "1", "wait"]).start();
-    above.hears(&manager, &[READY]);
+    above.assert_next_messages(&manager, &[READY]);
     harness::await_lines(&asked, 1);
     manager.signal(libc::SIGHUP);
-    above.hears(&manager, &[RELOADING]);
+    above.assert_next_messages(&manager, &[RELOADING]);
     above.hears_nothing_more();
     std::fs::write(above.sandbox.path("agree"), "").unwrap();
-    above.hears(&manager, &[READY]);
-    manager.stop().exited(0);
+    above.assert_next_messages(&manager, &[READY]);
+    manager.stop().assert_exited(0);
     assert_eq!(above.next(), "STOPPING=1");
     above.hears_nothing_more();
 }
 
 #[test]
 fn what_the_server_says_is_passed_on_and_a_crash_is_not() {
-    let above = Above::new();
+    let above = FakeServiceManager::new();
     let long = format!("STATUS={}", "x".repeat(1500));
     let actions = words![
         "notify",
@@ -163,12 +163,15 @@ fn what_the_server_says_is_passed_on_and_a_crash_is_not() {
     let manager = above.vsrun(options, actions).start();
     let cut = format!("STATUS={}", "x".repeat(240));
     let first = ["STATUS=half\\x09way\\x5c", "EXTEND_TIMEOUT_USEC=30000000", "STATUS=up", READY, &cut];
-    above.hears(&manager, &first);
-    above.hears(&manager, &["RELOADING=1\nMONOTONIC_USEC=77", READY]);
+    above.assert_next_messages(&manager, &first);
+    above.assert_next_messages(&manager, &["RELOADING=1\nMONOTONIC_USEC=77", READY]);
     // The second life sends the same messages. The crash and the restart themselves are not reported.
-    above.hears(&manager, &[first[0], first[1], first[2], first[4], "RELOADING=1\nMONOTONIC_USEC=77", READY]);
+    above.assert_next_messages(
+        &manager,
+        &[first[0], first[1], first[2], first[4], "RELOADING=1\nMONOTONIC_USEC=77", READY],
+    );
     above.hears_nothing_more();
-    manager.stop().exited(0);
+    manager.stop().assert_exited(0);
     assert_eq!(above.next(), "STOPPING=1");
 }
 
@@ -176,7 +179,7 @@ fn what_the_server_says_is_passed_on_and_a_crash_is_not() {
 /// whatever the server does.
 #[test]
 fn the_watchdog_above_is_fed_and_not_inherited() {
-    let above = Above::new();
+    let above = FakeServiceManager::new();
     let report = above.sandbox.out("report");
     for pid in [None, Some(())] {
         let actions = words!["ignore", "15", "report", &report, "wait"];
@@ -210,7 +213,7 @@ fn the_watchdog_above_is_fed_and_not_inherited() {
         (0..5).for_each(|_| assert_eq!(above.next(), "WATCHDOG=1"));
         // The server ignores SIGTERM for an hour: the second request kills it.
         manager.signal(libc::SIGINT);
-        manager.finish().exited(0);
+        manager.finish().assert_exited(0);
         above.socket.set_nonblocking(true).unwrap();
         while above.socket.recv(&mut [0; 64]).is_ok() {}
         above.socket.set_nonblocking(false).unwrap();
@@ -220,25 +223,25 @@ fn the_watchdog_above_is_fed_and_not_inherited() {
 
 #[test]
 fn a_watchdog_of_another_process_is_not_fed() {
-    let above = Above::new();
+    let above = FakeServiceManager::new();
     for (usec, pid) in [("20000", "1"), ("0", ""), ("often", "x")] {
         let manager = above
             .vsrun(words!["-m", "-", "-"], words!["nap", "200", "exit", "0"])
             .env("WATCHDOG_USEC", usec)
             .env("WATCHDOG_PID", pid)
             .start();
-        above.hears(&manager, &[READY]);
-        manager.finish().exited(0);
+        above.assert_next_messages(&manager, &[READY]);
+        manager.finish().assert_exited(0);
         above.hears_nothing_more();
     }
 }
 
 #[test]
-fn where_vsrun_becomes_the_server_all_is_left_to_it() {
-    let above = Above::new();
+fn a_vsrun_that_becomes_the_server_keeps_the_notify_variables() {
+    let above = FakeServiceManager::new();
     let report = above.sandbox.out("report");
     let call = above.vsrun(words![], words!["report", &report]).env("WATCHDOG_USEC", "5").env("WATCHDOG_PID", "7");
-    call.finish().exited(0);
+    call.finish().assert_exited(0);
     let found = above.sandbox.report(&report);
     assert_eq!(found.variable("WATCHDOG_USEC").as_deref(), Some("5"));
     assert_eq!(found.variable("WATCHDOG_PID").as_deref(), Some("7"));
@@ -248,7 +251,7 @@ fn where_vsrun_becomes_the_server_all_is_left_to_it() {
 /// A busy service manager does not read its socket, whose queue is full for a while.
 #[test]
 fn ready_is_sent_again_where_there_was_no_room() {
-    let above = Above::new();
+    let above = FakeServiceManager::new();
     let sender = UnixDatagram::unbound().unwrap();
     sender.set_nonblocking(true).unwrap();
     let mut count = 0;
@@ -259,8 +262,8 @@ fn ready_is_sent_again_where_there_was_no_room() {
     await_life(&above.sandbox.out("life"), 1);
     manager.await_err("started");
     (0..count).for_each(|_| assert_eq!(above.next(), "X=1"));
-    above.hears(&manager, &[READY]);
-    manager.stop().exited(0);
+    above.assert_next_messages(&manager, &[READY]);
+    manager.stop().assert_exited(0);
     assert_eq!(above.next(), "STOPPING=1");
     above.hears_nothing_more();
 }
@@ -269,11 +272,11 @@ fn ready_is_sent_again_where_there_was_no_room() {
 #[test]
 fn systemd_notify_reaches_the_service_manager() {
     needs!(tool("systemd-notify"));
-    let above = Above::new();
+    let above = FakeServiceManager::new();
     let script = "systemd-notify --ready --status='all is well'; exec sleep 1000";
     let line = words!["-m", "-", "-", "--ready", "notify", "--", "/bin/sh", "-c", script];
     let manager = above.sandbox.vsrun(line).env("NOTIFY_SOCKET", above.sandbox.path("notify")).start();
-    above.hears(&manager, &["STATUS=all is well", READY]);
-    manager.stop().exited(0);
+    above.assert_next_messages(&manager, &["STATUS=all is well", READY]);
+    manager.stop().assert_exited(0);
     assert_eq!(above.next(), "STOPPING=1");
 }

@@ -43,7 +43,7 @@ fn options(sandbox: &Sandbox, jail: &Jail) -> Vec<OsString> {
     [logs, words!["-u", "12345", "-r", &jail.root]].concat()
 }
 
-fn refused(sandbox: &Sandbox, jail: &Jail, way: &[OsString], options: Vec<OsString>, command: &str) {
+fn assert_start_fails(sandbox: &Sandbox, jail: &Jail, way: &[OsString], options: Vec<OsString>, command: &str) {
     let host = File::open("/").unwrap();
     let fd = host.as_raw_fd();
     let report = jail.root.join("out/report");
@@ -66,8 +66,8 @@ fn no_command_leads_out_through_a_descriptor() {
             let _ = (fs::remove_file(&link), fs::remove_file(&dir));
             symlink(outside.join("server"), &link).unwrap();
             symlink(outside, &dir).unwrap();
-            refused(&sandbox, &jail, &way, options(&sandbox, &jail), "/out/link");
-            refused(&sandbox, &jail, &way, options(&sandbox, &jail), "/out/dir/server");
+            assert_start_fails(&sandbox, &jail, &way, options(&sandbox, &jail), "/out/link");
+            assert_start_fails(&sandbox, &jail, &way, options(&sandbox, &jail), "/out/dir/server");
         }
     }
 }
@@ -80,7 +80,7 @@ fn no_entry_of_path_leads_out_through_a_descriptor() {
     let path = jail.outside.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":");
     for way in harness::ways() {
         let options = [options(&sandbox, &jail), words!["-e", format!("PATH={path}")]].concat();
-        refused(&sandbox, &jail, &way, options, "server");
+        assert_start_fails(&sandbox, &jail, &way, options, "server");
     }
 }
 
@@ -101,7 +101,7 @@ fn no_interpreter_leads_out_through_a_descriptor() {
             let _ = fs::remove_file(&link);
             symlink(outside.join("server"), &link).unwrap();
             for command in ["/script", "/program"] {
-                refused(&sandbox, &jail, &way, options(&sandbox, &jail), command);
+                assert_start_fails(&sandbox, &jail, &way, options(&sandbox, &jail), command);
             }
         }
     }
@@ -109,7 +109,7 @@ fn no_interpreter_leads_out_through_a_descriptor() {
     fs::remove_file(&link).unwrap();
     symlink("/probe", &link).unwrap();
     let line = words!["-u", "12345", "-r", &jail.root, "--", "/script"];
-    sandbox.vsrun(line).within(&jail.mounts).finish().exited(99);
+    sandbox.vsrun(line).within(&jail.mounts).finish().assert_exited(99);
 }
 
 /// vsrun also has the pipes of a logger and of `--ready fd:7` open, and the caller's standard input.
@@ -126,8 +126,8 @@ fn no_pipe_or_input_leads_out() {
         let user = words!["-u", "12345", "-r", &jail.root, "-p", "pid"];
         let ready = words!["-m", "monitor", "-", "--ready", "fd:7", "--stdin"];
         let options = [user, logger.clone()].concat();
-        refused(&sandbox, &jail, &[], options.clone(), "/out/link");
-        refused(&sandbox, &jail, &ready, options, "/out/link");
+        assert_start_fails(&sandbox, &jail, &[], options.clone(), "/out/link");
+        assert_start_fails(&sandbox, &jail, &ready, options, "/out/link");
     }
 }
 
@@ -144,14 +144,14 @@ fn a_directory_among_the_servers_descriptors_is_refused() {
             let line = words!["--stdin", "-u", "12345", "-r", &jail, "--", "/probe", "append", "/out/ran", "x"];
             let call = sandbox.vsrun([way.clone(), line].concat());
             let fd = host.as_raw_fd();
-            call.before(move || sys::duplicate(fd, number)).finish().exited(125);
+            call.before(move || sys::duplicate(fd, number)).finish().assert_exited(125);
             assert!(!ran.exists(), "{way:?} {number}");
         }
     }
     // Without a changed root, a directory as standard input is allowed.
     let host = File::open("/").unwrap();
     let line = words!["--stdin", "--", sandbox.probe(), "append", &ran, "x"];
-    sandbox.vsrun(line).stdin(host).finish().exited(0);
+    sandbox.vsrun(line).stdin(host).finish().assert_exited(0);
 }
 
 /// With /proc in the jail, the server still gets its directory and its descriptors.
@@ -164,7 +164,7 @@ fn a_jail_with_proc_works() {
         let report = jail.root.join("out/report");
         let line = words!["-w", "/out", "--", "/proc/self/cwd/../probe", "report", "/out/report"];
         let line = [way.clone(), options(&sandbox, &jail), line].concat();
-        sandbox.vsrun(line).within(&jail.mounts).finish().exited(0);
+        sandbox.vsrun(line).within(&jail.mounts).finish().assert_exited(0);
         let found = sandbox.report(&report);
         assert_eq!(found.one("cwd"), "/out");
         // Without a manager, the server itself keeps the locked pidfile open.
@@ -185,7 +185,7 @@ fn a_start_that_fails_late_is_undone_and_reported_to_the_caller() {
             let options = words!["-p", "pid", "--listen", sandbox.path("socket"), "--", "/no/such/program"];
             let line = [way.clone(), output, options].concat();
             let ended = sandbox.vsrun(line).finish();
-            ended.exited(127);
+            ended.assert_exited(127);
             let reported = ended.err.iter().filter(|line| line.contains("cannot execute '/no/such/program'")).count();
             assert_eq!(reported, 1, "{ended:?}");
             assert!(!sandbox.path("pid").exists() && !sandbox.path("socket").exists(), "{way:?}");
