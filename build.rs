@@ -6,7 +6,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    reason = "no part of the program: it stops where something is wrong, and speaks to cargo"
+    reason = "not part of the program: it panics if something is wrong, and prints instructions for cargo"
 )]
 
 extern crate alloc;
@@ -19,27 +19,27 @@ use std::process::Command;
 #[macro_use]
 #[path = "src/logic/base/phrases.rs"]
 mod phrases;
-#[allow(dead_code, reason = "only the texts are of interest here")]
+#[allow(dead_code, reason = "only the texts are used here")]
 #[path = "src/logic/base/errno_text.rs"]
 mod errno_text;
-#[allow(dead_code, reason = "only the texts are of interest here")]
+#[allow(dead_code, reason = "only the texts are used here")]
 #[path = "src/logic/formats/exec_failure.rs"]
 mod exec_failure;
 #[path = "src/logic/cli/flags.rs"]
 mod flags;
 #[path = "build/help.rs"]
 mod help;
-#[allow(dead_code, reason = "only the texts are of interest here")]
+#[allow(dead_code, reason = "only the texts are used here")]
 #[path = "src/logic/plan/step_text.rs"]
 mod step_text;
 
-#[allow(dead_code, reason = "only the texts are of interest here")]
+#[allow(dead_code, reason = "only the texts are used here")]
 #[path = "src/logic/base/note.rs"]
 mod note;
-#[allow(dead_code, reason = "only the texts are of interest here")]
+#[allow(dead_code, reason = "only the texts are used here")]
 #[path = "src/logic/base/problem.rs"]
 mod problem;
-#[allow(dead_code, reason = "only the texts are of interest here")]
+#[allow(dead_code, reason = "only the texts are used here")]
 #[path = "src/logic/base/reason.rs"]
 mod reason;
 
@@ -71,15 +71,15 @@ fn main() {
     for ((name, _), text) in parts.iter().zip(texts) {
         fs::write(out.join(format!("{name}.txt")), text).expect("cannot write a text");
     }
-    fs::write(out.join("pairs"), pairs.concat()).expect("cannot write pairs");
+    fs::write(out.join("pairs"), pairs.concat()).expect("cannot write the table of byte pairs");
     fs::write(out.join("vsrun.8"), man::page(&version)).expect("cannot write vsrun.8");
     fs::write(out.join("vsrun.bash"), completions::bash()).expect("cannot write vsrun.bash");
     fs::write(out.join("_vsrun"), completions::zsh()).expect("cannot write _vsrun");
     fs::write(out.join("vsrun.fish"), completions::fish()).expect("cannot write vsrun.fish");
 
-    // The compiler and the architecture that `vsrun --version` shows.
+    // The compiler version and the architecture, for `vsrun --version`.
     let rustc = Command::new(env::var_os("RUSTC").expect("cargo sets RUSTC")).arg("--version").output();
-    let rustc = String::from_utf8(rustc.expect("cannot run rustc").stdout).expect("rustc speaks UTF-8");
+    let rustc = String::from_utf8(rustc.expect("cannot run rustc").stdout).expect("rustc prints UTF-8");
     println!("cargo::rustc-env=VSRUN_RUSTC={}", rustc.split_whitespace().nth(1).unwrap_or("unknown"));
     println!("cargo::rustc-env=VSRUN_ARCH={}", env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets the target"));
     for file in ["build.rs", "build", "src/logic"] {

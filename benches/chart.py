@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The figures of docs/bench.md as bars: `benches/chart.py DIRECTORY` draws DIRECTORY/bench.svg and DIRECTORY/summary.svg.
+"""Draws bar charts of the figures of bench.md: `benches/chart.py DIRECTORY` writes bench.svg and summary.svg.
 
-It reads the tables of DIRECTORY/bench.md, so that the pictures cannot differ from the page; `make bench` calls it after
-the page is written. All scales are linear. A bar that would be longer than its panel is drawn with a gap. The colours
-follow the reader's light or dark scheme, and the width is that of a page: 800 pixels.
+It reads the tables of DIRECTORY/bench.md, so that the pictures cannot differ from the page. `make bench` calls it after it
+has written the page. All scales are linear. A bar that would be longer than its panel is drawn with a gap. The colours
+follow the reader's light or dark scheme. The pictures are 800 pixels wide.
 """
 
 import html
@@ -13,6 +13,7 @@ import re
 import sys
 
 WIDTH = 800
+# The height of a bar's row, in pixels.
 ROW = 19
 STYLE = """
 text{font:12px system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;fill:#24292f}.t{font-weight:bold;font-size:13px}.s{fill:#57606a;font-size:11px}
@@ -24,7 +25,7 @@ LESS, MORE = "◀ less is better", "more is better ▶"
 
 
 def tables(page):
-    """Each chapter's rows: the first column without its marks, and the others as words."""
+    """The rows of each section's table, without the heading: cells as text, without the asterisks of bold text."""
     found = {}
     for chapter in page.split("\n## ")[1:]:
         title, _, body = chapter.partition("\n")
@@ -34,32 +35,32 @@ def tables(page):
 
 
 def figures(rows, column):
-    """The names and figures of a column, without those that were not measured."""
+    """The figures of a column by the program's name, without those that were not measured."""
     found = [(row[0], row[column]) for row in rows]
     return {name: float(word.replace(",", "")) for name, word in found if re.fullmatch(r"[\d.,]+", word)}
 
 
 def panels(page):
-    """(title, unit, what is better, figures), in the order of the page."""
+    """All panels, in the order of the page: (title, unit, LESS or MORE, figures)."""
     table = tables(page)
-    launch, init = table["Launch as another user"], table["Launch with a parent that stays"]
-    many = re.search(r"each of (\d+) of its kind", page).group(1)
+    launch, init = table["Launch as another user"], table["Launch with a parent process"]
+    many = re.search(r"each of (\d+) equal managers", page).group(1)
     return [
         ("size of the file", "bytes", LESS, figures(table["Size"], 1)),
         (f"memory at rest, each of {many}", "KiB", LESS, figures(table["At rest"], 2)),
         ("launch as another user", "µs", LESS, figures(launch, 1)),
-        ("launch with a parent that stays", "µs", LESS, figures(init, 1)),
+        ("launch with a parent process", "µs", LESS, figures(init, 1)),
         ("restart of a server up over 1 s", "µs", LESS, figures(table["Restart"], 1)),
         ("restart in a crash loop", "µs", LESS, figures(table["Restart"], 2)),
         ("stop", "µs", LESS, figures(table["Signals"], 1)),
-        ("a signal passed on, over a direct kill", "µs", LESS, figures(table["Signals"], 2)),
+        ("forwarded signal, minus a direct kill", "µs", LESS, figures(table["Signals"], 2)),
         ("log, 64 KiB writes", "MB/s", MORE, figures(table["Logs"], 1)),
         ("log, 100 byte writes", "MB/s", MORE, figures(table["Logs"], 2)),
     ]
 
 
 def summary(page):
-    """The three panels for README: the programs that stay with a server, and gosu."""
+    """The three panels for README.md: of programs that supervise a server, and gosu."""
     every = {title: rest for title, *rest in panels(page)}
     needs = {row[0]: row[2] for row in tables(page)["Size"]}
     _, _, size = every["size of the file"]
@@ -79,12 +80,12 @@ def number(value):
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.1f}"
 
 
-def text(x, y, words, of="", anchor="start"):
-    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}"{of and f" class={chr(34)}{of}{chr(34)}"}>{html.escape(words)}</text>'
+def text(x, y, label, css_class="", anchor="start"):
+    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}"{css_class and f" class={chr(34)}{css_class}{chr(34)}"}>{html.escape(label)}</text>'
 
 
 def scale(values, room):
-    """The end of the axis and the distance of its marks. What is beyond twenty times vsrun's own figure is not on it."""
+    """Returns the end of the axis and the distance of its marks. Figures over 20 times vsrun's own are not on the axis."""
     own = min(value for name, value in values.items() if name.startswith("vsrun"))
     longest = max(value for value in values.values() if value <= 20 * own)
     step = 10 ** math.floor(math.log10(longest / 2))
@@ -93,7 +94,7 @@ def scale(values, room):
 
 
 def panel(x, y, width, names, title, unit, better, values):
-    """The drawing of one panel, and its height. Which direction is better may be said elsewhere (None)."""
+    """Returns the SVG of one panel, and its height. `better` is LESS, MORE, or None if the picture shows it elsewhere."""
     rows = sorted(values.items(), key=lambda row: row[1], reverse=better == MORE)
     left, room = x + names, width - names - 66
     end, step = scale(values, room)
@@ -102,10 +103,10 @@ def panel(x, y, width, names, title, unit, better, values):
     if better:
         out.append(text(x + width, y + 12, better, "s", "end"))
     for mark in range(int(end / step) + 1):
-        place = left + room * mark * step / end
-        out.append(f'<path class="grid" d="M{place:.1f} {y + 24}V{bottom + 2}"/>' + text(place, bottom + 14, number(mark * step), "s", "middle"))
-    for place, (name, value) in enumerate(rows):
-        top = y + 27 + ROW * place
+        mark_x = left + room * mark * step / end
+        out.append(f'<path class="grid" d="M{mark_x:.1f} {y + 24}V{bottom + 2}"/>' + text(mark_x, bottom + 14, number(mark * step), "s", "middle"))
+    for index, (name, value) in enumerate(rows):
+        top = y + 27 + ROW * index
         kind = "own" if name.startswith("vsrun") else "bound" if name.startswith(("bound", "direct")) else "peer"
         bar = lambda start, stop: f'<rect class="{kind}" x="{start:.1f}" y="{top}" width="{max(stop - start, 1.5):.1f}" height="13"/>'
         out.append(text(left - 6, top + 11, name, "name" if kind == "own" else "", "end"))
@@ -119,7 +120,8 @@ def panel(x, y, width, names, title, unit, better, values):
     return "\n".join(out), bottom + 22 - y
 
 
-def drawing(title, parts, height):
+def svg_document(title, parts, height):
+    """A complete SVG file of these parts."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" height="{height:.0f}" role="img">\n'
         f"<title>{title}</title>\n<style>{STYLE}</style>{HATCH}\n"
@@ -127,9 +129,10 @@ def drawing(title, parts, height):
 
 
 def legend(y, broken):
-    words = [("own", "vsrun"), ("peer", "other programs"), ("bound", "bound: a program that does only the necessary system calls")]
+    """The legend; with `broken`, also what a bar with a gap means."""
+    labels = [("own", "vsrun"), ("peer", "other programs"), ("bound", "bound: a program that makes only the necessary system calls")]
     out, x = [], 12
-    for kind, label in words:
+    for kind, label in labels:
         out.append(f'<rect class="{kind}" x="{x}" y="{y - 10}" width="20" height="12"/>' + text(x + 26, y, label, "s"))
         x += 46 + 6.3 * len(label)
     if broken:
@@ -144,25 +147,25 @@ def all_panels(page):
         pair = [panel(12 + 396 * side, y, 380, 168, *one) for side, one in enumerate(found[first:first + 2])]
         parts += [drawn for drawn, _ in pair]
         y += max(height for _, height in pair) + 16
-    return drawing("vsrun beside its peers: the figures of bench.md as bars", parts, y)
+    return svg_document("vsrun compared with similar programs: the figures of bench.md as bars", parts, y)
 
 
 def three_panels(page):
     places, parts, tallest = [(12, 262, 124), (286, 250, 108), (548, 240, 88)], legend(20, True), 0
-    parts.append(text(12, 38 + 22 + 28 + ROW * 11 + 12, f"Everywhere: {LESS}. All scales are linear, all figures from docs/bench.md (make bench).", "s"))
+    parts.append(text(12, 38 + 22 + 28 + ROW * 11 + 12, f"In all three: {LESS}. All scales are linear, all figures from docs/bench.md (make bench).", "s"))
     for (x, width, names), one in zip(places, summary(page)):
         drawn, height = panel(x, 38, width, names, *one)
         parts.append(drawn)
         tallest = max(tallest, height)
-    return drawing("vsrun beside its peers: size, memory at rest and restart time", parts, 38 + tallest + 22)
+    return svg_document("vsrun compared with similar programs: size, memory at rest and restart time", parts, 38 + tallest + 22)
 
 
 def draw(directory):
     with open(os.path.join(directory, "bench.md"), encoding="utf-8") as file:
         page = file.read()
-    for name, made in [("bench.svg", all_panels(page)), ("summary.svg", three_panels(page))]:
+    for name, svg in [("bench.svg", all_panels(page)), ("summary.svg", three_panels(page))]:
         with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
-            file.write(made)
+            file.write(svg)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-/* Replaces libunwind.a where a musl target comes without one (Debian's way in `tools/rust`).
- * There every panic aborts, so nothing is ever unwound; only std's backtrace still names these two. */
+/* Replaces libunwind.a for builds with Debian's Rust packages (tools/rust), which have none for musl.
+ * In these builds every panic aborts, so nothing is unwound, but std's backtrace code refers to these functions. */
 
 int _Unwind_Backtrace(void *callback, void *argument)
 {

@@ -6,7 +6,7 @@
 
 VSRUN_VERSION = 0.2.0
 VSRUN_SOURCE = vsrun-$(VSRUN_VERSION).tar.gz
-# VSRUN_SITE: where your project keeps the archives of `make release`.
+# Set VSRUN_SITE to the location of your archives from `make release`.
 VSRUN_LICENSE = MIT or Apache-2.0
 VSRUN_LICENSE_FILES = LICENSE-MIT LICENSE-APACHE
 

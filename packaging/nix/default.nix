@@ -1,4 +1,4 @@
-# nix-build packaging/nix: the static program, from this source tree.
+# Builds the static program from this source tree: nix-build packaging/nix.
 { pkgs ? import <nixpkgs> { } }:
 
 pkgs.pkgsStatic.rustPlatform.buildRustPackage {
@@ -7,15 +7,15 @@ pkgs.pkgsStatic.rustPlatform.buildRustPackage {
   src = pkgs.lib.cleanSource ../..;
   cargoLock.lockFile = ../../Cargo.lock;
 
-  # The tests need root, users and namespaces, which the build sandbox does not give.
+  # The tests need root, users and namespaces, which the build sandbox does not provide.
   doCheck = false;
 
   nativeBuildInputs = [ pkgs.installShellFiles ];
 
   postInstall = ''
-    made=$(dirname "$(find target -name vsrun.8 | head -n 1)")
-    installManPage "$made/vsrun.8"
-    installShellCompletion "$made/vsrun.bash" "$made/vsrun.fish" --zsh "$made/_vsrun"
+    documents=$(dirname "$(find target -name vsrun.8 | head -n 1)")
+    installManPage "$documents/vsrun.8"
+    installShellCompletion "$documents/vsrun.bash" "$documents/vsrun.fish" --zsh "$documents/_vsrun"
   '';
 
   meta = {

@@ -1,37 +1,43 @@
 /*
- * The protocol of pidfiles, as a model for spin(1): two starts of vsrun, with or without a manager, one control command,
- * and a machine that reuses pids. `tools/model` explores every interleaving; each step here is one system call, and the
- * function of the program that makes it is named beside it.
+ * A model of the pidfile protocol for spin(1): two starts of vsrun, with or without a manager, one control command, and
+ * other processes, which reuse pids. `tools/model` explores every order of their steps. Each step is one system call;
+ * comments name the function of the program that makes it.
  *
- * What must hold, whatever the order:
- *  1. A signal goes to no process except the server of this file, or its manager.
+ * The assertions:
+ *  1. A signal is sent only to the server of the pidfile or to its manager.
  *  2. At most one instance runs at a time.
  *
- * Each of these macros plants a fault, which the exploration has to find:
- *  ONE_LOCK           the whole file is locked at once, while it still names the process of an earlier start
+ * Each of these macros plants a fault, which must violate an assertion:
+ *  ONE_LOCK           a start locks the whole file at once, while it still contains the pid of an earlier start
  *  REAP_FIRST         the manager reaps the server before it empties the file
  *  NO_SECOND_LOOK     the control command does not read the file again after it has opened the pidfd
- *  BARE_PID           it signals the pid, and not the pidfd
- *  NO_IDENTITY_CHECK  a start does not check that the path still names the file that it has locked
+ *  BARE_PID           the control command sends the signal to the pid, and not through the pidfd
+ *  NO_IDENTITY_CHECK  a start does not check that the path still leads to the file that it has locked
  *  UNLOCK_FIRST       the manager unlocks the file before it removes it
- *  BELIEVE_SHARED     the number under a server's own shared lock is believed without a look into /proc
- * NO_PROC: /proc is not mounted.
+ *  BELIEVE_SHARED     the control command trusts the pid in a file with a server's shared lock without a check in /proc
+ * These macros change the situation:
+ *  NO_PROC            /proc is not mounted
+ *  STARTS             three starts, and no control command and other processes
  */
 
+/* The model's limits: pids, files, and processes that are started. */
 #define PIDS 4
 #define FILES 3
-#define BIRTHS 5
+#define PROCESSES 5
 
 mtype = { FREE, OTHER, MANAGER, CHILD, SERVER, ZOMBIE };
 
-/* The processes, by pid; `birth` distinguishes two processes with the same pid, as a pidfd does. */
+/* The processes, by pid. `serial` distinguishes two processes with the same pid, as a pidfd does. `file_of` is the file
+ * that the process has open. */
 mtype kind[PIDS + 1];
-byte birth[PIDS + 1];
+byte serial[PIDS + 1];
 byte file_of[PIDS + 1];
 byte parent[PIDS + 1];
-byte births;
+byte started;
 
-/* The file that the path names (0: none), and the contents and locks of each file: the start that holds each range. */
+/* `path` is the file to which the path leads (0: none), `files` the number of files that have been created. The arrays
+ * have for each file the pid in it, the starts that have locked the lower and the upper range, and the server that has a
+ * shared lock. 0 is none. */
 byte path;
 byte files;
 byte contents[FILES + 1];
@@ -39,36 +45,38 @@ byte low[FILES + 1];
 byte high[FILES + 1];
 byte shared[FILES + 1];
 
+/* The instances that run. */
 byte running;
 
-inline be_born(it, what) {
+/* Starts a process with the lowest free pid, which is assigned to `new_pid`. Blocks if there is none. */
+inline start_process(new_pid, its_kind) {
     d_step {
-        births < BIRTHS && (kind[1] == FREE || kind[2] == FREE || kind[3] == FREE || kind[4] == FREE);
+        started < PROCESSES && (kind[1] == FREE || kind[2] == FREE || kind[3] == FREE || kind[4] == FREE);
         if
-        :: kind[1] == FREE -> it = 1
+        :: kind[1] == FREE -> new_pid = 1
         :: else ->
             if
-            :: kind[2] == FREE -> it = 2
-            :: else -> it = (kind[3] == FREE -> 3 : 4)
+            :: kind[2] == FREE -> new_pid = 2
+            :: else -> new_pid = (kind[3] == FREE -> 3 : 4)
             fi
         fi;
-        births++;
-        kind[it] = what;
-        birth[it] = births;
-        file_of[it] = 0;
-        parent[it] = 0
+        started++;
+        kind[new_pid] = its_kind;
+        serial[new_pid] = started;
+        file_of[new_pid] = 0;
+        parent[new_pid] = 0
     }
 }
 
 #define locked(f) (low[f] != 0 || high[f] != 0 || shared[f] != 0)
 
-/* A process shows in /proc that it has this file open and locked: the manager, its child before the exec, or a server
- * without a manager. */
-#define has_lock(it, f) \
-    (file_of[it] == f && locked(f) && (kind[it] == MANAGER || kind[it] == CHILD || \
-        (kind[it] == SERVER && shared[f] == it)))
+/* True if /proc shows that this process has the file open and locked: it is the manager, its child before the exec, or a
+ * server without a manager. */
+#define has_lock(process, f) \
+    (file_of[process] == f && locked(f) && (kind[process] == MANAGER || kind[process] == CHILD || \
+        (kind[process] == SERVER && shared[f] == process)))
 
-/* One start. `id` is 1 or 2. KILL may hit it at any time. */
+/* One start of vsrun. `id` is its number. The manager of start 1 may be killed at any time. */
 proctype Start(byte id) {
     byte f, me, server;
     bool managed, counted;
@@ -76,17 +84,17 @@ proctype Start(byte id) {
     :: managed = true
     :: managed = false
     fi;
-    be_born(me, MANAGER);
+    start_process(me, MANAGER);
     {
         skip;
 open:
-        /* runtime/resources/pidfile.rs, open(): what the path names, or a new file */
+        /* runtime/resources/pidfile.rs, open_or_create() */
         if
         :: path == 0 && files == FILES -> goto leave
         :: atomic { path != 0 -> f = path }
         :: atomic { path == 0 && files < FILES -> files++; f = files; path = f }
         fi;
-        /* take(): lock the upper range, which conflicts with every other lock */
+        /* lock_in_dir(): locks the upper range, which conflicts with every other lock */
         if
         :: locked(f) -> goto leave
         :: atomic {
@@ -99,13 +107,13 @@ open:
             }
         fi;
 #ifndef NO_IDENTITY_CHECK
-        /* is_at() */
+        /* is_at(): does the path still lead to this file? */
         if
         :: path == f
         :: else -> d_step { high[f] = 0; low[f] = 0; file_of[me] = 0 }; goto open
         fi;
 #endif
-        /* ftruncate(2): the number of an earlier start is deleted, and only then the rest of the file is locked */
+        /* ftruncate(2) deletes the pid of an earlier start. Only then the lower range is locked. */
         contents[f] = 0;
         d_step { low[f] = id; running++; counted = true; assert(running == 1) };
         if
@@ -114,15 +122,15 @@ open:
         fi;
 start_server: /* runtime/start/spawn.rs, spawn(): the child shares the lock until its exec */
         if
-        :: births == BIRTHS -> goto stopped
-        :: be_born(server, CHILD)
+        :: started == PROCESSES -> goto stopped
+        :: start_process(server, CHILD)
         fi;
         d_step { file_of[server] = f; parent[server] = me };
         /* Step::WriteManagedPid */
         contents[f] = server;
         /* Step::Exec */
         kind[server] = SERVER;
-        /* its exit, at any time */
+        /* the server exits, at any time */
         kind[server] = ZOMBIE;
         /* runtime/supervise/reap.rs: empty the file, then reap */
 #ifdef REAP_FIRST
@@ -138,12 +146,12 @@ start_server: /* runtime/start/spawn.rs, spawn(): the child shares the lock unti
         fi;
 stopped:
         skip;
-        /* the server is gone */
+        /* the server has exited */
         d_step { running--; counted = false };
 #ifdef UNLOCK_FIRST
         d_step { low[f] = 0; high[f] = 0 };
 #endif
-        /* release() */
+        /* remove_file() */
         d_step {
             if
             :: path == f -> path = 0
@@ -159,22 +167,22 @@ becomes:
         contents[f] = me;
         d_step { low[f] = 0; high[f] = 0; shared[f] = me };
         kind[me] = SERVER;
-        /* its exit; a child may have inherited the lock, and keep it for a while */
+        /* the server exits; its child may have inherited the lock, and keep it for a while */
         if
         :: d_step { running--; shared[f] = 0; kind[me] = ZOMBIE }
         :: d_step { running--; kind[me] = ZOMBIE };
            d_step { kind[me] = FREE; file_of[me] = 0; me = 0 };
            shared[f] = 0;
-           goto over
+           goto finished
         fi;
 leave:
         skip;
         d_step { kind[me] = FREE; file_of[me] = 0; me = 0 };
-over:
+finished:
         skip
     }
     unless {
-        /* KILL of the manager, once. Its child keeps the lock until it execs or exits. */
+        /* The manager is killed, once. Its child keeps the lock until it executes the server or exits. */
         atomic {
             id == 1 && managed && me != 0 && counted && kind[me] == MANAGER;
             running--;
@@ -189,7 +197,7 @@ over:
         };
         if
         :: server != 0 && kind[server] == CHILD ->
-            /* The child goes on by itself. The next start waits until the lock is gone. */
+            /* The child continues without the manager. Other starts fail until it has released the lock. */
             contents[f] = server;
             atomic { kind[server] = SERVER; low[f] = 0; high[f] = 0 }
         :: else
@@ -201,87 +209,87 @@ over:
     }
 }
 
-/* Other processes come and go, with the pids that are free. */
+/* Other processes start and exit, and get free pids. */
 proctype Others() {
-    byte it;
+    byte process;
 end:
     do
-    :: be_born(it, OTHER);
-       atomic { kind[it] = FREE; it = 0 }
+    :: start_process(process, OTHER);
+       atomic { kind[process] = FREE; process = 0 }
     od
 }
 
-/* logic/control.rs and runtime/control.rs: --stop or --signal. */
+/* A control command, --stop or --signal: logic/control.rs and runtime/control.rs. */
 proctype Control() {
-    byte f, number, above, target, first, second, again;
-    byte born, above_born;
-    bool held, above_held;
-    /* Pidfile::open() */
+    byte f, file_pid, parent_pid, target, first_lock, second_lock, second_pid;
+    byte target_serial, parent_serial;
+    bool pid_has_lock, parent_has_lock;
+    /* open() */
     f = path;
     if
     :: f == 0 -> goto done
     :: else
     fi;
-    /* state(): the lock first, then the contents. 1: exclusive, 2: shared, 0: none. Where the lower range is not locked
-     * yet, the number is none. */
-    first = (shared[f] != 0 -> 2 : (low[f] != 0 -> 1 : (high[f] != 0 -> 3 : 0)));
-    number = (first == 3 -> 0 : contents[f]);
+    /* state(): reads the lock first, then the contents. 0: no lock, 1: exclusive lock, 2: shared lock, 3: only the
+     * upper range is locked, so the pid in the file is not valid. */
+    first_lock = (shared[f] != 0 -> 2 : (low[f] != 0 -> 1 : (high[f] != 0 -> 3 : 0)));
+    file_pid = (first_lock == 3 -> 0 : contents[f]);
     if
-    :: first == 0 || number == 0 -> goto done
+    :: first_lock == 0 || file_pid == 0 -> goto done
     :: else
     fi;
-    /* identify(): pidfd_open(2), then /proc */
-    born = (kind[number] == FREE -> 0 : birth[number]);
-    target = number;
+    /* identify_server(): pidfd_open(2), then /proc */
+    target_serial = (kind[file_pid] == FREE -> 0 : serial[file_pid]);
+    target = file_pid;
 #ifdef NO_PROC
 #ifndef BELIEVE_SHARED
     if
-    :: first == 2 -> goto done
+    :: first_lock == 2 -> goto done
     :: else
     fi;
 #endif
 #else
-    atomic { held = has_lock(number, f); above = parent[number] };
-    above_born = (kind[above] == FREE -> 0 : birth[above]);
-    above_held = (above != 0 && has_lock(above, f));
+    atomic { pid_has_lock = has_lock(file_pid, f); parent_pid = parent[file_pid] };
+    parent_serial = (kind[parent_pid] == FREE -> 0 : serial[parent_pid]);
+    parent_has_lock = (parent_pid != 0 && has_lock(parent_pid, f));
     if
-    :: first == 1 && above_held -> target = above; born = above_born
+    :: first_lock == 1 && parent_has_lock -> target = parent_pid; target_serial = parent_serial
     :: else ->
         if
-        :: held
+        :: pid_has_lock
         :: else -> goto next
         fi
     fi;
 #endif
 #ifndef NO_SECOND_LOOK
-    /* examine(): the same once more */
-    second = (shared[f] != 0 -> 2 : (low[f] != 0 -> 1 : (high[f] != 0 -> 3 : 0)));
-    again = (second == 3 -> 0 : contents[f]);
+    /* find_lock_holder(): state() again; it must return the same */
+    second_lock = (shared[f] != 0 -> 2 : (low[f] != 0 -> 1 : (high[f] != 0 -> 3 : 0)));
+    second_pid = (second_lock == 3 -> 0 : contents[f]);
     if
-    :: first == second && number == again
+    :: first_lock == second_lock && file_pid == second_pid
     :: else -> goto next
     fi;
 #endif
-    /* send(): pidfd_send_signal(2). ESRCH if that process has been reaped. */
+    /* send(): pidfd_send_signal(2). It fails with ESRCH if that process has been reaped. */
     atomic {
         if
 #ifdef BARE_PID
         :: kind[target] != FREE -> assert(kind[target] != OTHER && file_of[target] == f)
 #else
-        :: kind[target] != FREE && birth[target] == born ->
+        :: kind[target] != FREE && serial[target] == target_serial ->
             assert(kind[target] != OTHER && file_of[target] == f)
 #endif
         :: else
         fi
     };
     goto done;
-next:   /* examine() looks again, a limited number of times: as another command does */
+next:   /* find_lock_holder() tries again, a limited number of times: each attempt is like another command */
 done:
     skip;
-    /* what this command has seen plays no role any more */
+    /* reset the variables, so that spin does not distinguish states by them */
     d_step {
-        f = 0; number = 0; above = 0; target = 0; first = 0; second = 0; again = 0;
-        born = 0; above_born = 0; held = false; above_held = false
+        f = 0; file_pid = 0; parent_pid = 0; target = 0; first_lock = 0; second_lock = 0; second_pid = 0;
+        target_serial = 0; parent_serial = 0; pid_has_lock = false; parent_has_lock = false
     }
 }
 

@@ -1,8 +1,8 @@
 #!/bin/bash
-# A module of dracut that takes early services into the initramfs: /usr/lib/dracut/modules.d/90vsrun.
+# A dracut module that copies early services into the initramfs: /usr/lib/dracut/modules.d/90vsrun/module-setup.sh.
 #
-# An early service is an executable service file in /etc/vsrun/early, whose first line is `#!/usr/sbin/vsrun --args`. Its
-# COMMAND comes along with its libraries, and every file that a comment `# file: PATH` names.
+# An early service is an executable service file in /etc/vsrun/early, whose first line is `#!/usr/sbin/vsrun --args`.
+# The module also copies vsrun, the service's COMMAND with its libraries, and each file of a comment `# file: PATH`.
 
 early=${VSRUN_EARLY:-/etc/vsrun/early}
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the Dockerfile replaces: the entrypoint script of a PostgreSQL image, without its rarer cases.
+# A typical entrypoint script of a PostgreSQL image, without rare cases, which the Dockerfile replaces.
 set -e
 if [ "$(id -u)" = 0 ]; then
     mkdir -p "$PGDATA"

@@ -1,4 +1,4 @@
-"""A web application that counts its visits in a database, for clients that have the token."""
+"""A web application that counts visits in a database. Clients need a token."""
 
 import hmac
 import os
@@ -9,17 +9,17 @@ DATABASE = os.environ["DATABASE"]
 
 
 def app(environ, start_response):
-    def answer(status, text):
+    def respond(status, text):
         start_response(status, [("Content-Type", "text/plain")])
         return [text.encode()]
 
     if environ["PATH_INFO"] == "/health":
-        return answer("200 OK", "well\n")
+        return respond("200 OK", "healthy\n")
     if not hmac.compare_digest(environ.get("HTTP_AUTHORIZATION", ""), f"Bearer {TOKEN}"):
-        return answer("401 Unauthorized", "this is for clients with a token\n")
+        return respond("401 Unauthorized", "a valid token is required\n")
     database = sqlite3.connect(DATABASE)
     with database:
         database.execute("UPDATE visits SET count = count + 1")
         (count,) = database.execute("SELECT count FROM visits").fetchone()
     database.close()
-    return answer("200 OK", f"visit {count}\n")
+    return respond("200 OK", f"visit {count}\n")

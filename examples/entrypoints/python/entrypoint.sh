@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the Dockerfile replaces: the entrypoint script of many a web application.
+# A typical entrypoint script of a web application, which the Dockerfile replaces.
 set -e
 if [ -n "$APP_TOKEN_FILE" ]; then
     APP_TOKEN=$(cat "$APP_TOKEN_FILE")

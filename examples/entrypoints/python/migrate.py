@@ -1,4 +1,4 @@
-"""Brings the database to the version that the application needs."""
+"""Updates the database to the version that the application needs."""
 
 import os
 import sqlite3

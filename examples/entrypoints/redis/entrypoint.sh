@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the Dockerfile replaces: the entrypoint script of a redis image.
+# A typical entrypoint script of a redis image, which the Dockerfile replaces.
 set -e
 if [ "${1#-}" != "$1" ]; then
     set -- redis-server "$@"
