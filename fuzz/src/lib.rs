@@ -392,8 +392,8 @@ pub fn images(data: &[u8]) {
             Executable::Unknown => assert!(!data.starts_with(b"#!")),
         }
     }
-    // The numbers of all failures.
-    for number in 0..16 {
+    // The numbers of all failures, and the next one, which no failure has.
+    for number in 0..=16 {
         let path = &data[..data.len().min(64)];
         harmless(&CauseDisplay { cause: ExecFailure::from_number(number), path, path_on_host: path }.to_string());
     }

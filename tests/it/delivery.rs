@@ -229,7 +229,7 @@ fn a_first_process_that_cannot_kill_its_server_leaves_so_that_the_kernel_does() 
 
 /// vsrun sends signals from short-lived children; a process of the server's user tries to trace and stop these.
 #[test]
-fn servers_user_cannot_trace_or_stop_the_signal_sender() {
+fn servers_user_cannot_trace_the_signal_sender_or_block_signals() {
     needs!(tools(), harness::tool("python3"));
     let sandbox = Sandbox::new();
     let (seen, reported) = (sandbox.out("seen"), sandbox.out("reported"));

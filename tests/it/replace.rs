@@ -545,6 +545,9 @@ fn the_servers_user_can_not_request_a_replacement() {
     let pidfile = sandbox.path("pid");
     let plain = |words| sandbox.vsrun(words).before(|| sys::become_plain(PLAIN));
     plain(words!["--replace", &pidfile]).finish().assert_failed(4, &["only its owner and root can read it"]);
+    // The answer is in the locks of the pidfile, and only a process that can open the file can read or change them.
+    let opens = words!["-c", "(: <\"$0\") 2>/dev/null && exit 1; (: >>\"$0\") 2>/dev/null && exit 2; exit 3", &pidfile];
+    sandbox.program("/bin/sh".as_ref(), opens).before(|| sys::become_plain(PLAIN)).finish().assert_exited(3);
     assert_eq!((pid_in_pidfile(&sandbox), lives(&sandbox.out("life")).len()), (server, 1));
     replace(&sandbox, "pid").finish().assert_exited(0);
     manager.stop().assert_exited(0);

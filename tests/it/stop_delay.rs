@@ -105,6 +105,18 @@ fn a_server_exit_during_the_delay_causes_no_handler_run_or_restart() {
 }
 
 #[test]
+fn a_stop_between_two_runs_is_not_delayed() {
+    let sandbox = Sandbox::new();
+    let options = words!["-m", "-", "-", "--restart-delay", "1h", "--stop-delay", "1h", "--no-quiet", "--"];
+    let manager = sandbox.vsrun([options, words![sandbox.probe(), "exit", "1"]].concat()).start();
+    manager.await_err("restarting in 1 h");
+    manager.signal(libc::SIGTERM);
+    let ended = manager.finish();
+    ended.assert_exited(0);
+    assert_eq!(place_of(&ended.err, "stopping the server in"), None, "{ended:?}");
+}
+
+#[test]
 fn the_group_is_ended_if_its_server_exits_during_the_delay() {
     let sandbox = Sandbox::new();
     let script = format!("sleep 1000 & echo $$ 0 >>{}; exec sleep 1000", sandbox.out("life").display());

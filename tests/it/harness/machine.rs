@@ -42,12 +42,12 @@ pub fn can_boot_machines() -> bool {
         && super::available(control_groups().is_some(), "a cgroup 2 file system that can be written to")
 }
 
-/// The mount point of cgroup version 2, alone or beside version 1. `None` if it is not mounted.
+/// The mount point of cgroup version 2, alone or beside version 1. `None` if it is not mounted or is read-only.
 fn control_groups() -> Option<PathBuf> {
     let mounts = text(Path::new("/proc/self/mountinfo"));
     let line = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
     let path = PathBuf::from(line.split(' ').nth(4)?);
-    fs::metadata(path.join("cgroup.procs")).is_ok().then_some(path)
+    fs::OpenOptions::new().write(true).open(path.join("cgroup.procs")).is_ok().then_some(path)
 }
 
 impl<'place> Machine<'place> {
