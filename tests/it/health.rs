@@ -307,7 +307,7 @@ fn wrong_health_options_are_rejected_with_status_2() {
         (words!["--init", "--health", "80/", "--health-retries", "0"], "--health-retries"),
         (words!["--init", "--health", "80/", "--health-retries", "x"], "--health-retries"),
         (words!["--init", "--health", "nowhere"], "--health: 'nowhere' is not"),
-        (words!["--init", "--listen", "8080", "--health", "8080"], "--health 8080 needs a PATH"),
+        (words!["--init", "--listen", "8080", "--health", "8080"], "--health 8080 needs a URL PATH"),
     ] {
         let command = words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
         sandbox.vsrun([options, command].concat()).finish().assert_failed(2, &[part]);

@@ -291,9 +291,9 @@ fn wrong_usage() {
         (words!["--ready", "alive:5"], "--ready needs a process that waits"),
         (words!["--ready", "probe:80"], "--ready needs a process that waits"),
         (words!["-b", "--ready-timeout", "5"], "--ready-timeout needs a --ready other than exec"),
-        (words!["-b", "--listen", "8080", "--ready", "probe:8080"], "--ready probe:8080 needs a PATH"),
-        (words!["-b", "--port", "8080", "--bind", "127.0.0.1", "--ready", "probe:8080"], "needs a PATH"),
-        (words!["-b", "--listen", "web=/run/x", "--ready", "probe:/run/x"], "needs a PATH"),
+        (words!["-b", "--listen", "8080", "--ready", "probe:8080"], "--ready probe:8080 needs a URL PATH"),
+        (words!["-b", "--port", "8080", "--bind", "127.0.0.1", "--ready", "probe:8080"], "needs a URL PATH"),
+        (words!["-b", "--listen", "web=/run/x", "--ready", "probe:/run/x"], "needs a URL PATH"),
         (words!["-m", "-", "-", "--ready", "alive:1", "--watchdog", "5"], "--watchdog needs --ready notify"),
     ] {
         let command = words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"];

@@ -48,11 +48,11 @@ phrases! {
         LogChildEnded = "the % %, and will be started again",
         Reaped = "Reaped zombie process with pid=%",
         // Records about the rotation of log files.
-        ForeignNumbers = "another program has renamed % to %.1, which vsrun takes for the oldest: see LOGROTATE in vsrun(8)",
+        ForeignNumbers = "another program has renamed % to %.1, which is the oldest file for vsrun: see LOGROTATE in vsrun(8)",
         Renamed = "rotated: this file has been renamed",
         Rotated = "rotated: new log files are open",
         Reopened = "reopened: the log files have been opened again by their names",
         OtherLogdir = "the path '%' now leads to another directory: new log files are there",
-        NumberTaken = "cannot rotate the log files: no number is left after %; the old ones stay in use",
+        NumberTaken = "cannot rotate the log files: a file with the last number, %, exists; the present files stay in use",
     }
 }

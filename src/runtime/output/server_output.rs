@@ -177,7 +177,8 @@ impl ServerOutput {
             }
             Err(why) => {
                 let (path, why) = (Escaped(path), walk.error_text(why));
-                let message = format_args!("cannot {doing} the log files in '{path}': {why}; the old ones stay in use");
+                let message =
+                    format_args!("cannot {doing} the log files in '{path}': {why}; the present files stay in use");
                 return log.record_and_print(message);
             }
         }
