@@ -133,7 +133,7 @@ fn an_exported_root_runs_the_command_of_its_settings_file() {
     let line = words![sandbox.path("vsrun"), &archive];
     let ended = sandbox.program(&tool("microvm"), line).env("TMPDIR", sandbox.directory()).finish();
     assert_eq!((ended.code(), ended.out.len()), (Some(1), 0));
-    assert!(ended.err[0].contains("does not say what is run"), "{ended:?}");
+    assert!(ended.err[0].contains("has no command"), "{ended:?}");
     let left = harness::names(sandbox.directory());
     assert!(!left.iter().any(|name| name.starts_with("tmp.")), "{left:?}");
 }

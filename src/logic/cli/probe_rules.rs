@@ -36,8 +36,9 @@ fn connects_to_own_socket(text: &StaticCStr, options: &Options) -> bool {
 fn socket_accepts_address(own: &[u8], address: &[u8]) -> bool {
     let (head, rest) = own.split_at_checked(4).unwrap_or_default();
     // The first 4 bytes of a socket address are its family and its port. If all further bytes are zero, the socket is
-    // bound to every address.
-    own == address || rest.iter().all(|byte| *byte == 0) && head.get(2..) == address.get(2..4)
+    // bound to every address. [::] has the addresses of IPv4, too; 0.0.0.0, which is shorter, has none of IPv6.
+    let is_any = rest.iter().all(|byte| *byte == 0) && own.len() >= address.len();
+    own == address || is_any && head.get(2..) == address.get(2..4)
 }
 
 #[cfg(test)]
@@ -55,6 +56,8 @@ mod tests {
             ("127.0.0.1:8080", "8080", true),
             ("/run/x", "web=/run/x", true),
             ("127.0.0.1:8080", "127.0.0.2:8080", false),
+            ("127.0.0.1:8080", "0.0.0.0:8080", true),
+            ("[::1]:8080", "0.0.0.0:8080", false),
             ("8080", "10.0.0.1:8080", false),
             ("8080", "8081", false),
             ("8080", "8080/udp", false),

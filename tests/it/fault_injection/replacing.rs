@@ -98,8 +98,14 @@ impl Director<'_> {
                 (since, sent) = (Instant::now(), sent + 1);
                 sys::kill(manager, libc::SIGUSR2);
             }
+            // Until the manager has reaped the old server, the death of the new one would be a failed replacement. A
+            // fault may keep it from recording the end.
+            let recorded = |part: &str| err.iter().any(|line| line.contains(part));
+            let is_over = watched.injected() > 0
+                || !recorded("replacing the server (pid ")
+                || recorded("the server has been replaced");
             let alive = setting.alive(scenario);
-            said.is_some() || alive.len() == 1 && alive[0] != old || watched.has_ended()
+            said.is_some() || is_over && alive.len() == 1 && alive[0] != old || watched.has_ended()
         })?;
         self.rolled_back = said;
         Ok(())
