@@ -1,5 +1,5 @@
-//! The decisions of `--status`, `--stop` and `--signal`: which process to signal, for every combination of a pidfile's
-//! contents, its lock and what /proc shows, and how long a stop waits.
+//! The decisions of `--status`, `--stop`, `--replace` and `--signal`: which process to signal, for every combination of
+//! a pidfile's contents, its lock and what /proc shows, and how long a stop waits.
 
 use core::fmt;
 
@@ -202,8 +202,8 @@ pub struct StopDeadlines {
 const MIN_WAIT_AFTER_KILL: Span = Span::secs(5);
 
 impl StopDeadlines {
-    /// The deadlines of a stop that begins at `now`. `timeout` is the value of `--stop-timeout`; None means the
-    /// default. A manager may take `delay` longer, for example because of its `--stop-delay`.
+    /// The deadlines of a stop that begins at `now`. `timeout` is the value of `--stop-timeout`: None means 30 s, and
+    /// zero no limit. The other span is added for a manager, which takes longer, for example because of `--stop-delay`.
     pub fn new(lock: LockState, timeout: Option<Span>, delay: Span, now: Time) -> Self {
         let timeout = timeout.unwrap_or(Span::secs(30));
         if timeout == Span::ZERO {

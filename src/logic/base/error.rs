@@ -93,7 +93,7 @@ impl Error {
         Self::new(problem).name(name)
     }
 
-    /// Adds a value, for the next `%` in the text.
+    /// Adds a value, for the next `%` in the text. An error has at most four values.
     pub fn with(self, object: MessageArg<'static>) -> Self {
         if let Some(place) = self.0.message_args.iter_mut().find(|place| matches!(place, MessageArg::None)) {
             *place = object;
@@ -101,22 +101,22 @@ impl Error {
         self
     }
 
-    /// Adds a path, an option or a word of the command line.
+    /// Adds a path, an option or a word of the command line, for the next `%` in the text.
     pub fn name(self, name: &[u8]) -> Self {
         self.with(MessageArg::Name(name.to_vec().leak()))
     }
 
-    /// Adds a text that is written as it is, without escaping.
+    /// Adds a text for the next `%`, which is written as it is, without escaping.
     pub fn raw(self, text: &str) -> Self {
         self.with(MessageArg::Raw(String::from(text).leak()))
     }
 
-    /// Adds a number.
+    /// Adds a number, for the next `%` in the text.
     pub fn number(self, number: i64) -> Self {
         self.with(MessageArg::Number(number))
     }
 
-    /// Adds a reason.
+    /// Adds a reason, for the next `%` in the text.
     pub fn reason(self, reason: Reason) -> Self {
         self.with(MessageArg::Reason(reason))
     }
@@ -132,7 +132,7 @@ impl Error {
         self
     }
 
-    /// If the error is a failed start, replaces the exit status by the one that this set has for failed starts.
+    /// Converts the exit status to this set: for an init script, the statuses 125 to 127 become 1.
     pub fn with_status_from(self, statuses: StatusSet) -> Self {
         if statuses == StatusSet::InitScript && self.exit_status >= exit::SETUP {
             self.status(exit::RC_FAILED)

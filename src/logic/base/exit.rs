@@ -12,7 +12,7 @@ pub const USAGE: u8 = 2;
 pub const DEAD: u8 = 1;
 /// `--probe`: the server is not healthy.
 pub const UNHEALTHY: u8 = 1;
-/// `--status`: the server is not running; `--signal`: there is no process to signal.
+/// `--status`: the server is not running; `--signal` and `--replace`: there is no server to signal or to replace.
 pub const NOT_RUNNING: u8 = 3;
 /// `--rc`: the action failed.
 pub const RC_FAILED: u8 = 1;
@@ -20,9 +20,9 @@ pub const RC_FAILED: u8 = 1;
 pub const RC_NOT_RUNNING: u8 = 7;
 /// vsrun was called by another tool's name, and the usage is wrong or the server could not be set up.
 pub const EMULATION_FAILED: u8 = 1;
-/// `--status`, `--stop`, `--signal`: the state of the server cannot be determined.
+/// `--status`, `--stop`, `--replace`, `--signal`: the state of the server cannot be determined.
 pub const STATE_UNKNOWN: u8 = 4;
-/// vsrun could not set up the server.
+/// vsrun itself failed: it could not set up the server, or could not stop or replace it.
 pub const SETUP: u8 = 125;
 /// The command exists, but could not be executed.
 pub const NOT_EXECUTABLE: u8 = 126;
@@ -113,7 +113,7 @@ impl fmt::Display for ExitDisplay {
     }
 }
 
-/// The exits that need no restart: status 0, and those that `--success-exit` lists.
+/// The exits that count as a success: status 0, and those that `--success-exit` lists.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SuccessExits {
     codes: [u128; 2],

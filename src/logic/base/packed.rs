@@ -34,7 +34,7 @@ pub struct Phrase {
 }
 
 impl Phrase {
-    /// Writes the text, and calls `place` for each `%` in it.
+    /// Writes the text. In place of each `%` in it, the passed function writes a value.
     ///
     /// # Errors
     /// When the text cannot be written.

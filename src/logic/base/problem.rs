@@ -37,7 +37,7 @@ phrases! {
         MisspelledSignal = "unknown signal '%': did you mean SIG%?",
         NoSignalNumber = "'%' is not a signal: their numbers are 1 to 64",
         DidYouMean = "did you mean %%?",
-        // Problems of options that need another option, or exclude one.
+        // Problems of options that need another option, exclude one, or do not fit COMMAND (`--expand`).
         Needs = "option --% needs %",
         NotWithInit = "option --init cannot be used with --%",
         InitWithHandler = "option --init cannot be used with --manager with a handler",
@@ -110,7 +110,7 @@ phrases! {
         BecomeGroup = "cannot become group %: only root can",
         WrongUser = "started using wrong user ID (%), expected % (only root can become '%')",
         GiveFiles = "cannot give files to the server's user: %%",
-        // Problems with files and directories.
+        // Problems with files, directories and environment variables.
         ReadArgsFile = "cannot read '%': %",
         UntrustedServiceFile = "service file '%' belongs to neither root nor the caller",
         ReadEnvFile = "cannot read --env-file '%': %%",

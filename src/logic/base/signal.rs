@@ -10,8 +10,8 @@ use super::time::parse_number;
 #[cfg_attr(test, derive(Hash))]
 pub struct Signal(u8);
 
-/// The names of the signals 1 to 31, as on every Linux except alpha, mips, parisc and sparc, for which vsrun is not
-/// built.
+/// The names of the signals 1 to 31, without `SIG`, as on every Linux except alpha, mips, parisc and sparc, for which
+/// vsrun is not built.
 pub const NAMES: &[u8] =
     b"HUP,INT,QUIT,ILL,TRAP,ABRT,BUS,FPE,KILL,USR1,SEGV,USR2,PIPE,ALRM,TERM,STKFLT,CHLD,CONT,STOP,\
 TSTP,TTIN,TTOU,URG,XCPU,XFSZ,VTALRM,PROF,WINCH,IO,PWR,SYS";

@@ -23,7 +23,7 @@ impl<const N: usize> ArrayText<N> {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    /// The text as UTF-8, up to a character that was cut off in the middle.
+    /// The text up to the first bytes that are not UTF-8, such as a character that was cut off in the middle.
     pub fn as_str(&self) -> &str {
         self.as_bytes().utf8_chunks().next().map_or("", |chunk| chunk.valid())
     }

@@ -59,7 +59,8 @@ impl Args {
         }
     }
 
-    /// Splits the arguments around `--args FILE`, whose indices are `option..after`.
+    /// Splits the arguments into those before `--args FILE` and those after it. The parameters are FILE, the index of
+    /// `--args`, and the index of the first argument after FILE.
     pub fn split_at_file(&self, file: StaticCStr, option: usize, after: usize) -> Box<PendingArgsFile> {
         let before = self.list.get(..option).unwrap_or_default().to_vec();
         Box::new(PendingArgsFile { before, file, after: self.list.get(after..).unwrap_or_default().to_vec() })
@@ -83,7 +84,7 @@ impl PendingArgsFile {
     /// Empty lines and comments are left out.
     ///
     /// # Errors
-    /// Wrong usage, with file and line, for a NUL, which no argument can contain.
+    /// Wrong usage, with file and line, if `line_error` rejects a line, for example because it is quoted.
     #[expect(clippy::boxed_local, reason = "it is moved as one pointer")]
     #[inline(never)]
     pub fn insert_lines(mut self: Box<Self>, contents: &[u8]) -> Result<Args> {

@@ -48,10 +48,11 @@ const REQUIREMENTS: &[(FlagSet, FlagSet, Reason)] = &[
     (FlagSet::of(&[Id::Logger]), FlagSet::of(&[Id::Syslog]), Reason::Syslog),
 ];
 
-/// Refuses options that contradict each other, and options without another one that they need.
+/// Refuses options that contradict each other, options without another one that they need, and with `--expand` a
+/// COMMAND with malformed variables.
 ///
 /// # Errors
-/// Wrong usage, in one line that names both options.
+/// Wrong usage, in one line.
 pub fn reject_conflicts(options: &Options) -> Result<()> {
     let given = options.given;
     let waits = !matches!(options.ready, None | Some(ReadyCondition::Exec));

@@ -57,7 +57,7 @@ impl ToolName {
         Some(Self { tool, name })
     }
 
-    /// Translates vsrun's exit status for a failure into that of the tool.
+    /// Translates vsrun's exit status for a failure into that of the tool: 125 becomes 1.
     pub fn convert_status(self, status: u8) -> u8 {
         if status == exit::SETUP { TOOL_FAILURE } else { status }
     }
@@ -99,7 +99,8 @@ struct ToolCommandLine<'a> {
     options: &'a mut Options,
     /// The signals that have another action than with `--init`, each with its action.
     signals: Vec<(Signal, SignalAction)>,
-    /// How much vsrun records: errors only (0 and 1), its usual records (2), or every step too (3 and more).
+    /// How much vsrun records: errors only (0 and 1; at 1 also orphans, with tini's `-w`), its usual records (2), or
+    /// every step too (3 and more).
     verbosity: u8,
 }
 

@@ -81,7 +81,7 @@ pub enum Help {
     Usage,
 }
 
-/// The whole help text, decompressed.
+/// Makes the help text of this kind.
 pub fn help(which: Help) -> Vec<u8> {
     let mut text = Vec::new();
     unpack(USAGE, &mut text);

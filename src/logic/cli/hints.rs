@@ -16,7 +16,8 @@ use crate::logic::plan::limits::{CAPABILITY_NAMES, bare_capability_name, index_o
 use crate::logic::plan::socket_address;
 use crate::logic::supervisor::signal_action::ACTION_NAMES;
 
-/// Names of options of other programs, each with the name of vsrun's option for the same purpose.
+/// Names of options of other programs, each with the name of vsrun's option for the same purpose, or with ` COMMAND`
+/// where vsrun has `-- COMMAND` for it.
 const FOREIGN_OPTIONS: &[u8] =
     b"chuid=user,setuid=user,uid=user,gid=user,chroot=root,chdir=work-dir,cwd=work-dir,pid=pidfile,\
 make-pidfile=pidfile,environment=env,daemon=background,daemonize=background,detach=background,nodaemon=foreground,\
@@ -98,7 +99,8 @@ pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Error {
     })
 }
 
-/// Makes the error for an unknown name: it suggests the most similar one of `names`, or lists `all` if none is similar.
+/// Makes the error for an unknown name: it suggests the most similar one of `names`, or shows the last list if none is
+/// similar.
 pub fn unknown_name(problem: Problem, word: &[u8], names: &[u8], all: &[u8]) -> Error {
     let meant = nearest(word, names);
     let mut list = Vec::from(if meant.is_some() { &b""[..] } else { b"allowed are " });

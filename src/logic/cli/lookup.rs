@@ -182,8 +182,8 @@ impl FlagRow {
         split_byte(self.choices(), b',').position(|choice| choice == value)
     }
 
-    /// The element of `of` that belongs to this value. `of` has an element for each of the option's `choices=`, in the
-    /// same order.
+    /// The element of the passed slice that belongs to this value. The slice has an element for each of the option's
+    /// `choices=`, in the same order. None if the value is not one of them.
     pub fn parse_choice<T: Copy>(&self, value: &[u8], of: &[T]) -> Option<T> {
         of.get(self.choice_index(value)?).copied()
     }

@@ -42,7 +42,7 @@ pub struct Options {
     pub stop_signal: Option<Signal>,
     /// How vsrun behaves because it was called by its own name or by that of another tool.
     pub personality: &'static Personality,
-    /// The set of options that were given, including those without a value.
+    /// The set of options that were given, including those without a value, and those that another tool's name implies.
     pub given: FlagSet,
     /// The values of `--manager`.
     pub manager: Option<ManagerFiles>,

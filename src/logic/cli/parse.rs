@@ -52,10 +52,10 @@ pub enum Request {
 }
 
 /// Parses the command line. `at_exit` is set even if another option is wrong, because PID 1 then has to shut the
-/// machine down.
+/// machine down. With `--check` it is None.
 ///
 /// # Errors
-/// Wrong usage, in one line that names the option, and its file and line if it is in a file.
+/// Wrong usage, in one line, with the name of the file of `--args`, and with its line if the mistake is in one line.
 pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) -> Result<Request> {
     if words.list.is_empty() && !words.has_file() {
         return Ok(Request::Help(Help::Usage));
@@ -83,7 +83,7 @@ pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) 
 }
 
 /// Reads options until one of them decides the request, or is wrong. Also returns the number of arguments that have
-/// been read, including one of which only a part has been read.
+/// been read, including one of which only a part has been read. Sets `at_exit` as [`parse`] does.
 pub(super) fn read_options_counting(
     words: &[StaticCStr],
     options: &mut Options,
@@ -98,8 +98,8 @@ pub(super) fn read_options_counting(
     (request, done)
 }
 
-/// Decides what these options request. `end` is the index of `--`, and `after` the number of arguments after the file
-/// of `--args`.
+/// Decides what these options request, and refuses options that cannot be used together. The other parameters are the
+/// index of `--`, and the number of arguments after the file of `--args`.
 fn decide_request(options: &mut Options, end: Option<usize>, after: Option<usize>) -> Result<Request> {
     if let Some(control) = ControlRequest::from_options(options)? {
         return Ok(Request::Control(control));
@@ -118,14 +118,14 @@ fn decide_request(options: &mut Options, end: Option<usize>, after: Option<usize
 }
 
 /// The index of the argument `--args=FILE`, or of `--args` with FILE in the next argument. FILE is the last argument
-/// before the index `done`.
+/// that the parser has read.
 fn args_option_index(words: &[StaticCStr], done: usize) -> usize {
     let last = done.saturating_sub(1);
     let joined = words.get(last).is_some_and(|word| word.to_bytes().starts_with(b"--args="));
     if joined { last } else { last.saturating_sub(1) }
 }
 
-/// An option that decides what vsrun does, whatever options follow it.
+/// An option at which the parser stops: the options after it are ignored, or parsed again with the file of `--args`.
 pub(super) enum DecidingOption {
     /// An option that is a request itself, such as `--help`.
     Request(Request),

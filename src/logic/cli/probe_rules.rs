@@ -32,7 +32,8 @@ fn connects_to_own_socket(text: &StaticCStr, options: &Options) -> bool {
     streams.any(|Listener { address: own, .. }| addresses.iter().any(|address| socket_accepts_address(&own, address)))
 }
 
-/// True if a socket bound to `own` accepts connections to `address`.
+/// True if a socket bound to `own` accepts connections to `address`: the addresses are equal, or `own` is every address
+/// with the same port. The families are not compared, because an IPv6 socket can accept IPv4 connections too.
 fn socket_accepts_address(own: &[u8], address: &[u8]) -> bool {
     let (head, rest) = own.split_at_checked(4).unwrap_or_default();
     // The first 4 bytes of a socket address are its family and its port. If all further bytes are zero, the socket is

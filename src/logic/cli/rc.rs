@@ -42,12 +42,12 @@ pub fn misplaced_rc_error() -> Error {
     Error::new(Problem::MisplacedRc)
 }
 
-/// Removes the arguments after the service file from COMMAND, and returns the action that they name. `after` is the
-/// number of these arguments; None if there is no service file.
+/// Removes the arguments after the service file from COMMAND, and returns the action that they name: `Start` if there
+/// are none, and always `Check` with `--check`. The number of these arguments is None if there is no service file.
 ///
 /// # Errors
-/// Wrong usage, in one line: there is no file, the action is unknown, a further argument follows, or no pidfile shows
-/// whether the server is running.
+/// Wrong usage, in one line: there is no file, the file has no `--`, the action is unknown, a further argument follows,
+/// or no pidfile shows whether the server is running.
 pub fn extract_action(options: &mut Options, after: Option<usize>) -> Result<Action> {
     let Some(after) = after else { return Err(misplaced_rc_error()) };
     let Some(own) = options.command.len().checked_sub(after) else {

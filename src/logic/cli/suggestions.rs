@@ -2,8 +2,8 @@
 
 use crate::logic::base::text::split_byte;
 
-/// The word of a comma-separated list that is nearest to `word`: it differs by one or two changes, or begins with
-/// `word`. Case is ignored.
+/// The word of a comma-separated list that is nearest to `word`: it differs by at most two changes, or begins with
+/// `word`. Case is ignored. None if no word is so near, or if `word` has fewer than three letters.
 pub fn nearest<'a>(word: &[u8], known: &'a [u8]) -> Option<&'a [u8]> {
     // A word of 3 to 5 letters may differ by one change, a longer one by two. More changes could turn a short word into
     // any other.

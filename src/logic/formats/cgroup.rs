@@ -52,7 +52,7 @@ pub fn controller(file: &[u8]) -> Option<&[u8]> {
 /// The line that a group's file `cgroup.events` contains if processes are in the group or its subgroups.
 pub const POPULATED_LINE: &[u8] = b"populated 1";
 
-/// True if one of the parts of a text, split at `separator`, equals `part`.
+/// True if one of the parts of a text, split at `separator`, equals `part`. A newline at the end of a part is ignored.
 pub fn has_equal_part(text: &[u8], separator: u8, part: &[u8]) -> bool {
     split_byte(text, separator).any(|other| other.strip_suffix(b"\n").unwrap_or(other) == part)
 }
