@@ -11,13 +11,13 @@ pub type PidParentMark = [i32; 3];
 const UNMARKED: i32 = 0;
 /// The mark of a process that descends from the supervisor.
 pub const DESCENDANT: i32 = 1;
-/// The mark of a process that descends from a helper of vsrun, such as the rotator.
+/// The mark of a helper of vsrun, such as the rotator, and of its descendants.
 const HELPER_DESCENDANT: i32 = 2;
 /// The mark of a process that entered our pid namespace from outside: it, or an ancestor, has a parent that has no pid
 /// in this namespace.
 pub const FROM_OUTSIDE_NAMESPACE: i32 = 3;
-/// The mark of a process with an ancestor that exited while the list was read. In the next list, the children of that
-/// ancestor have a new parent.
+/// The mark of a process whose ancestors cannot be followed, because one of them exited while the list was read, or
+/// its pid was reused. In the next list, the children of that ancestor have a new parent.
 pub const UNKNOWN_ANCESTOR: i32 = 4;
 /// A temporary mark: the search for a marked ancestor has visited this process.
 const VISITED: i32 = 5;
@@ -39,8 +39,8 @@ pub fn mark_descendants(rows: &mut [PidParentMark], own: i32, helpers: &[i32]) {
     }
 }
 
-/// Searches upward from the process with the index `first`, and returns the mark of its nearest marked ancestor. Marks
-/// the processes on the way as visited.
+/// Follows the parents of the process with the index `first` up to the supervisor, to a helper, or to a process that
+/// has a mark already. Returns the mark that follows for all processes on the way, and marks them as visited.
 fn find_ancestor_mark(rows: &mut [PidParentMark], first: usize, own: i32, helpers: &[i32]) -> i32 {
     let mut at = Some(first);
     while let Some([pid, parent, mark]) = at.and_then(|at| rows.get_mut(at)) {

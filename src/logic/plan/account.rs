@@ -101,7 +101,7 @@ fn parse_id(text: &[u8]) -> Option<u32> {
 /// Looks up the user and group of `--user` in the contents of passwd(5) and group(5).
 ///
 /// # Errors
-/// If the user or group is unknown, or its entry is malformed: as root, a guess would be dangerous.
+/// If a name is unknown, or an entry is malformed: as root, a guess would be dangerous. An id needs no entry.
 pub fn resolve(login: &UserAndGroup, passwd: &[u8], group: &[u8]) -> Result<Identity> {
     resolve_as(login, AccountRules::Vsrun, passwd, group)
 }
@@ -109,7 +109,7 @@ pub fn resolve(login: &UserAndGroup, passwd: &[u8], group: &[u8]) -> Result<Iden
 /// Looks up a user and group in the contents of passwd(5) and group(5), by the rules of vsrun or of another tool.
 ///
 /// # Errors
-/// If the user or group is unknown, or its entry is malformed.
+/// If a name is unknown, or an entry is malformed. An id needs no entry.
 #[inline(never)]
 pub fn resolve_as(login: &UserAndGroup, accounts: AccountRules, passwd: &[u8], group: &[u8]) -> Result<Identity> {
     let entry = find_user(&login.user, passwd)?;

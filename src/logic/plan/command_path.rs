@@ -12,7 +12,7 @@ use crate::logic::base::text::split_byte;
 pub const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The paths to try for a command. A command with a slash is a path itself; otherwise there is one path for each
-/// directory of PATH. An empty directory in PATH means the working directory, as in execvp(3).
+/// directory of PATH, whose value is `path`. An empty directory means the working directory, as in execvp(3).
 pub fn paths_to_try(command: StaticCStr, path: Option<&[u8]>) -> Vec<StaticCStr> {
     if command.is_empty() || command.to_bytes().contains(&b'/') {
         return vec![command];
@@ -25,7 +25,10 @@ pub fn paths_to_try(command: StaticCStr, path: Option<&[u8]>) -> Vec<StaticCStr>
     paths
 }
 
-/// Makes a path absolute that is relative to the directory in which vsrun was called.
+/// Makes a path absolute. A relative one is relative to the directory in which vsrun was called.
+///
+/// # Errors
+/// If the path is relative, and the path of that directory is unknown.
 pub fn absolute(path: StaticCStr, host: &Host<'_>) -> Result<StaticCStr> {
     let bytes = path.to_bytes();
     if bytes.starts_with(b"/") {

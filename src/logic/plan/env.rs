@@ -1,4 +1,4 @@
-//! Environments: lists of `NAME=VALUE`, in which each name occurs once.
+//! Environments: lists of `NAME=VALUE`. If an inherited one has a name twice, the first entry counts, as in getenv(3).
 
 use alloc::vec::Vec;
 
@@ -15,7 +15,7 @@ pub const SERVER_PID_VAR: &str = "VSRUN_SERVER_PID";
 pub struct Env(pub Vec<StaticCStr>);
 
 impl Env {
-    /// The value of the variable with this name. None if it is unset.
+    /// The value of the variable with this name, from its first entry. None if it is unset.
     pub fn get(&self, name: &[u8]) -> Option<&'static [u8]> {
         self.0.iter().find_map(|entry| entry.to_bytes().strip_prefix(name)?.strip_prefix(b"="))
     }
@@ -56,7 +56,8 @@ impl Env {
         count
     }
 
-    /// Returns a copy with the login variables of this identity; with None, if the user is not changed, a plain copy.
+    /// Returns a copy in which `HOME`, `USER`, `LOGNAME` and `SHELL` are those of `identity`. If that is None, because
+    /// `--user` does not apply, the copy is unchanged.
     pub fn with_login_vars(&self, identity: Option<&Identity>) -> Self {
         let mut env = self.clone();
         if let Some(identity) = identity {
@@ -100,14 +101,15 @@ impl EnvFiles {
 #[derive(Debug)]
 #[repr(C)] // Small fields first: shorter instructions.
 pub struct EnvRenewal {
-    /// The environment without the entries of the files in `sources`: the inherited variables, and those of the user.
+    /// The environment before files and `--env` set variables in it: the inherited variables, and the login variables
+    /// of the server's user.
     pub base: Env,
     /// The entries that the files in `sources` had at the first start.
     pub first_entries: Vec<StaticCStr>,
     /// The entries of `--env`, which override those of the files in `sources`.
     pub option_entries: Vec<StaticCStr>,
     /// The directory in which vsrun was called, and its device and inode. None if the manager does not leave that
-    /// directory, or if all paths in `sources` are absolute.
+    /// directory, if its path is unknown, or if all paths in `sources` are absolute.
     pub callers_dir: Option<(StaticCStr, (u64, u64))>,
     /// The files and directories to read again.
     pub sources: EnvFiles,

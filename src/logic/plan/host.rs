@@ -20,7 +20,8 @@ pub struct Host<'a> {
     pub can_change_ids: CanChangeIds,
     /// Whether descriptor 0 is the controlling terminal. Read only if the plan depends on it.
     pub terminal: StdinTerminal,
-    /// True if SIGHUP was ignored when vsrun was called, as by nohup(1).
+    /// True if SIGHUP was ignored when vsrun was called, as by nohup(1). False with `--background` and under another
+    /// tool's name, because the plan does not depend on it then.
     pub hangup_ignored: bool,
     /// True if vsrun was called as catatonit and the variable `LISTEN_PID` has vsrun's pid. The server's process then
     /// sets `LISTEN_PID` to its own pid, as catatonit does.
@@ -31,14 +32,14 @@ pub struct Host<'a> {
     pub env: Env,
     /// The current directory. None if the plan does not depend on it, or the kernel does not report it.
     pub cwd: Option<Vec<u8>>,
-    /// The device and inode of the current directory.
+    /// The device and inode of the current directory. Zeros if the plan does not depend on it.
     pub cwd_identity: (u64, u64),
     /// vsrun's supplementary groups. None if its real, effective and saved ids differ, or if they were not read because
     /// `--user` was not given.
     pub groups: Option<Vec<u32>>,
-    /// The contents of /etc/passwd; empty if the file does not exist.
+    /// The contents of /etc/passwd; empty if the file does not exist or is not needed.
     pub passwd: &'a [u8],
-    /// The contents of /etc/group; empty if the file does not exist.
+    /// The contents of /etc/group; empty if the file does not exist or is not needed.
     pub group: &'a [u8],
     /// The entries of `--env-file`, `--env-dir` and `--file-env`, each name once: `NAME=VALUE`, or `NAME` to remove the
     /// variable.
@@ -55,7 +56,8 @@ pub enum CanChangeIds {
     /// vsrun has CAP_SETUID and CAP_SETGID, or the plan does not depend on them.
     #[default]
     Yes,
-    /// vsrun's effective user id is 0, but it does not have CAP_SETUID and CAP_SETGID, for example in a container.
+    /// vsrun's effective user id is 0, but it does not have CAP_SETUID and CAP_SETGID, for example in a container, and
+    /// the user of `--user` may be root too.
     No,
 }
 

@@ -34,7 +34,7 @@ pub struct Confinement {
     /// The TCP directions in which no port at all is allowed, as bits ([`BIND_TCP`] and [`CONNECT_TCP`]).
     no_port_directions: u64,
     scope: u64,
-    /// Why [`Self::add_option_value`] has refused its last value. None if it accepted it.
+    /// Why [`Self::add_option_value`] has refused the last value. None if it accepted that value.
     pub refusal: Option<Reason>,
 }
 
@@ -79,8 +79,8 @@ impl Confinement {
         (self.rules.len() > MAX_RULES).then_some(Reason::TooManyRules)
     }
 
-    /// Parses the value of `--bind-tcp` or `--connect-tcp`, and adds its direction ([`BIND_TCP`] or [`CONNECT_TCP`]) to the
-    /// confined ones.
+    /// Parses the value of `--bind-tcp` or `--connect-tcp`, and adds its direction ([`BIND_TCP`] or [`CONNECT_TCP`])
+    /// to the confined ones.
     ///
     /// # Errors
     /// The reason why the value is malformed; None for the value `none`, which is valid but adds no rule.

@@ -58,8 +58,9 @@ impl PathAccess {
         handled & wanted & if self.allows_execution() { u64::MAX } else { !right::EXECUTE }
     }
 
-    /// The kernel's bits for this access when `--check` tries the rules. `--check` executes nothing: it opens a file to
-    /// test whether it could be executed, so the right to read replaces the right to execute.
+    /// The kernel's bits for this access when `--check` tries the rules. `--check` only lists directories and tests
+    /// whether files could be executed. For that test it opens a file, so the right to read a file replaces the right
+    /// to execute it, and is missing if the access does not allow execution.
     pub fn rights_under_check(self) -> u64 {
         right::READ_DIR | if self.allows_execution() { right::READ_FILE } else { 0 }
     }

@@ -14,7 +14,7 @@ pub struct PathTrustCheck {
     own: u32,
     /// The owner of `/`, who can replace everything. This is not root in a user namespace that shows the host's files.
     root_dir_owner: u32,
-    /// The first owner that is not root, `own` or `top`. It must own all later components.
+    /// The first owner that is not root, vsrun's own user or the owner of `/`. It must own all later components.
     first_other_owner: Option<u32>,
 }
 
@@ -116,14 +116,14 @@ impl UntrustedComponent {
         }
     }
 
-    /// The reason, for an error of the step that refused the component.
+    /// An error that says why the component is not trusted. Another error's message contains it as the reason.
     pub fn error(&self) -> Error {
         let (problem, [one, two]) = self.problem();
         Error::of(problem, self.name.as_bytes()).with(one).with(two)
     }
 }
 
-/// For records of the manager: allocates nothing.
+/// Writes why the component is not trusted, for records of the manager, without allocating memory.
 impl fmt::Display for UntrustedComponent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (problem, [one, two]) = self.problem();
@@ -134,14 +134,15 @@ impl fmt::Display for UntrustedComponent {
 /// Where a component is in its path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Position {
-    /// Other components follow.
+    /// Other components of the path follow it.
     #[default]
     Inner,
-    /// It is the last one.
+    /// It is the last component of the path.
     Last,
 }
 
-/// Splits a path into its components: `/` if it is absolute, and then one name after another.
+/// Splits a path into its components: `/`, or `.` if it is relative, and then one name after another. Skips empty names
+/// and `.`.
 pub fn components(path: &[u8]) -> impl Iterator<Item = (&[u8], Position)> {
     let top = path.starts_with(b"/").then_some(&b"/"[..]);
     let first = if top.is_none() { Some(&b"."[..]) } else { top };

@@ -139,7 +139,7 @@ impl FailureStatuses {
 }
 
 /// How users and groups are looked up, and which groups and variables the server gets. The number of a variant is
-/// vsrun's own gid.
+/// vsrun's own gid, which the server gets if its user id has no entry in passwd(5) and no GROUP is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AccountRules {
     /// vsrun's own rules for `--user`.

@@ -63,7 +63,7 @@ pub struct Plan {
     pub command: Vec<u8>,
     /// The commands of `--before`, which run before each start of the server.
     pub commands_before: Vec<BeforeCommand>,
-    /// Where the output of the server goes.
+    /// Where the output of vsrun, the server and the crash handler goes.
     pub output: Output,
     /// The server's listening sockets.
     pub sockets: ServerSockets,
@@ -204,7 +204,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     })
 }
 
-/// True if SIGHUP was ignored when vsrun was called, as by nohup(1), and no option sets its action.
+/// True if SIGHUP stays ignored, as it was when vsrun was called: no `--background`, and no option sets its action.
 fn ignores_hangup(options: &Options, host: &Host<'_>) -> bool {
     host.hangup_ignored && !options.background && options.on_signal.iter().all(|(given, _)| *given != Signal::HUP)
 }

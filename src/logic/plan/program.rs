@@ -33,7 +33,7 @@ pub struct Program {
     pub personality: &'static Personality,
 }
 
-/// The server's environment before options set variables in it.
+/// The server's environment before files and `--env` set variables in it.
 pub fn base_env(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> Env {
     let nothing = Env::default();
     let inherited = if options.has(Id::ClearEnv) { &nothing } else { &host.env };
@@ -202,8 +202,8 @@ fn session_steps(options: &Options, host: &Host<'_>) -> Vec<Step> {
     steps.to_vec()
 }
 
-/// Adds the step that changes the root directory, which may need privileges. Returns the step that changes the working
-/// directory: it is added after the user is changed, so that it fails if that user may not search the directory.
+/// Adds the steps before a change of user: to a new root, or back to the caller's directory. Returns the step for the
+/// working directory. It comes after the change of user, so that it fails if that user may not search the directory.
 fn push_directory_steps(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) -> Result<Option<Step>> {
     let moved = leaves_callers_dir(options, host);
     let full = |dir| if moved { absolute(dir, host) } else { Ok(dir) };
@@ -238,7 +238,7 @@ pub(super) fn unblock_and_push_last(steps: &mut Vec<Step>, last: Step) {
 
 /// Adds the steps that change the user and groups. The groups are set first, because setting the user id clears the
 /// capabilities for setting groups. The verification comes last. A process that already has the user and groups only
-/// drops its capabilities.
+/// drops its capabilities, unless the user is root.
 pub(super) fn push_privilege_steps(
     steps: &mut Vec<Step>,
     identity: Option<&Identity>,

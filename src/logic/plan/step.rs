@@ -19,7 +19,8 @@ use crate::logic::formats::log_name::LogPolicy;
 pub enum Step {
     /// Enter this control group.
     Cgroup(StaticCStr),
-    /// Unblock all signals. Their dispositions have been the defaults since vsrun's own start.
+    /// Unblock all signals, except those that the program inherits as blocked under another tool's name. vsrun has no
+    /// signal handler that could run now.
     UnblockSignals,
     /// Lead a new session and process group, without a terminal.
     Setsid,
@@ -64,7 +65,8 @@ pub enum Step {
     /// Verify that this working directory is inside the root. A symbolic link inside the root that another process
     /// planted could lead out through /proc/self/fd (CVE-2024-21626).
     VerifyCwdInsideRoot(StaticCStr),
-    /// Block all signals, so that none from the new user, except KILL and STOP, has an effect before the exec.
+    /// Block all signals, so that those from the new user, except KILL and STOP, have no effect until all other steps
+    /// before the exec are done.
     BlockSignals,
     /// Leave the caller's session keyring for a new one.
     JoinNewKeyring,

@@ -21,7 +21,8 @@ pub enum Event {
     Exited(Exit),
     /// The server exited and other processes of its group are alive. `Exited` follows when they are gone.
     LeaderExited,
-    /// The child could not become the server: a step or execve(2) failed. Holds vsrun's exit status for that error.
+    /// The server could not be started: a command of `--before`, a step or execve(2) failed. Holds vsrun's exit status
+    /// for that error.
     ExecFailed(u8),
     /// The crash handler exited.
     HandlerExited(Exit),
@@ -88,7 +89,8 @@ pub enum SecondProcessEvent {
     Exited(Exit),
     /// The candidate or the old server exited and other processes of its group are alive.
     LeaderExited,
-    /// The child could not become the candidate: a step or execve(2) failed. Holds vsrun's exit status for that error.
+    /// The candidate could not be started: a command of `--before`, a step or execve(2) failed. Holds vsrun's exit
+    /// status for that error.
     ExecFailed(u8),
     /// The processes that outlived the candidate or the old server are gone.
     NoneLeft,
@@ -96,7 +98,8 @@ pub enum SecondProcessEvent {
     Unkillable,
 }
 
-/// What the supervisor does next. It then waits for the next event, unless a process that it starts fails at once.
+/// What the supervisor does next. It then waits for the next event, unless it exits, or a process that it starts fails
+/// at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Only wait for the next event.
@@ -135,7 +138,7 @@ pub enum LogFiles {
     Rotate,
 }
 
-/// The recipient of a signal.
+/// The process or processes to which the supervisor sends a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
 pub enum Recipient {
