@@ -29,7 +29,7 @@ use crate::sys::lock::{self, LockKind, LockPart};
 use crate::sys::pidfd::Process;
 use crate::sys::{Errno, clock, poll};
 
-/// How often a pidfile is read again because another start is just locking it.
+/// How often a pidfile is read while another vsrun starts or exits, and how many tokens `--replace` tries.
 const READ_ATTEMPTS: usize = 20;
 /// The pause between two checks of something that no descriptor reports, in milliseconds.
 const POLL_PAUSE_MS: u64 = 10;
@@ -127,7 +127,7 @@ fn find(control: &ControlRequest, file: &Pidfile) -> Found<FoundServer> {
 
 // `stop` is separate to save bytes: every early return in a function repeats the code that drops its local values.
 
-/// Stops the server. Returns the reason if it still runs.
+/// Stops the server. Returns the reason if the server or its lock is still there, or that cannot be determined.
 #[inline(never)]
 fn stop(control: &ControlRequest, file: &Pidfile, server: FoundServer) -> Result<Option<Reason>> {
     let owner = server.owner;
@@ -202,7 +202,7 @@ struct Pidfile {
 #[derive(Clone, Copy)]
 struct FoundServer {
     lock: LockState,
-    /// The process that the pidfile names.
+    /// The process that the pidfile names; between two runs of the server, the manager.
     named: Process,
     /// The process to stop or reload: the manager if there is one (the parent of `named`), otherwise `named`.
     owner: Process,

@@ -20,8 +20,8 @@ use crate::sys::mount::{self, Flags};
 use crate::sys::power::{self, Power};
 use crate::sys::{Errno, cgroup, fd, process};
 
-/// If this is PID 1, mounts the requested file systems, and lets the kernel report Ctrl-Alt-Del to it. Must be called
-/// before anything else, because everything else needs the file systems.
+/// If this is PID 1, mounts the requested file systems and, if it supervises a server, lets the kernel report
+/// Ctrl-Alt-Del to it. Must be called before anything else, because everything else needs the file systems.
 ///
 /// # Errors
 /// When an option for PID 1 is given and this is not PID 1, or when a file system cannot be mounted.

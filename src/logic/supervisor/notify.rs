@@ -125,8 +125,8 @@ impl<'a> Message<'a> {
         micros.map(|micros| Span(micros.div_ceil(1000)))
     }
 
-    /// Applies a message of the server to the state: deadlines change at once, everything else is returned as an event
-    /// for `transition::next`.
+    /// Applies a message of the server to the state. Deadlines and the watchdog time change at once; `READY=1` and
+    /// `WATCHDOG=1` are returned as an event for `transition::next`.
     ///
     /// `EXTEND_TIMEOUT_USEC=` moves a deadline only to a later time, and not while vsrun stops a server because of its
     /// watchdog, its health probe or its ready timeout.
@@ -195,8 +195,8 @@ pub fn is_service_manager_var(name: &[u8]) -> bool {
     [super::readiness::NOTIFY_SOCKET, b"WATCHDOG_USEC", b"WATCHDOG_PID"].contains(&name)
 }
 
-/// How often vsrun has to send `WATCHDOG=1`: at half of `WATCHDOG_USEC`, if `WATCHDOG_PID` is missing or vsrun's own
-/// pid. None if vsrun need not send it.
+/// The interval at which vsrun sends `WATCHDOG=1` to its service manager: half of `WATCHDOG_USEC`, and at least a
+/// millisecond. None if vsrun need not send it: `WATCHDOG_PID` has another pid, or `WATCHDOG_USEC` no positive number.
 pub fn watchdog_interval(usec: &[u8], pid: Option<&[u8]>, own: i32) -> Option<Span> {
     let is_ours = pid.is_none_or(|pid| parse_number(pid) == u64::try_from(own).ok());
     let micros = parse_number(usec).filter(|micros| is_ours && *micros > 0)?;

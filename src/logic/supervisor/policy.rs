@@ -43,7 +43,7 @@ impl RestartLimit {
 pub enum Role {
     /// A manager stops the server on request and then exits with 0.
     Manager,
-    /// An init forwards signals to the server and always exits with the server's status.
+    /// An init forwards signals to the server and exits with the server's status.
     Init,
     /// An init with `--stop-timeout`: if the server does not exit in time after a forwarded TERM or stop signal, it is
     /// killed.

@@ -79,7 +79,8 @@ impl Schedule {
         Self { ready, health, stage: None, next: None, pause, attempt_timeout, failures: 0 }
     }
 
-    /// Begins the schedule. To be called when the server has been executed.
+    /// Schedules what `--ready` needs; does nothing if that is neither an attempt nor a wait. To be called when the
+    /// server has been executed.
     pub fn begin(&mut self, now: Time) {
         let first = match self.ready {
             ReadyCondition::Exec | ReadyCondition::Newline(_) | ReadyCondition::Notify => return,
@@ -106,7 +107,7 @@ impl Schedule {
         (self.stage, self.next) = (None, None);
     }
 
-    /// When `due` will return something.
+    /// When `due` will return something. None if nothing is scheduled.
     pub fn deadline(&self) -> Option<Time> {
         self.next
     }

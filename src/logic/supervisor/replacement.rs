@@ -122,7 +122,7 @@ pub fn token_of(value: u32) -> Option<u32> {
 }
 
 impl Outcome {
-    /// A number for this outcome, greater than `ACCEPTED`. `from_number` is the inverse.
+    /// A number for this outcome, greater than `ACCEPTED`. `from_number` turns it into the outcome again.
     pub fn number(self) -> u16 {
         let (kind, detail) = match self {
             Self::Done => (1, 0),
@@ -143,7 +143,8 @@ impl Outcome {
         kind << 8 | u16::from(detail)
     }
 
-    /// The outcome for which `number` returns this number. None if there is none.
+    /// The outcome for which `number` returns this number. None if there is none. The number does not show whether a
+    /// server that was killed by a signal has dumped core.
     pub fn from_number(number: u16) -> Option<Self> {
         let [kind, detail] = number.to_be_bytes();
         Some(match kind {

@@ -40,8 +40,8 @@ pub enum ShutdownSignals {
 }
 
 impl SignalTable {
-    /// Defaults: TERM and INT stop a manager's server, HUP restarts it, `shutdown` is for the shutdown signals, and every
-    /// other signal is forwarded. `given` replaces defaults.
+    /// Makes the table: TERM and INT stop a manager's server, HUP restarts it, the shutdown signals do what `shutdown`
+    /// says, and every other signal is forwarded. The actions in `given` replace these defaults.
     pub fn new(role: Role, shutdown: ShutdownSignals, given: &[(Signal, SignalAction)]) -> Self {
         let machine = shutdown == ShutdownSignals::EndMachine;
         let mut signal_table = Self { table: [SignalAction::Ignore; 64], at_exit: None };

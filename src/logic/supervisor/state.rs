@@ -61,18 +61,18 @@ pub enum Phase {
     Running,
     /// A stop was requested. At `until` (`--stop-delay`) the server gets `signal`, or the stop signal if it is None.
     Delaying { signal: Option<Signal>, until: Time },
-    /// The server has been sent the stop signal, or ABRT by the watchdog. `next` follows its exit.
+    /// The server has been sent a signal to end it. At `until` it is sent KILL. `next` follows its exit.
     Stopping { next: AfterStop, until: Option<Time> },
     /// The server exited. What is left of its group or its descendants has been sent TERM, or KILL if `killed`. `exit`
     /// is None until the rest of the group is gone and the server can be reaped.
     StoppingRemaining { next: AfterStop, exit: Option<Exit>, until: Option<Time>, killed: bool },
     /// The crash handler runs.
     HandlerRunning { exit: Exit, until: Option<Time>, pause: Pause },
-    /// The crash handler exceeded `--handler-timeout` and has been sent TERM.
+    /// The crash handler exceeded `--handler-timeout` and has been sent TERM. At `until` it is sent KILL.
     HandlerTimedOut { exit: Exit, until: Option<Time> },
-    /// A stop was requested while the handler ran: the handler has been sent TERM, and the supervisor exits after it.
+    /// A stop was requested while the handler ran. It has been sent TERM, and the supervisor exits after it.
     HandlerStopping { until: Option<Time> },
-    /// The server is gone. The second process of a replacement has been sent the stop signal; `then` follows its exit.
+    /// The server is gone. The second process, or what it has left behind, is being ended. `then` follows.
     AwaitingSecondProcess { then: AfterSecondProcess },
     /// A pause before a restart.
     Backoff { until: Time },
@@ -202,7 +202,7 @@ impl State {
         earliest(&[self.phase_deadline(), self.second.deadline()])
     }
 
-    /// The deadline of the phase.
+    /// The deadline of the phase; in `Phase::Running`, of a promoted candidate to be ready, or of the watchdog.
     pub fn phase_deadline(&self) -> Option<Time> {
         match self.phase {
             Phase::Running => self.ready_deadline.or(self.watchdog_deadline),

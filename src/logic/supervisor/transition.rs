@@ -17,8 +17,8 @@ use stopping_remaining::{StoppingRemaining, stop_remaining};
 /// How long to wait for processes after KILL: one that hangs in the kernel may never exit.
 const KILL_WAIT: Span = Span::secs(5);
 
-/// Applies an event to the state and returns what to do. No other function changes the phase. Outside of it, only
-/// `Message::apply_from_server`, `Message::apply_from_second_process` and `State::set_server_start_time` change deadlines.
+/// Applies an event to the state and returns what to do. No other function enters another phase. Outside of it, only
+/// `Message::apply_from_server`, `Message::apply_from_second_process` and `State::end_start_limit` change deadlines.
 pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     let lingers = matches!(state.phase, Phase::DrainingRemaining { .. } | Phase::KillingRemaining { .. });
     let linger = policy.linger.filter(|_| !lingers);
@@ -30,8 +30,8 @@ pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Acti
     action
 }
 
-/// Finishes at once, or waits first: for the exit of the second process of a replacement, and after that until `linger`
-/// for the exit of the other remaining processes.
+/// Finishes at once, or waits first: for the exit of the second process of a replacement or, without one, until
+/// `linger` for the exit of the remaining processes, to which it sends TERM.
 #[inline(never)]
 fn finish_or_linger(state: &mut State, ending: Ending, linger: Option<Time>) -> Action {
     if state.second.is_unreaped() {

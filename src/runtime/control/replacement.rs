@@ -20,17 +20,17 @@ use crate::sys::{Errno, clock, poll, process};
 
 /// The time that a manager has to acknowledge a request. A manager that does not support such requests ignores them.
 const ACK_TIMEOUT: Span = Span::secs(10);
-/// After this number of checks for an answer, the request is repeated. It is lost if the manager has not yet read an
-/// earlier SIGCHLD.
+/// The request is sent again at every check for an answer with a multiple of this number. A request is lost if the
+/// manager has not yet read an earlier SIGCHLD.
 const REPEAT_AFTER_CHECKS: u64 = 5;
-/// After this number of checks for an answer, an acknowledged request is repeated: the kernel may have had no memory
-/// for the manager's next answer.
+/// The same number for a request that the manager has acknowledged, or if the lock cannot be read: the kernel may have
+/// had no memory for the manager's next answer.
 const REPEAT_ACCEPTED_AFTER_CHECKS: u64 = 100;
 
 /// Replaces the server. Returns vsrun's exit status.
 ///
 /// # Errors
-/// The reason why the old server goes on.
+/// When the server was not replaced, with the reason, or when the outcome cannot be determined.
 pub fn replace(path: StaticCStr, file: &Pidfile, server: FoundServer) -> Result<u8> {
     let error = || Error::of(Problem::Replace, path.to_bytes());
     let fail = |why| Err(error().reason(why));

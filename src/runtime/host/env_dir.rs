@@ -57,7 +57,8 @@ fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) ->
     Ok(())
 }
 
-/// Reads the file of one variable. Returns false for a directory, and EINVAL if the file cannot be a variable.
+/// Reads the file of one variable. Returns false for a directory; fails with EPERM if another user could have put the
+/// file there, and with EINVAL if it cannot be a variable.
 #[inline(never)]
 fn read_variable(contents: &mut FileContents, dir: &Dir, name: &CStr, walk: &Walk) -> sys::Result<bool> {
     let file = file_contents::open_beneath(dir.as_fd(), name)?;

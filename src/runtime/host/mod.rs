@@ -1,4 +1,4 @@
-//! Reads the system once: account files, the environment, and the files that set variables.
+//! Reads the system: the clock, and once at the start account files, the environment, and the files that set variables.
 
 pub(crate) mod clock;
 pub(crate) mod env_dir;

@@ -59,7 +59,7 @@ pub struct Running {
     /// The pid of the process.
     pub pid: Pid,
     since: Time,
-    /// The pipe that reports a failed start. None after the exec.
+    /// The pipe that reports a failed start. None if the caller of `launch` reads it, and after the exec or a kill.
     report: Option<OwnedFd>,
 }
 

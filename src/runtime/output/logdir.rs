@@ -33,7 +33,7 @@ pub struct LogDir {
     sweep: LogSweep,
 }
 
-/// Where a rotation has begun new files.
+/// Where a rotation, or a reopening after an external rename, has begun new files.
 pub enum Rotated {
     /// In the same directory. Contains the new file of vsrun's own records, if one was begun.
     SameDir(Option<OwnedFd>),
@@ -104,7 +104,8 @@ impl LogDir {
         Ok(writer)
     }
 
-    /// The owner of the directory, as whom the rotator runs.
+    /// The user that the rotator runs as: the server's user if the directory belongs to that user or the policy names
+    /// no owner, and otherwise vsrun's own user.
     fn rotator_user(&self) -> RotatorUser {
         let is_users = self.policy.owner.is_none_or(|(uid, _)| self.file_dir.about.owner == uid);
         if is_users { RotatorUser::OfServer } else { RotatorUser::Own }
@@ -145,7 +146,7 @@ impl LogDir {
     }
 
     /// Reopens the file of vsrun's own records by its name, because another process may have renamed it. The rotator
-    /// reopens the server's file.
+    /// reopens the server's file. If the path leads to another directory now, new files are begun there instead.
     ///
     /// # Errors
     /// The errors of [`Self::rotate`].
@@ -213,8 +214,8 @@ impl LogDir {
         self.next_sweep_at
     }
 
-    /// Deletes renamed files that are too old, in one part of the directory. Nothing else is touched. Returns true if
-    /// this was the last part.
+    /// Examines one part of the directory, and deletes renamed files that are too old or too many. Nothing else is
+    /// touched. Returns true if the sweep is over.
     pub fn sweep(&mut self, now: Time) -> bool {
         let is_last = self.sweep.sweep_part(&self.file_dir, &self.policy);
         if is_last {

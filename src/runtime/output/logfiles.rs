@@ -198,15 +198,15 @@ impl LogFileDir {
         Err(Errno::EXIST)
     }
 
-    /// Finds the highest numbers of renamed files in the first `8 * SWEEP_BLOCKS` blocks of the directory. A sweep
-    /// reads the rest later.
+    /// Finds the highest numbers of renamed files in the first `8 * BLOCKS_PER_SWEEP_PART` blocks of the directory. A
+    /// sweep reads the rest later.
     fn scan_numbers(&self) -> sys::Result<()> {
         self.dir.rewind()?;
         self.dir.list_next_names(BLOCKS_PER_SWEEP_PART * 8, &mut |name| raise_highest(name)).map(drop)
     }
 }
 
-/// The highest number of a renamed file with this name.
+/// The highest known number of renamed files with this base name; 0 before the first is found.
 fn highest_number(of: StaticCStr) -> &'static AtomicU32 {
     let [records, output] = shared_counters::shared_or_own();
     if of == VSRUN_LOG_FILE { records } else { output }
@@ -221,7 +221,8 @@ fn raise_highest(name: &CStr) {
     }
 }
 
-/// A search through a log directory for renamed files that are too old or too many. Each call examines one part of it.
+/// A sweep through a log directory, which deletes renamed files that are too old or too many. Each call of `sweep_part`
+/// examines one part of the directory.
 #[derive(Default)]
 #[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct LogSweep {
@@ -232,7 +233,7 @@ pub struct LogSweep {
 }
 
 impl LogSweep {
-    /// Examines the next part of the directory. Returns true if it was the last.
+    /// Examines the next part of the directory. Returns true if the sweep is over.
     pub fn sweep_part(&mut self, file_dir: &LogFileDir, policy: &LogPolicy) -> bool {
         if self.pass == 0 {
             self.begin_pass(file_dir);

@@ -37,14 +37,15 @@ pub(super) fn begin_delay(state: &mut State, signal: Option<Signal>, span: Span,
 pub(super) fn on_event(policy: &Policy, state: &mut State, signal: Option<Signal>, event: Event, now: Time) -> Action {
     match event {
         Event::DeadlinePassed => end_delay(policy, state, signal, now),
-        // A request to stop sends the stop signal. `end_delay` would only forward the delayed signal, which the server could
-        // handle without exiting.
+        // A request to stop sends the stop signal. `end_delay` would only forward the delayed signal, which the server
+        // could handle without exiting.
         Event::Stop | Event::Interrupt => stop(policy, state, AfterStop::Finish, now),
         Event::Forward(other) if policy.is_forwarded_stop(other) => end_delay(policy, state, signal, now),
         Event::Forward(other) => forward_now(policy, state, other, now),
         Event::Exited(exit) => after_stop(policy, state, AfterStop::Finish, exit, now),
         Event::ExecFailed(code) => after_stop(policy, state, AfterStop::Finish, Exit::Code(code), now),
-        // The rest of the group needs TERM, as it has not been sent the stop signal yet: `stop_rest_of_group` could omit it.
+        // The rest of the group needs TERM, because it has not been sent the stop signal yet. `stop_rest_of_group`
+        // could omit TERM.
         Event::LeaderExited => stop_remaining(policy, state, AfterStop::Finish, None, now),
         // A requested restart is ignored: the stop takes precedence.
         Event::Restart

@@ -8,7 +8,7 @@ use crate::logic::supervisor::replacement::{Outcome, Refusal, SecondProcess};
 use crate::logic::supervisor::state::{AfterSecondProcess, AfterStop, ForcedStop, Phase, State};
 
 impl State {
-    /// True if the server is being ended and no other server is started after it.
+    /// True if the server, or after its exit the second process, is being ended and no other server is started.
     pub fn is_finishing(&self) -> bool {
         matches!(
             self.phase,
@@ -37,8 +37,8 @@ impl State {
         self.pending_outcome == Some(Outcome::Done)
     }
 
-    /// True if vsrun no longer waits for the second process's group, because one of its processes hangs in the kernel
-    /// or is held by a tracer.
+    /// True if the second process was sent KILL and the wait for its group has ended without an exit: one of its
+    /// processes hangs in the kernel or is held by a tracer.
     pub fn is_second_wait_over(&self, now: Time) -> bool {
         matches!(self.second, SecondProcess::Exiting { killed: true, until: Some(until), .. } if until <= now)
     }
@@ -62,8 +62,8 @@ impl State {
         self.started_at = now;
     }
 
-    /// Ends the time limit of the first start. To be called when the commands of `--before` have succeeded and the server
-    /// itself is ready with its exec: the limit was for the commands alone.
+    /// Removes the deadline of the first start. To be called when the commands of `--before` have succeeded and the
+    /// server itself is ready with its exec: the deadline was for the commands alone.
     pub fn end_start_limit(&mut self) {
         if let Phase::Starting { until } = &mut self.phase {
             *until = None;

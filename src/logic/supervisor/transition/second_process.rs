@@ -16,7 +16,8 @@ use crate::logic::supervisor::state::{AfterSecondProcess, ForcedStop, Phase, Sta
 /// Applies an event to the replacement. Returns the action if the event has no other effect, and None if the function
 /// of the phase must handle the event too.
 ///
-/// A tick before the deadline has no effect. Only this function checks that, so no `DeadlinePassed` arm of a phase needs a guard.
+/// A `DeadlinePassed` before the deadline has no effect. Only this function checks that, so no arm of a phase for that
+/// event needs a guard.
 #[inline(never)]
 pub(super) fn apply_to_replacement(policy: &Policy, state: &mut State, event: Event, now: Time) -> Option<Action> {
     use Event::*;
@@ -124,7 +125,8 @@ pub(super) fn on_event(policy: &Policy, state: &mut State, event: SecondProcessE
     }
 }
 
-/// Handles an event in `Phase::AwaitingSecondProcess`: the server is gone, and the second process has been asked to exit.
+/// Handles an event in `Phase::AwaitingSecondProcess`: the server is gone, and the second process or what it has left
+/// behind is being ended. After a stop, no restart follows.
 pub(super) fn on_event_awaiting_second(
     policy: &Policy,
     state: &mut State,

@@ -29,7 +29,8 @@ pub(super) fn stop_remaining(
 ) -> Action {
     let until = policy.linger.map_or(policy.stop_deadline(now), |span| Some(now.after(span)));
     if policy.linger.is_some() && !state.second.is_unreaped() {
-        // From now on, the signals to `Recipient::RemainingOfRun` also reach the processes that outlived the second process.
+        // From now on, the signals to `Recipient::RemainingOfRun` also reach the processes that outlived the second
+        // process.
         state.second = SecondProcess::None;
     }
     StoppingRemaining { next, exit, until, killed: false }.enter(state);
