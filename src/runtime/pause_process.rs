@@ -10,11 +10,11 @@ use crate::runtime::report::os_error::os_error;
 use crate::sys::poll::{self, SignalMask, Signals};
 use crate::sys::{credentials, fd, process};
 
-/// Waits for SIGTERM or SIGINT, and returns the exit status. Other signals have no effect, except those in the set
-/// `unhandled_signals`, which have their default action.
+/// Reaps orphans until SIGTERM or SIGINT arrives, and returns the exit status. Other signals have no effect, except
+/// those that the caller leaves unhandled, which have their default action.
 ///
 /// # Errors
-/// When no descriptor is available.
+/// When the signals cannot be blocked, or no descriptor is available.
 pub fn pause(unhandled: u64) -> Result<u8> {
     let failed = |why| os_error(Problem::OpenSignalfd, why);
     poll::ignore_write_signals();

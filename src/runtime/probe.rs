@@ -30,6 +30,7 @@ use crate::sys::{entry, poll};
 ///
 /// # Errors
 /// With exit status 1, the reason why the server is not healthy. With 125, the reason why the probe could not be run.
+/// With 128 plus a signal's number, the signal that has stopped the probe.
 #[inline(never)]
 pub fn probe(request: &ProbeRequest) -> Result<u8> {
     let deadline = now().after(request.timeout);
@@ -50,8 +51,8 @@ pub fn probe(request: &ProbeRequest) -> Result<u8> {
 /// How long a killed program may take to exit.
 const KILL_WAIT: Span = Span::secs(1);
 
-/// Runs a probe's program in a session of its own, and waits until it exits or `deadline` has passed. If a signal asks
-/// vsrun to exit, vsrun kills the program first, because no other process would do that.
+/// Runs a probe's program in a session of its own, and waits until it exits. Kills it when `deadline` has passed, or
+/// when a signal asks vsrun to exit, because no other process would do that.
 fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Result<(), ProbeFailure>> {
     poll::ignore_write_signals();
     poll::reset_dispositions(0);

@@ -15,7 +15,8 @@ use crate::runtime::report::log;
 use crate::runtime::supervise::setup::PreparedSupervisor;
 use crate::runtime::{check, control, run};
 
-/// Runs an action. Returns vsrun's exit status, or None if the server has to be started now.
+/// Runs an action. Returns vsrun's exit status, or None if the server has to be started now. For the action `check`,
+/// vsrun exits here.
 ///
 /// # Errors
 /// When the action fails. The exit status is the one that LSB defines for init scripts.
@@ -43,16 +44,15 @@ pub fn run_action(action: Action, options: &mut Options) -> Result<Option<u8>> {
     Ok((action != Action::Restart).then_some(status))
 }
 
-/// Starts the server as [`run::run`] does. Returns None if another start of the service came first, so its server
-/// runs.
+/// Calls [`run::run`] to start the server. Returns None if another start of the service came first, so its server runs.
 ///
 /// # Errors
-/// When the server could not be started.
+/// Those of [`run::run`], with the exit statuses that LSB defines for init scripts.
 pub fn start(options: &mut Options) -> Result<Option<Box<PreparedSupervisor>>> {
     let pidfile = options.control_pidfile().unwrap_or_default();
     match run::run(options) {
         Ok(prepared) => Ok(Some(prepared)),
-        // Another start of the service has locked the pidfile after `run_action` had examined it.
+        // Another start of the service has locked the pidfile since it was examined for the action.
         Err(error) if error.problem.is_pidfile_locked() && control::is_running(pidfile) => {
             report_running(pidfile);
             Ok(None)

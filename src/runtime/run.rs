@@ -27,11 +27,11 @@ use crate::runtime::start::spawn::apply_and_exec;
 use crate::runtime::supervise::setup::{PreparedSupervisor, set_up};
 use crate::sys::{fd, poll, process, terminal};
 
-/// Starts the server as the options request. Returns a supervisor if they request one; otherwise vsrun becomes the
-/// server.
+/// Makes the plan, and then becomes the server. If the options request supervision, or a start in the background,
+/// returns a prepared supervisor instead, which starts the server.
 ///
 /// # Errors
-/// When the server could not be started. Everything that the start has created has then been removed.
+/// When the start has failed. Everything that it has created has then been removed.
 pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
     let begun = machine::set_up(options);
     poll::ignore_write_signals();
@@ -106,7 +106,7 @@ fn acquire(plan: &Plan) -> Result<StartResources> {
 /// Applies the steps and executes the server. Returns only if that failed: with the error of the step.
 ///
 /// # Errors
-/// When standard error or the cleanup helper could not be set up.
+/// When something failed before the first step: the output, the log, a command of `--before` or the cleanup helper.
 fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &TerminationLog) -> Result<Error> {
     let [pidfile, _] = &resources.pidfiles;
     let (destination, mut log) = server_output::open(plan.output)?;

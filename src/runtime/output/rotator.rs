@@ -21,7 +21,7 @@ use crate::sys::{self, Errno, fd, pipe, process};
 
 /// The number of bytes that are searched for the end of a line when the file is nearly full.
 const LINE_END_WINDOW: usize = 16 * 1024;
-/// After moving fewer bytes than this, the rotator sleeps for `POLL_MS`, so that many small writes are moved at once.
+/// After moving fewer bytes than this, the rotator pauses, so that many small writes are moved at once.
 const SMALL_MOVE: usize = 32 * 1024;
 /// The pause after moving fewer than `SMALL_MOVE` bytes, in milliseconds.
 const POLL_MS: u64 = 1;
@@ -31,7 +31,7 @@ const RETRY_MS: u64 = 1000;
 #[repr(C)] // Small and frequent fields first: shorter instructions.
 struct Rotator {
     file: Option<OwnedFd>,
-    /// The maximum size of the file, in bytes.
+    /// The size in bytes at which the file is rotated. After a failed rotation it is larger than `policy.max_bytes`.
     limit: u64,
     /// When the next sweep for old log files begins, or the current one continues.
     next_sweep: Time,
@@ -102,8 +102,8 @@ impl Rotator {
         Ok(())
     }
 
-    /// Moves a part of the pipe's contents into the file, or rotates the file. Returns the number of moved bytes, or
-    /// `SMALL_MOVE` if the caller must not pause.
+    /// Moves a part of the pipe's contents, which are `count` bytes, into the file, or rotates the file. Returns the
+    /// number of moved bytes, or `SMALL_MOVE` if the caller must not pause.
     fn splice_some(&mut self, input: BorrowedFd<'_>, count: u64) -> sys::Result<usize> {
         let Some(file) = self.file.as_ref().filter(|_| count > 0) else { return Ok(SMALL_MOVE) };
         let file = file.as_fd();
@@ -127,7 +127,8 @@ impl Rotator {
         }
     }
 
-    /// Renames the log file, whose size is `size`, and creates a new one. If that fails, the old file stays in use.
+    /// Renames the log file, whose size is `size`, and creates a new one. If that fails, the old file stays in use
+    /// until it has grown by the maximum size again.
     fn rotate(&mut self, size: u64) {
         self.limit = size.saturating_add(self.policy.max_bytes);
         if let Ok(file) = self.file_dir.begin_file(OUTPUT_FILE, OpenMode::NewReadWrite, self.policy.owner) {

@@ -33,7 +33,7 @@ pub struct ServerOutput {
 /// vsrun's own records.
 ///
 /// # Errors
-/// When the log directory cannot be opened, or the logger's program is not found.
+/// When the log directory cannot be opened, the logger's program cannot be executed, or no descriptor is available.
 pub fn open(output: Output) -> Result<(ServerOutput, Log)> {
     let fail = |why| os_error(Problem::MakePipe, why);
     let mut destination = ServerOutput::default();
@@ -97,13 +97,14 @@ impl ServerOutput {
     }
 
     /// Waits until the rotator has written all output so far, for half a second at most. Returns the current end of the
-    /// server's log file.
+    /// server's log file, or zeros if there is no such file.
     pub fn mark(&self) -> FilePosition {
         self.drain();
         self.logs.as_deref().map_or((0, 0), LogDir::end_position)
     }
 
-    /// Opens the server's log file to read it from a position that `mark` has returned. None if there is no such file.
+    /// Waits for the rotator, and opens the server's log file to read it from `mark` on. If that position is one in
+    /// another file, the file is read from its beginning. None if the file cannot be opened.
     pub fn read_from(&self, mark: FilePosition) -> Option<OwnedFd> {
         self.drain();
         self.logs.as_ref()?.open_output_at(mark).ok()

@@ -7,7 +7,7 @@ use crate::logic::base::exit;
 use crate::logic::base::problem::Problem;
 use crate::sys::fd;
 
-/// The maximum size of a message, in bytes. No error is as long as that; a longer one would be cut off.
+/// The maximum size of a message, in bytes. A longer error is cut off.
 pub const MAX_MESSAGE: usize = 8192;
 
 /// Sends an error to the process that prints it: its exit status and its text. [`parse_error`] reads it.
@@ -18,7 +18,7 @@ pub fn send_error(error: &Error, pipe: &OwnedFd) {
     let _ = fd::write_all(pipe.as_fd(), &message);
 }
 
-/// Reads an error that [`send_error`] has sent. None if the message is empty.
+/// Reads an error that [`send_error`] has sent. None if the message is empty, or its exit status is 0.
 pub fn parse_error(message: &[u8]) -> Option<Error> {
     let (code, text) = message.split_first().filter(|(code, _)| **code != exit::OK)?;
     Some(Error::new(Problem::Reported).raw(&String::from_utf8_lossy(text)).status(*code))

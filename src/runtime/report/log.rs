@@ -64,7 +64,7 @@ pub enum LogTarget {
 pub enum Verbosity {
     /// All records.
     All,
-    /// Only errors and steps. This is used if vsrun itself becomes the server.
+    /// Only errors and steps. This is used if no supervisor stays after the start, and for some emulated tools.
     Errors,
 }
 
@@ -111,7 +111,7 @@ impl Log {
         Self { target: place, verbosity: Verbosity::All, quiet: false, syslog: None, trace: None, terminal: None }
     }
 
-    /// Connects the log to syslog, in addition to the target or instead of it.
+    /// Connects the log to syslog, in addition to the target or instead of it, if options for syslog are given.
     ///
     /// # Errors
     /// When no socket is available.
@@ -150,7 +150,7 @@ impl Log {
         self.record(priority, format_args!("{}", FilledPhrase(note.phrase(), objects)));
     }
 
-    /// Writes a record. Drops it if writing would block.
+    /// Writes a record, unless its priority is excluded. Drops it if writing would block.
     pub fn record(&self, priority: Priority, message: fmt::Arguments<'_>) {
         if self.quiet && matches!(priority, Priority::Notice | Priority::Info) {
             return;
@@ -198,7 +198,7 @@ impl Log {
         }
     }
 
-    /// True if steps are recorded on the server's own standard error, which stays open until the exec.
+    /// True if steps are recorded where the server's own standard error leads, which stays open until the exec.
     pub fn traces_to_stderr(&self) -> bool {
         self.trace.is_none() && !matches!(self.target, LogTarget::File(_))
     }

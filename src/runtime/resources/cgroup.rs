@@ -107,7 +107,8 @@ impl Cgroup {
         self.dir.open_file(c"memory.events", OpenMode::ReadOnly, 0).ok()
     }
 
-    /// Removes the group if vsrun has created it and it is empty, or becomes empty within a second.
+    /// Removes the group if vsrun has created it. Leaves it if the server has created groups inside, or if its
+    /// processes have not exited within a second.
     pub fn release(&self) {
         if !self.made {
             return;
@@ -211,7 +212,7 @@ pub fn read<'a>(dir: &Dir, file: &CStr, room: &'a mut [u8]) -> &'a [u8] {
     room.get(..count).unwrap_or_default()
 }
 
-/// Kills the processes of a group and of the groups nested in it, one by one.
+/// Kills the processes of a group and of the groups nested in it, at most `depth` levels deep, one by one.
 fn kill_each(dir: &Dir, depth: u32) {
     for line in split_byte(read(dir, PROCS_FILE, &mut [0; 4096]), b'\n') {
         if let Some(pid) = parse_number(line).and_then(|pid| i32::try_from(pid).ok()) {

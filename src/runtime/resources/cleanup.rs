@@ -23,7 +23,7 @@ pub struct CleanupHelper {
 
 impl CleanupHelper {
     /// Starts the helper. If the server's start fails, the helper releases these resources. It reports the reason on
-    /// its standard error, which is the caller's, and in vsrun's own records.
+    /// its standard error, which is the caller's, in vsrun's own records, and in the termination log.
     ///
     /// # Errors
     /// When the kernel cannot create a process, or no descriptor is available.

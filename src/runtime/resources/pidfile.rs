@@ -41,7 +41,7 @@ impl Pidfile {
     /// Opens and locks the file, if a path is given.
     ///
     /// # Errors
-    /// The errors of [`Self::acquire`].
+    /// When another process has locked the file, or root must not trust it.
     pub fn acquire_if(path: Option<StaticCStr>) -> Result<Option<Self>> {
         path.map_or(Ok(None), |path| Self::acquire(path, OpenPurpose::Acquire))
     }
@@ -77,7 +77,7 @@ impl Pidfile {
     /// Reserves disk space for a pid, so that `write` cannot fail after the server has been started.
     ///
     /// # Errors
-    /// ENOSPC when the disk is full.
+    /// When the disk is full.
     pub fn reserve(&self) -> Result<()> {
         dir::fallocate(self.file.as_fd(), 16).map_err(|why| self.error(why))
     }
@@ -163,7 +163,7 @@ enum LockError {
     Other(Error),
 }
 
-/// Where a pidfile is.
+/// The directory and the name of a pidfile, and its path as the user has given it.
 struct PidfilePlace<'a> {
     dir: &'a Dir,
     /// True if other users may create and remove names in the directory.
@@ -239,7 +239,7 @@ fn lock_in_dir(
 }
 
 /// Opens the file, or creates it if it is to be locked. Also returns true if it was created. None if another process
-/// created or removed the file meanwhile.
+/// created the file after it had been found missing.
 fn open_or_create(dir: &Dir, name: &CStr, purpose: OpenPurpose) -> sys::Result<Option<(OwnedFd, bool)>> {
     match dir.open_file(name, OpenMode::ReadWrite, 0) {
         Ok(file) => return Ok(Some((file, false))),
@@ -253,7 +253,7 @@ fn open_or_create(dir: &Dir, name: &CStr, purpose: OpenPurpose) -> sys::Result<O
     }
 }
 
-/// The reason why root does not trust a file with these attributes.
+/// The reason why vsrun does not trust a file with these attributes; None if it does.
 fn untrusted_reason(about: &FileStat) -> Option<Reason> {
     let owner = credentials::effective_uid();
     if !about.regular {

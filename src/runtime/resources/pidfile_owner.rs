@@ -107,9 +107,9 @@ impl LockedFile {
         if listed.is_ok() { held } else { ObservedLock::Unreadable }
     }
 
-    /// Searches /proc for the processes that have the file open and locked. Returns the pid of the one whose parent is
-    /// not among them: the manager, and not a child that has inherited its descriptors. None if there is no such
-    /// process, or /proc does not show it.
+    /// Searches /proc for the processes that have the file open and locked. Returns the pid of the first one whose
+    /// parent is not among them: the manager, or a server without one, and not a child that has inherited descriptors.
+    /// None if there is no such process, or /proc does not show it.
     pub fn find_manager(&self) -> Option<i32> {
         let visibility = proc_visibility().filter(|visibility| *visibility != ProcLockInfo::OtherPidNamespace)?;
         let proc = Dir::open(c"/proc").ok()?;
@@ -136,8 +136,8 @@ pub fn read_pidfile(file: BorrowedFd<'_>) -> PidfileContents {
     }
 }
 
-/// Makes the error for a pidfile that another process has locked, with that process's pid. It does not rely on the pid
-/// in the file, which may be that of a dead server whose lock a child has inherited.
+/// Makes the error for a pidfile that another process has locked, with that process's pid if it can be found. The pid
+/// in the file is verified, because it may be that of a dead server whose lock a child has inherited.
 pub fn already_running_error(path: &CStr, file: BorrowedFd<'_>, about: &FileStat) -> Error {
     let locked = LockedFile::new(about);
     let refused = |problem| Error::of(problem, path.to_bytes());
@@ -172,7 +172,7 @@ fn is_number(name: &CStr) -> bool {
     parse_number(name.to_bytes()).is_some()
 }
 
-/// Reads a file of a process's directory in /proc, and parses it.
+/// Reads the beginning of a file in a process's directory in /proc, and parses it. None if there is no such process.
 pub fn read_proc<T>(pid: i32, file: &CStr, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
     let proc_dir = proc_dir_path(pid);
     let proc_dir = Dir::open_for_lookup(CStr::from_bytes_until_nul(proc_dir.as_bytes()).ok()?).ok()?;

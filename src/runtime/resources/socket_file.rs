@@ -38,7 +38,7 @@ pub struct SocketFile {
 
 impl SocketFile {
     /// Verifies that a socket may be bound at the path: there is no file, or only a dead socket of vsrun's or the
-    /// server's user, on which no process listens. `bind` replaces that socket with the new one.
+    /// server's user, on which no process listens, and a pidfile is locked. `bind` replaces that socket.
     ///
     /// # Errors
     /// EADDRINUSE if any other file is at the path; the errors of the walk to its directory.
@@ -57,7 +57,7 @@ impl SocketFile {
     }
 
     /// Binds a new socket at the path, after removing the previous one. Only its owner and group can connect to it; no
-    /// other user can, not even for a moment. Allocates nothing.
+    /// other user can, not even for a moment. Allocates nothing in this process.
     ///
     /// # Errors
     /// EADDRINUSE if another file is at the path by now; the errors of unlink(2) and bind(2).
@@ -92,7 +92,7 @@ impl SocketFile {
 /// For `--check`: verifies that a socket could be bound at the path. Creates no file.
 ///
 /// # Errors
-/// The errors of `SocketFile::prepare`.
+/// The errors of [`SocketFile::prepare`]; EACCES if the directory may not be written to.
 pub fn check(listener: &Listener<'_>, owner: FileOwner, exclusivity: Exclusivity, walk: &mut Walk) -> sys::Result<()> {
     let (parent, name) = split_path(listener.path());
     walk.go_to(parent)?;

@@ -17,8 +17,8 @@ use crate::runtime::resources::ports::bind_error;
 use crate::sys::socket::{self, SocketKind};
 use crate::sys::{self, Errno, fd};
 
-/// The sockets that vsrun itself has bound, with the files of the Unix sockets among them. Dropping this value leaves
-/// the files; only `remove` removes them.
+/// The files of the Unix sockets that vsrun itself has bound. Dropping this value leaves the files; only `remove`
+/// removes them.
 #[derive(Default)]
 pub struct SocketFiles {
     files: Vec<SocketFile>,
@@ -83,7 +83,7 @@ impl SocketFiles {
     }
 
     /// Replaces a Unix socket that the server has shut down, or whose file it has removed, with a new one at the same
-    /// path. The kernel cannot undo shutdown(2). Allocates nothing.
+    /// path. The kernel cannot undo shutdown(2). Allocates nothing in this process.
     ///
     /// # Errors
     /// ESHUTDOWN if the descriptor is no Unix socket of vsrun's; EADDRINUSE if another file is at the path by now.

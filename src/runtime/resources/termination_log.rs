@@ -29,7 +29,7 @@ const PAUSE_MS: u64 = 10;
 pub struct TerminationLog(Option<OwnedFd>);
 
 impl TerminationLog {
-    /// Opens the file. If that is impossible, prints a warning to standard error that says why.
+    /// Opens the file, if a path is given. If that is impossible, prints the reason to standard error.
     pub fn open(path: Option<StaticCStr>) -> Self {
         Self(path.and_then(|path| open(path).map_err(|error| log::print_error(&error)).ok()))
     }
@@ -63,10 +63,10 @@ impl TerminationLog {
     }
 }
 
-/// For `--check`: verifies that the file or its directory may be written to. Opens nothing.
+/// For `--check`: verifies that the file may be written to or, if it is missing, created. Does not open it.
 ///
 /// # Errors
-/// The reason why neither may be written to.
+/// The reason why it may not.
 pub fn check_writable(path: StaticCStr) -> Result<()> {
     let (parent, name) = split_path(path);
     let mut walk = walk::walk_to(parent, Problem::UseTerminationLog, path)?;

@@ -41,7 +41,7 @@ pub struct Walk {
 
 /// How missing directories are created.
 pub struct CreateOptions {
-    /// The user and group to which the last directory is given.
+    /// The user and group to which the last directory is given, and each that is created in a directory of that user.
     pub owner: Option<(u32, u32)>,
     /// The mode of the last directory. None: the first missing directory ends the walk with EEXIST, and nothing is
     /// created.
@@ -218,7 +218,7 @@ impl Walk {
         }
     }
 
-    /// Creates a directory, and gives it to its owner.
+    /// Creates a directory, gives it to its owner, and continues from it. Without a mode, returns EEXIST.
     #[inline(never)]
     fn create(&mut self, name: &CStr, position: Position, options: &mut CreateOptions) -> sys::Result<()> {
         let is_last = position == Position::Last;

@@ -10,7 +10,7 @@ use crate::sys::{self, Errno, dir, file_contents, path_walk};
 /// Opens a file for reading. Never waits for the other end of a FIFO.
 ///
 /// # Errors
-/// The errors of the system calls; EPERM if root must not trust the file; EINVAL if it is not a regular file.
+/// The errors of the system calls. For root, EPERM if it must not trust the file, and EINVAL if it is not regular.
 pub fn open(walk: &mut Walk, path: &CStr) -> sys::Result<OwnedFd> {
     if walk.checked { open_checked(walk, path.to_bytes()) } else { dir::open_readonly(path) }
 }

@@ -90,7 +90,8 @@ const TRACER_WAIT: Span = Span::secs(1);
 /// The time for which vsrun waits until killed orphans have exited, in milliseconds.
 const ORPHAN_EXIT_MS: u32 = 1000;
 
-/// Runs the commands one after the other, and waits for each, before this process becomes the server.
+/// Runs the commands one after the other, and waits for each, before this process becomes the server. `timeout` is the
+/// time limit for all of them together.
 ///
 /// # Errors
 /// When a command does not exit with status 0, or not in time. When a signal asks vsrun to exit; the error's exit
@@ -163,8 +164,9 @@ pub enum ExitRequest {
     Stuck,
 }
 
-/// Waits until the command has exited. If it exceeds its time limit, or a signal asks this process to exit, sends the
-/// signal `first` to the command's group, and SIGKILL after `patience`. Gives up `patience` after SIGKILL.
+/// Waits until the command has exited. At the time `until`, or when a signal asks this process to exit, sends the
+/// signal `first`, which is SIGTERM or SIGKILL, to the command's group. Sends SIGKILL `patience` after SIGTERM, and
+/// gives up `patience` after SIGKILL, or a second after the exit if a tracer hides that.
 #[inline(never)]
 pub fn wait(
     child: Pid,

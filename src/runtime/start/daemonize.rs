@@ -35,8 +35,9 @@ pub enum Output {
     Null,
 }
 
-/// Forks, and returns in the detached process. The calling process waits, prints the outcome, and exits. Every later
-/// error must also be reported through the [`WaitingParent`].
+/// Forks, and returns in the detached process, after setting `waiting_parent`. The calling process waits for the
+/// outcome of the start, prints an error, and exits. Every later error must also be reported through the
+/// [`WaitingParent`].
 ///
 /// # Errors
 /// When pipe(2), fork(2) or setsid(2) fails.
@@ -79,8 +80,8 @@ fn leave_session(role: SessionRole, output: Output) -> sys::Result<()> {
 const READ_ATTEMPTS: usize = 100;
 const POLL_PAUSE_MS: u64 = 10;
 
-/// Waits for the outcome of the start, in the calling process. This process keeps only the pipe, and no lock or socket.
-/// So it can be killed at any time without harm.
+/// Waits for the outcome of the start, in the calling process, prints an error, and exits. This process keeps only the
+/// pipe, and no lock or socket. So it can be killed at any time without harm.
 fn await_report(outcome_pipe: &OwnedFd, statuses: StatusSet) -> ! {
     let _ = poll::set_mask(SignalMask::None);
     let outcome_number = outcome_pipe.as_raw_fd();

@@ -93,7 +93,7 @@ pub fn check_exec(path: &CStr) -> Result<()> {
 /// Verifies that Landlock does not forbid this process to read a directory whose owner and mode allow it.
 ///
 /// # Errors
-/// EACCES if it does not.
+/// EACCES if Landlock forbids it.
 pub fn verify_landlock_read(dir: &CStr) -> Result<()> {
     match dir::Dir::open(dir) {
         Err(Errno::ACCESS) if access::may_read(dir).is_ok() => Err(Errno::ACCESS),
@@ -143,8 +143,8 @@ fn diagnose_file(path: &CStr, depth: usize, about: &mut CausePath) -> ExecFailur
     }
 }
 
-/// The cause for a relative path that does not exist. Appends the working directory, in which the path was looked up,
-/// to `about`.
+/// The cause for a relative path that does not exist. Puts the working directory, in which the path was looked up,
+/// before a missing directory in `about`. If only the file is missing, `about` becomes the working directory.
 fn relative_path_cause(cause: ExecFailure, about: &mut CausePath) -> ExecFailure {
     let mut buffer = [0; 256];
     let Some(dir) = credentials::read_current_dir(&mut buffer) else { return cause };
@@ -160,7 +160,7 @@ fn relative_path_cause(cause: ExecFailure, about: &mut CausePath) -> ExecFailure
     cause
 }
 
-/// Finds the first directory of a path that is missing or may not be searched.
+/// Finds the first directory of a path that is missing or may not be searched, or a dangling link at the path's end.
 fn diagnose_path(path: &CStr, about: &mut CausePath) -> ExecFailure {
     let bytes = path.to_bytes();
     // Skip directories that would not fit into `CausePath` together with a NUL.

@@ -24,7 +24,7 @@ pub struct ExecImage {
     pub personality: &'static Personality,
     /// The sources of the environment, if it is read again before a restart.
     pub env_source: Option<&'static EnvRenewal>,
-    /// The steps before the exec, in order.
+    /// The steps of the start, in order. The last one is the exec, or what takes its place.
     pub steps: Vec<Step>,
     /// The paths to try for the exec, in order.
     pub paths: Vec<StaticCStr>,
@@ -66,7 +66,7 @@ impl ExecImage {
         (0..=NOTIFY_SLOT).for_each(|slot| self.env.set_slot(slot, b""));
     }
 
-    /// The steps before the exec, in order.
+    /// The steps of the start, in order. The last one is the exec, or what takes its place.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
