@@ -1,5 +1,4 @@
-//! Starts a program: applies its steps in their order, each with one arm of a match, and reports a failed step to the
-//! parent.
+//! Starts a program: applies its steps in their order, and reports a failed step to the parent.
 
 use crate::runtime::start::child_io::{ChildIo, ExecState, StartKind, move_off_ready_number};
 use crate::sys::exec;
@@ -20,11 +19,12 @@ use crate::sys::poll::SignalMask;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, caps, cloexec_probe, clone, credentials, fd, keyring, limits, poll, process, terminal};
 
-/// A child that was started to execute a program. `report` shows whether its exec succeeds.
+/// A child that was started to run a program.
 pub struct Spawned {
     /// The pid of the child.
     pub pid: Pid,
-    /// The read end of the pipe in which the child reports a failed step. A successful exec closes the write end.
+    /// The read end of the pipe in which the child announces its exec and reports a failed step, or a network probe its
+    /// failure. A successful exec closes the write end.
     pub report: OwnedFd,
 }
 
@@ -102,12 +102,13 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
     StepFailure::new(program.steps.len(), Errno::INVAL)
 }
 
-/// What becomes of the permitted capabilities when root becomes a user. A later step drops those that are not to be kept.
+/// Whether the permitted capabilities are kept when root becomes a user. A later step drops those that the server does
+/// not keep.
 fn permitted_after_setuid(rights: KeepPermitted) -> Permitted {
     if rights == KeepPermitted::Nothing { Permitted::Drop } else { Permitted::Keep }
 }
 
-/// Drops the capabilities that the server does not keep.
+/// Drops the process's capabilities, except those that `rights` keeps.
 fn drop_capabilities(rights: KeepPermitted) -> sys::Result<()> {
     match rights {
         KeepPermitted::OneHarmless(excluded) => caps::keep_one_harmless(excluded),
@@ -195,8 +196,8 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
 }
 
 /// Executes the first of the program's paths that can be executed, as execvp(3) does: skips missing and forbidden
-/// files, and returns any other error. The rotator and a network probe do not exec: they call a function that does not
-/// return.
+/// files, and returns any other error. A dry run only checks the paths and exits. The rotator and a network probe do
+/// not exec: they call a function that does not return.
 #[inline(never)]
 fn try_exec(step: &Step, program: &ExecImage, io: &ChildIo<'_>) -> Errno {
     if let (Step::RunLogRotator(policy), Some(run)) = (step, io.rotator) {

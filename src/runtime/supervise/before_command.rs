@@ -7,8 +7,8 @@ use crate::logic::base::time::Time;
 pub struct BeforeCommand {
     /// The number of the command among those of `--before`, from 0.
     pub stage: usize,
-    /// The time at which the command is sent SIGTERM or, if `timed_out` is true, SIGKILL. None without a time limit, and at
-    /// the first start, whose time limit belongs to the state machine.
+    /// When the command is sent SIGTERM or, if `timed_out` is true, SIGKILL. Used only at a restart: the time limits of
+    /// a first start and of a candidate belong to the state machine. None without a time limit.
     pub until: Option<Time>,
     /// True if the command has exceeded its time limit and has been sent SIGTERM.
     pub timed_out: bool,

@@ -28,7 +28,7 @@ impl Supervisor<'_> {
         child.as_ref().and_then(|child| child.before_command)
     }
 
-    /// Prepares the start of the command with the number `stage` in this slot, and returns its state. None: all
+    /// Prepares the start of the command with this number in this slot, records it, and returns its state. None: all
     /// commands have run, and the start of the server itself is prepared.
     pub fn prepare_command(&mut self, slot: Slot, stage: usize) -> Option<BeforeCommand> {
         let is_last = stage == self.config.before.list.len();
@@ -79,7 +79,8 @@ impl Supervisor<'_> {
         Some((signal, Recipient::Group))
     }
 
-    /// The deadline of the command of --before that runs at a restart. None if no command runs or it has no time limit.
+    /// When the command of --before that runs at a restart is sent SIGTERM or, after that, SIGKILL. None if no command
+    /// runs, it has no time limit, or the server is being stopped.
     pub fn command_deadline(&self) -> Option<Time> {
         self.before_command(Slot::Server)
             .filter(|_| matches!(self.state.phase, Phase::Running))
@@ -97,13 +98,15 @@ impl Supervisor<'_> {
         }
     }
 
-    /// The message for a running command that exceeded `--ready-timeout`. None if no command runs.
+    /// The message that the command in the server's slot exceeded `--ready-timeout`. Does not check whether it did.
+    /// None if no command of `--before` is in the slot.
     fn timeout_text(&self) -> Option<ErrorText> {
         let command = self.config.before.list.get(self.before_command(Slot::Server)?.stage)?;
         Some(command.timeout_text(self.config.policy.ready_timeout.unwrap_or_default()))
     }
 
-    /// The error for a first start that exceeded `--ready-timeout` while a command was running. None if none was.
+    /// The error for a first start that exceeded `--ready-timeout`, as the caller has found, while a command of
+    /// `--before` was running. None if none was.
     pub fn timeout_error(&self) -> Option<Error> {
         self.timeout_text().map(|words| before_error(&words))
     }

@@ -34,7 +34,8 @@ pub struct SupervisorConfig {
     pub leaves_cwd: bool,
     /// The settings that depend on the name by which vsrun was called: its own or that of another tool.
     pub personality: &'static Personality,
-    /// Runs the probes of `--ready probe:` and `--health`. None without these options.
+    /// Runs the probes of `--ready probe:` and `--health`, and waits for the time of `--ready alive:`. None without
+    /// these options.
     pub prober: Option<Box<Prober>>,
     /// The crash handler, which runs after an unexpected exit of the server.
     pub handler: Option<Box<Handler>>,
@@ -50,7 +51,7 @@ pub struct SupervisorConfig {
     pub service_manager: Option<ServiceManager>,
     /// The options by which the state machine decides.
     pub policy: Policy,
-    /// The server's control group.
+    /// The server's control group. None if no option requests one.
     pub cgroup: Option<Cgroup>,
     /// The commands of `--before`, which run before each start of the server.
     pub before: Commands,

@@ -117,7 +117,7 @@ impl Handler {
         self.running.as_ref().map(|(pid, _)| *pid)
     }
 
-    /// Called when the handler has been reaped. If its file could not be executed, appends the reason to `why`, in
+    /// Called when the handler has been reaped. If its file could not be executed, appends the reason to the text, in
     /// parentheses.
     #[inline(never)]
     pub fn on_exit(&mut self, why: &mut ErrorText) {
@@ -142,19 +142,19 @@ fn open_kill_counter() -> Option<OwnedFd> {
     })
 }
 
-/// Reads the first 4096 bytes of a file, and parses them.
+/// Reads the first 4096 bytes of a file, and parses them. None if that fails.
 fn read_and_parse<T>(file: &OwnedFd, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
     let mut buffer = [0; 4096];
     let count = dir::pread_start(file.as_fd(), &mut buffer).ok()?;
     parse(buffer.get(..count)?)
 }
 
-/// The names of the handler's environment variables, without their prefix `VSRUN_SERVER_`.
+/// The names of the handler's environment variables, separated by commas, without their prefix `VSRUN_SERVER_`.
 const VARIABLE_NAMES: &[u8] =
     b"UPTIME,EXITED,EXITSTATUS,TERMSIG,COREDUMP,EXPLAIN,PID,RESTARTS,SIGNAME,MAXRSS_KB,CPU_MS,REASON";
 
-/// Returns the variable whose name has the index `slot` in `VARIABLE_NAMES`, as `NAME=VALUE`. Empty if the variable
-/// stays unset.
+/// Returns the variable whose name has this index in `VARIABLE_NAMES`, as `NAME=VALUE`. Empty if the variable stays
+/// unset.
 #[inline(never)]
 fn format_variable(slot: usize, report: &CrashReport) -> Variable {
     let mut text = Variable::new();

@@ -24,23 +24,23 @@ use crate::sys::process::{self, Pid};
 const LISTED_PER_TURN: usize = 1024;
 /// The maximum number of processes that one turn sends a signal to.
 const SENT_PER_TURN: usize = 256;
-/// The maximum number of turns of [`count_living`], which blocks the event loop until it is finished.
+/// The maximum number of turns of a count that blocks the event loop until it is finished.
 const MAX_COUNT_TURNS: usize = 8;
 
 /// The pids of the logger or rotator, and of the two probes; 0 for each that does not run. They are children of vsrun,
 /// but do not belong to the server.
 pub type Helpers = [i32; 3];
-/// The value of `Helpers` if no helper runs.
+/// The pids if no helper runs.
 pub const NO_HELPERS: Helpers = [0; 3];
 
-/// One pass over the processes in /proc that counts the descendants of vsrun or sends them a signal.
+/// One pass over the processes in /proc that counts the descendants of vsrun and can send them a signal.
 pub struct ProcessSweep {
     /// The signal for each process that is found. None: the sweep only counts them.
     pub signal: Option<Signal>,
     foreign: Foreign,
     /// If given, only these children and their descendants count.
     scope: Option<SweepScope>,
-    /// True if processes that were killed but have not exited yet do not count.
+    /// True if dying processes (killed, but not gone yet) do not count until three others have been found.
     skips_dying: bool,
     proc: Dir,
     rows: MappedTable,
@@ -209,7 +209,7 @@ impl core::fmt::Display for Found {
 }
 
 /// Counts the living descendants of vsrun, except helpers and processes that were killed but have not exited yet. The
-/// result is empty if this needs more than `MAX_COUNT_TURNS` turns.
+/// result is empty if /proc is not readable, or if this needs more than `MAX_COUNT_TURNS` turns.
 #[inline(never)]
 pub fn count_living(helpers: Helpers) -> Found {
     if helpers == NO_HELPERS && !process::has_live_child(None) {
@@ -249,19 +249,19 @@ pub fn exited_children(except: [Option<Pid>; 2], from: u64, found: &mut [i32]) -
     (count, next.ok().flatten())
 }
 
-/// True if processes may have entered vsrun's container from outside, as with nsenter(1). False for the PID 1 of a
-/// machine: there, the kernel's threads look like such processes, and they never exit.
+/// True if vsrun is the PID 1 of a container, which processes can enter from outside, as with nsenter(1). False for the
+/// PID 1 of a machine: there, the kernel's threads look like such processes, and they never exit.
 pub fn container_can_be_entered() -> bool {
     process::is_pid1() && !process::in_initial_pid_ns()
 }
 
-/// True if a child has exited but cannot be reaped, because a tracer holds it.
+/// True if a child has exited, as far as /proc shows it. A child for which this stays true is held by a tracer.
 pub fn is_zombie(pid: Pid) -> bool {
     Dir::open(c"/proc")
         .is_ok_and(|proc| process_tree::parent_unless_zombie(stat(&proc, pid.number(), &mut [0; 512])).is_none())
 }
 
-/// The wait(2) status of a child that a tracer keeps from being reaped, if /proc shows it.
+/// The wait(2) status of a child that a tracer keeps from being reaped. None if /proc shows no status, or shows 0.
 pub fn zombie_status(pid: Pid) -> Option<i32> {
     process_tree::nonzero_wait_status(stat(&Dir::open(c"/proc").ok()?, pid.number(), &mut [0; 1024]))
 }
@@ -270,8 +270,8 @@ fn is_counted(mark: i32, foreign: Foreign) -> bool {
     mark == DESCENDANT || (foreign == Foreign::Included && mark == FROM_OUTSIDE_NAMESPACE)
 }
 
-/// Sends a signal to a process if it is still the one that was listed with the parent `listed`. The process is opened
-/// first and its parent compared after that, so that a new process with a reused pid never gets the signal.
+/// Sends a signal to a process, then CONT, if its parent still is the listed one or, after that has exited, vsrun. The
+/// process is opened before its parent is compared, so that a new process with a reused pid never gets the signal.
 fn signal_if_same_process(proc: &Dir, pid: i32, listed: i32, signal: Signal) {
     let Ok(process) = Process::open(pid, path(&mut ArrayText::new(), format_args!("/proc/{pid}\0"))) else { return };
     let parent = process_tree::parent_unless_zombie(stat(proc, pid, &mut [0; 512]));

@@ -72,9 +72,10 @@ impl Supervisor<'_> {
         }
     }
 
-    /// The earliest of all deadlines.
+    /// When a sleep that begins now has to end even if no descriptor becomes readable: at the earliest deadline, or at
+    /// once if work is left. None without a deadline. Times of polling are not included.
     pub fn next_wake(&self, time: Time) -> Option<Time> {
-        // A deadline that has passed but does not count yet (`is_delayed_by_others`) is checked again soon.
+        // A deadline that has passed but does not count yet, because a message may be delayed, is checked again soon.
         let late = self.state.deadline().is_some_and(|until| until <= time);
         let soon = (self.exits_pending || self.sweep.is_some()).then_some(time);
         earliest(&[
@@ -87,15 +88,15 @@ impl Supervisor<'_> {
         ])
     }
 
-    /// The earliest deadline of the server processes, their commands and their probes.
+    /// The earliest deadline of the state machine, of a command of `--before` at a restart, and of the probes.
     #[inline(never)]
     fn next_deadline(&self) -> Option<Time> {
         let probes = self.config.prober.as_ref().and_then(|prober| prober.deadline());
         earliest(&[self.state.deadline(), self.command_deadline(), probes])
     }
 
-    /// Returns the event of a deadline that has passed: the deadline of the phase, a deadline of the probes, or the
-    /// time to accept the exit of a process that the kernel reports only to its tracer.
+    /// Acts on the deadlines that have passed: of an exit that a tracer hides, of the probes, of a command of
+    /// `--before`, and of the state machine. Returns the first event that follows.
     #[inline(never)]
     fn check_deadlines(&mut self, time: Time) -> Option<Event> {
         let is_due = self.next_deadline().is_some_and(|until| until <= time);
@@ -121,7 +122,8 @@ impl Supervisor<'_> {
         self.on_deadline(time)
     }
 
-    /// Sends SIGCONT to a server that Ctrl-Z has stopped, because no shell will resume it.
+    /// Sends SIGCONT to a server in the foreground of the terminal if Ctrl-Z has stopped it, because no shell will
+    /// resume it.
     fn resume_suspended(&self) {
         let living = self.server.as_ref().filter(|child| child.uptime.is_none());
         if let Some(child) = living.filter(|_| self.config.takes_foreground()) {
@@ -130,7 +132,8 @@ impl Supervisor<'_> {
     }
 
     /// Reads pending signals until one of them is an event, and returns that event. Log files are reopened at once. A
-    /// signal is forwarded at once if that does not change what the supervisor waits for (`forward_in_same_phase`).
+    /// signal is forwarded at once if that does not change what the supervisor waits for. None also after that, and
+    /// after a SIGCHLD, which sets `exits_pending`.
     #[inline(never)]
     pub fn next_signal(&mut self) -> Option<Event> {
         // The number of signals is limited, so that a signal that is sent in a loop does not delay the deadlines. More

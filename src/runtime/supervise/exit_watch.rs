@@ -30,7 +30,7 @@ impl ExitWatch {
         Self { pidfd: Process::child_pidfd(child), accept_at: None }
     }
 
-    /// The pidfd to poll. None after it has become readable.
+    /// The pidfd to poll. None if there is none, and after it has become readable.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.pidfd.as_ref().filter(|_| self.accept_at.is_none()).map(AsFd::as_fd)
     }
@@ -46,7 +46,8 @@ impl ExitWatch {
     }
 }
 
-/// The exit of a child that a tracer hides: the status that /proc shows, otherwise 255.
+/// The exit of a child that a tracer hides: the status that /proc shows, otherwise 255. Status 0 also becomes 255,
+/// because the kernel shows 0 in place of a status that vsrun may not see.
 pub fn hidden_exit(child: Pid) -> Exit {
     descendants::zombie_status(child).map_or(Exit::Code(u8::MAX), Exit::from_wait)
 }

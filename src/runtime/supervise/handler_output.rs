@@ -11,9 +11,9 @@ use crate::logic::base::text::ArrayText;
 use crate::runtime::report::log::{Log, Priority};
 use crate::sys::{self, fd, pipe};
 
-/// The maximum length of a recorded line in bytes. The rest of a longer line is dropped.
+/// The maximum length of a recorded line in bytes. The rest of a longer line is replaced by `...`.
 const MAX_LINE: usize = 500;
-/// How many lines of one run of the crash handler are recorded. The rest is dropped.
+/// How many lines of one run of the crash handler are recorded. For the rest, there is one warning.
 const MAX_LINES: u32 = 1000;
 /// The maximum number of reads from the pipe in one turn of the event loop.
 const READS_PER_TURN: usize = 4;
@@ -41,7 +41,7 @@ impl HandlerOutput {
         Ok(write)
     }
 
-    /// The read end of the pipe, to poll it. None when all writers have closed it.
+    /// The read end of the pipe, to poll it. None before the first run, and when all writers have closed the pipe.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(AsFd::as_fd)
     }

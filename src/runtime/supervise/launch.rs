@@ -1,4 +1,4 @@
-//! Starts a server process: the server, or the candidate of a replacement.
+//! Starts the processes of a run: the commands of `--before`, and then the server or the candidate of a replacement.
 
 use std::os::fd::AsFd;
 
@@ -22,8 +22,8 @@ use crate::sys::process::ResourceUsage;
 use crate::sys::{self, Errno};
 
 impl Supervisor<'_> {
-    /// Starts the server again. Before a requested restart (`LogFiles::Rotate`), also rotates the logs and reads the
-    /// environment files again.
+    /// Starts the server again, and returns the next event. Before a requested restart (`LogFiles::Rotate`), also
+    /// rotates the logs and reads the environment files again.
     #[inline(never)]
     pub fn relaunch(&mut self, logs: LogFiles) -> Event {
         if logs == LogFiles::Keep {
@@ -36,7 +36,8 @@ impl Supervisor<'_> {
         self.launch(Slot::Server)
     }
 
-    /// Starts the process of this slot, and then waits for the next event. Returns at once if the start fails.
+    /// Starts the first command of `--before` or, without one, the server process in this slot. Then waits for the next
+    /// event, and returns it. Returns `ForkFailed` at once if the start fails.
     pub fn launch(&mut self, slot: Slot) -> Event {
         if let Some(prober) = &mut self.config.prober {
             prober.end_attempts(slot);
@@ -47,7 +48,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Starts the next command of `--before` in this slot or, after the last command, the server process.
+    /// Starts the command of `--before` with this number in this slot or, after the last command, the server process.
     ///
     /// # Errors
     /// When the kernel cannot create a process or a descriptor.
@@ -105,7 +106,8 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    /// Records why a process could not be started, and returns the event `ForkFailed` for this slot.
+    /// Records why a process could not be started, closes the notify socket of a candidate, and returns the event
+    /// `ForkFailed` for this slot.
     pub fn on_launch_failed(&mut self, slot: Slot, why: Errno) -> Event {
         if self.is_first_start() {
             self.start_error = Some(os_error(Problem::StartProcess, why));

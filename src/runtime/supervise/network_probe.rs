@@ -83,7 +83,7 @@ fn open(address: &[u8], deadline: Time) -> core::result::Result<OwnedFd, ProbeFa
     }
 }
 
-/// Sends the request, and reads the response up to its status code.
+/// Sends the request, and reads the response up to its status code. Succeeds if that is from 200 to 399.
 fn exchange(connection: &OwnedFd, request: &[u8], deadline: Time) -> core::result::Result<(), ProbeFailure> {
     // An HTTP request is far smaller than any send buffer, so the kernel takes it whole or not at all.
     socket::send(connection.as_fd(), request).map_err(ProbeFailure::System)?;

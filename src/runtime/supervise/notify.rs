@@ -3,8 +3,8 @@
 //! An abstract socket has no owner: every local user can send any number of messages and descriptors to it. So each
 //! turn of the event loop reads a limited number of messages, and handles signals and deadlines in between. The
 //! supervisor never holds or closes a descriptor that arrived with a message, because the last close of a file can
-//! sleep for ever (SO_LINGER). It only peeks at the message; a child receives it and exits
-//! (`NotifySocket::receive_and_exit`).
+//! sleep for ever (SO_LINGER). It only peeks at the message. If the message has descriptors, a child receives it and
+//! exits (see `NotifySocket`).
 //!
 //! The child shares the supervisor's memory (vfork), so nothing is copied. It takes 50 to 100 us, less than the sender
 //! needed. The alternatives are worse. A permanent receiver process uses memory in each idle supervisor, needs two more
@@ -53,8 +53,8 @@ impl Supervisor<'_> {
         None
     }
 
-    /// Reads one message and applies it. None: there is no message, or it cannot be removed from the queue now.
-    /// Some(None): the message is no event.
+    /// Reads one message, and applies it if its sender is trusted. None: there is no message, or it cannot be removed
+    /// from the queue now. Some(None): the message is no event.
     fn read_one(&mut self, slot: Slot, time: Time) -> Option<Option<Event>> {
         let Readiness::Notify(receiver) = &mut self.config.readiness else { return None };
         let mut buffer = [0; MAX_MESSAGE];
@@ -98,7 +98,9 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Returns the event of a deadline that has passed, or None if a message has just moved the deadline.
+    /// Called when a deadline of the state machine has passed. Returns the event that a server process has reported in
+    /// time or, without one, `DeadlinePassed`. None if a message has moved the deadline, or if other senders may have
+    /// delayed one.
     #[inline(never)]
     pub fn on_deadline(&mut self, time: Time) -> Option<Event> {
         // What the server reported in time counts, even if it is read late: vsrun may have been suspended.

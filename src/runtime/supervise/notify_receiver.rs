@@ -13,7 +13,7 @@ use crate::sys::process::Pid;
 /// The maximum number of children that hang while they close descriptors. At this number, no messages are read.
 pub const MAX_CLOSERS: usize = 8;
 
-/// How long no messages are read after `MAX_CLOSERS` children hang, or after fork(2) failed.
+/// How long no messages are read after the maximum number of children hang, or after fork(2) failed.
 pub const READ_PAUSE: Span = Span::millis(100);
 
 /// The notify sockets of the server and of the second process of a replacement. A restart keeps the server's socket.
@@ -37,7 +37,7 @@ pub struct NotifyReceiver {
 }
 
 impl NotifyReceiver {
-    /// Makes a receiver for the server's notify socket. `user` is the uid of the server.
+    /// Makes a receiver for the server's notify socket, which trusts messages of root and of the server's user.
     pub fn new(notify_socket: NotifySocket, user: u32) -> Self {
         Self {
             notify_socket,
@@ -83,17 +83,19 @@ impl NotifyReceiver {
         self.second = None;
     }
 
-    /// The end of the current pause in which no messages are read. None if there is no pause.
+    /// The end of the current pause in which no messages are read. None if there is no pause now.
     pub fn pause_end(&self, now: Time) -> Option<Time> {
         Some(self.paused_until).filter(|until| *until > now)
     }
 
-    /// Removes a reaped child from `closers`, because its pid can be reused.
+    /// Forgets a reaped child that has closed descriptors, because its pid can be reused. Does nothing for another
+    /// child.
     pub fn forget_closer(&mut self, child: Pid) {
         self.closers.iter_mut().filter(|closer| **closer == Some(child)).for_each(|closer| *closer = None);
     }
 
-    /// Removes this message, the first one, from the queue. Returns false if that is not possible now.
+    /// Removes this message, the first one in the queue of this slot's socket. If it has descriptors, a child does
+    /// that. Returns false if that is not possible now.
     pub fn remove_message(&mut self, slot: Slot, message: &Datagram<'_>, now: Time) -> bool {
         let notify_socket = if slot == Slot::Second {
             self.second.as_ref().unwrap_or(&self.notify_socket)
@@ -124,8 +126,8 @@ impl NotifyReceiver {
     }
 }
 
-/// Starts a child that receives the first message, with its descriptors, and exits. Not inlined, because the child runs
-/// on the stack of this function.
+/// Starts a child that receives the first message, with its descriptors, and exits. Returns its pid, or None if that
+/// fails. Not inlined, because the child runs on the stack of this function.
 #[inline(never)]
 pub fn receive_in_child(notify_socket: &NotifySocket) -> Option<Pid> {
     clone::start_with_timeout(Memory::Shared, &|| notify_socket.receive_and_exit()).ok().flatten()

@@ -95,13 +95,13 @@ impl Prober {
         attempts.schedule.begin(time);
     }
 
-    /// The time at which the next attempt starts or the running one is killed.
+    /// The earliest time at which an attempt for one of the two server processes starts or is killed.
     #[inline(never)]
     pub fn deadline(&self) -> Option<Time> {
         earliest(&[self.server.deadline(), self.second.deadline()])
     }
 
-    /// The slot of the server process that the attempt with this pid probes.
+    /// The slot of the server process that the attempt with this pid probes. `Server` if no attempt has this pid.
     pub fn slot_of(&self, pid: Pid) -> Slot {
         if self.second.pid() == Some(pid) { Slot::Second } else { Slot::Server }
     }
@@ -155,7 +155,8 @@ impl Prober {
         }
     }
 
-    /// Starts an attempt for the server process with this pid.
+    /// Starts an attempt of this probe for the server process with this pid. It is killed if it still runs at the
+    /// deadline. Does nothing if there is no such probe.
     ///
     /// # Errors
     /// When the kernel cannot create a process or a descriptor.
@@ -224,8 +225,8 @@ impl Attempts {
         self.running.as_ref().map(|attempt| attempt.pid)
     }
 
-    /// True if the last attempt has been killed and still exists, because it hangs in the kernel. False if only a
-    /// tracer hides its exit: then another attempt may be started.
+    /// True if an attempt has not exited. To be called when a new attempt is due: the last one has been killed then,
+    /// and hangs in the kernel. False if only a tracer hides its exit: then another attempt may be started.
     pub fn is_stuck(&self) -> bool {
         self.pid().is_some_and(|pid| !descendants::is_zombie(pid))
     }

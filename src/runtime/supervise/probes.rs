@@ -56,7 +56,7 @@ impl Supervisor<'_> {
     }
 
     /// Starts an attempt of a probe that is due, or kills one that takes too long. Returns the event that follows, if
-    /// any.
+    /// any: also `Ready` after the time of `--ready alive:`.
     pub fn run_probes(&mut self, time: Time) -> Option<Event> {
         let prober = self.config.prober.as_mut()?;
         let is_due = |slot: &Slot| prober.attempts(*slot).deadline().is_some_and(|until| until <= time);
@@ -80,8 +80,8 @@ impl Supervisor<'_> {
                 Due::Attempt(which, limit) => (which, limit),
             };
             let (log_dir, cgroup) = (config.output.dir(), config.cgroup.as_ref());
-            // The standard output of a probe is discarded, because it would fill the log. Descriptor 0 is `/dev/null`
-            // by now.
+            // The standard output of a probe is discarded, because it would fill the log. When the child redirects it
+            // to descriptor 0, that is `/dev/null`.
             let (output, error) = (Some(fd::standard(0)), config.output.server_fd(&config.log));
             let io = ChildIo { output, error, log_dir, cgroup, forbids_vfork: true, ..ChildIo::default() };
             if prober.attempts(slot).is_stuck() {
@@ -116,8 +116,8 @@ impl Supervisor<'_> {
         self.on_attempt_result(slot, result)
     }
 
-    /// Records the result of an attempt if it differs from that of the previous attempt. Returns the event that
-    /// follows, if any.
+    /// Handles the result of an attempt. Records it if the reason of the failure, which is empty after a success,
+    /// differs from that of the previous attempt. Returns the event that follows, if any.
     #[inline(never)]
     fn on_attempt_result(
         &mut self,

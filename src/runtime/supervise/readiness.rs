@@ -38,8 +38,8 @@ pub enum Readiness {
 }
 
 impl Readiness {
-    /// For `--ready notify`, opens the notify socket, to which processes of the user id `user` may send messages, and
-    /// removes NOTIFY_SOCKET from `env`. [`Self::prepare_run`] sets that variable for each run.
+    /// For `--ready notify`, opens the notify socket, and removes NOTIFY_SOCKET from the environment: the variable is
+    /// set before each run. Messages of users other than root and the server's user are ignored.
     ///
     /// # Errors
     /// When the kernel refuses a socket.
@@ -83,8 +83,8 @@ impl Readiness {
         }
     }
 
-    /// The notify socket of the process in this slot. None without `--ready notify`, or during a pause (see
-    /// [`Self::pause_end`]).
+    /// The notify socket of the process in this slot. None without `--ready notify`, for an empty second slot, or
+    /// during a pause (see [`Self::pause_end`]).
     pub fn notify_socket(&self, slot: Slot, now: Time) -> Option<BorrowedFd<'_>> {
         let Self::Notify(receiver) = self else { return None };
         if receiver.pause_end(now).is_some() { None } else { receiver.socket(slot).map(AsFd::as_fd) }
@@ -95,7 +95,8 @@ impl Readiness {
         if let Self::Notify(receiver) = self { receiver.pause_end(now) } else { None }
     }
 
-    /// Prepares for a run of the process in this slot: with `--ready notify`, sets NOTIFY_SOCKET in its environment.
+    /// With `--ready notify`, prepares the notify socket for a run of the process in this slot, which is a new one for
+    /// a candidate, and sets NOTIFY_SOCKET in its environment.
     ///
     /// # Errors
     /// When the kernel refuses the new socket of a candidate.
@@ -113,7 +114,8 @@ impl Readiness {
         if let Self::Notify(receiver) = self { Some(receiver) } else { None }
     }
 
-    /// Removes a reaped child from the list of children that close descriptors, because its pid can be reused.
+    /// Forgets a reaped child that has closed descriptors, because its pid can be reused. Does nothing for another
+    /// child.
     pub fn forget_closer(&mut self, child: Pid) {
         if let Self::Notify(receiver) = self {
             receiver.forget_closer(child);
@@ -124,7 +126,7 @@ impl Readiness {
 /// The maximum number of bytes that are read from the pipe of one run without a newline.
 const MAX_BYTES: usize = 65_536;
 
-/// The pipe in which a server process reports that it is ready.
+/// The read end of the pipe in which a server process reports that it is ready (`--ready fd:N`).
 pub struct ReadyPipe {
     end: OwnedFd,
     /// The number of bytes that the process may still write before its newline.
@@ -137,8 +139,9 @@ impl ReadyPipe {
         Self { end, left: MAX_BYTES }
     }
 
-    /// Reads what the server wrote. Closes the pipe after a newline, at the end of file, and if the server writes too
-    /// much without a newline: otherwise a server that writes in a loop would keep vsrun busy.
+    /// Reads what the server wrote. Closes the pipe and returns `Ready` after a newline. Closes it and returns
+    /// `NotReady` at the end of file, and if the server writes too much without a newline: otherwise a server that
+    /// writes in a loop would keep vsrun busy.
     pub fn read(pipe: &mut Option<Self>) -> Option<Event> {
         loop {
             let Self { end, left } = pipe.as_mut()?;

@@ -51,8 +51,8 @@ impl Supervisor<'_> {
             .map(|child| child.pid)
     }
 
-    /// Handles the exit of a server process. Returns `Reaped::None` if the zombie is already kept and other processes
-    /// of its group are still alive.
+    /// Handles the exit of a server process: reaps it or, while other processes of its group are alive, keeps it as a
+    /// zombie. Returns `Reaped::None` if it is already kept and they are still alive.
     fn reap_process(&mut self, slot: Slot, pid: Pid) -> Reaped {
         // First handle the messages that the process sent before its exit.
         if let Some(event) = self.read_ready_at_exit(slot) {
@@ -184,7 +184,8 @@ impl Supervisor<'_> {
         [&self.server, &self.second].into_iter().flatten().any(|child| child.is_kept_zombie)
     }
 
-    /// True if the zombie of a server process has to be kept, because other processes of its group are alive.
+    /// True if the zombie of a server process has to be kept, because other processes of its group are alive, and the
+    /// wait for them is not over.
     fn has_survivors(&mut self, slot: Slot, pid: Pid) -> bool {
         let was_executed = self
             .process_mut(slot)
@@ -228,7 +229,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Reaps a server process, after a wait for the other processes of its group if they had to exit first.
+    /// Reaps a server process and finishes its run. Other processes of its group have exited if they had to exit first,
+    /// or are killed now.
     #[inline(never)]
     fn reap_server(&mut self, slot: Slot, pid: Pid) -> Reaped {
         if self.process_mut(slot).as_ref().is_some_and(|child| !child.is_kept_zombie) {
@@ -251,7 +253,7 @@ impl Supervisor<'_> {
     }
 }
 
-/// The result of `Supervisor::reap`.
+/// What follows from an attempt to reap a child.
 pub enum Reaped {
     /// An event, usually the exit of the server, the handler or a probe.
     Event(Event),

@@ -31,8 +31,8 @@ impl Supervisor<'_> {
         )
     }
 
-    /// Sends a signal to the remaining processes: at once to a process group, and to descendants when later calls of
-    /// `search_remaining` find them.
+    /// Sends a signal to the remaining processes: at once to a process group or, as PID 1, to all processes. Otherwise,
+    /// later calls of `search_remaining` send it to the descendants that they find. KILL also ends the control group.
     #[inline(never)]
     pub fn signal_remaining(&mut self, signal: Signal, to: Recipient) {
         self.sweep = None;
@@ -162,13 +162,13 @@ impl SupervisorConfig {
         [self.output.child_pid(), probe, other].map(|pid| pid.map_or(0, Pid::number))
     }
 
-    /// Kills every process in the server's control group.
+    /// Kills every process in the server's control group, if there is one.
     pub fn kill_cgroup(&self) {
         self.cgroup.iter().for_each(Cgroup::kill);
     }
 
     /// At vsrun's exit: records the processes of the server that are left running. Does nothing if an option makes
-    /// vsrun end them.
+    /// vsrun end them, or if vsrun is PID 1.
     #[inline(never)]
     pub fn record_remaining(&self) {
         let asked = self.policy.linger.is_some() || self.policy.signal_scope == Recipient::Group;

@@ -22,7 +22,7 @@ use crate::sys::{self, Errno, poll};
 const MAX_POLLS: usize = 1000;
 
 impl Supervisor<'_> {
-    /// Reads the environment files again, for the server and for the programs of its probes.
+    /// Reads the environment files again, for the server and then for the programs of its probes, until that fails.
     pub fn reread_env(&mut self) {
         let config = &mut *self.config;
         let beside = config.prober.iter_mut().flat_map(|prober| prober.programs());
@@ -31,8 +31,8 @@ impl Supervisor<'_> {
     }
 }
 
-/// Reads the environment files of one program again. If that fails, records the reason, keeps the previous variables
-/// and returns false.
+/// Reads the environment files of one program again, if it has any. If that fails, records the reason, keeps the
+/// previous variables and returns false.
 #[inline(never)]
 fn reread_program_env(program: &mut ExecImage, log: &Log) -> bool {
     let Some(source) = program.env_source else { return true };

@@ -21,8 +21,9 @@ use crate::sys::process::Pid;
 const MAX_DAEMONIZING_UPTIME: Span = Span::secs(10);
 
 impl Supervisor<'_> {
-    /// Records the end of the run and returns its event. None if a command of `--before` ended and the next start
-    /// follows.
+    /// Records the end of the run and returns its event. Kills the rest of the control group after a command of
+    /// `--before`, and after the server unless an option makes the supervisor end the remaining processes. None if a
+    /// command ended and the next start follows.
     pub fn finish_run(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<Event> {
         let command = self.before_command(slot);
         if self.config.policy.linger.is_none() || command.is_some() {

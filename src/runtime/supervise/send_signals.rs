@@ -1,4 +1,4 @@
-//! Sends signals to the server, its group and the crash handler: finds the pid that belongs to a `Recipient`.
+//! Sends signals to the server, its group and the crash handler, or starts the search for remaining processes.
 
 use super::crash_handler::Handler;
 use super::descendants::{Foreign, ProcessSweep};
@@ -77,7 +77,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Stops vsrun itself after a forwarded terminal stop signal, if vsrun is called by the name of a tool that does so.
+    /// Stops vsrun itself after a terminal stop signal that was forwarded or ignored, if vsrun is called by the name of
+    /// a tool that does so.
     pub fn suspend(&mut self) {
         if core::mem::take(&mut self.suspends_after_signal) {
             process::stop_self();
@@ -108,7 +109,7 @@ impl Supervisor<'_> {
 }
 
 impl Supervisor<'_> {
-    /// Sends a signal to a server process, its group or the handler, and then SIGCONT if it may have to resume. Records why
+    /// Sends a signal to a server process, its group or the handler, then SIGCONT if `resume` requires it. Records why
     /// the kernel refuses it, unless the previous signal was refused too.
     #[inline(never)]
     pub fn deliver(&mut self, signal: Signal, target: SignalTarget, resume: Resume) -> Delivery {

@@ -35,8 +35,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Handles a request for a replacement, which came from `--replace` if `value` is given, otherwise from a signal.
-    /// Returns an event if the request is new and accepted.
+    /// Handles a request for a replacement, which came from `--replace` if its signal has a value, otherwise from
+    /// another signal. Returns an event if the request is new and accepted.
     #[inline(never)]
     pub fn on_replace_request(&mut self, value: Option<u32>) -> Option<Event> {
         let token = match value {
@@ -84,7 +84,8 @@ impl Supervisor<'_> {
         files.for_each(|file| file.answer(token, Some(number)));
     }
 
-    /// Starts the candidate, the second server process, which will replace the server.
+    /// Reads the environment files again, starts the candidate, the second server process, which will replace the
+    /// server, and returns the next event.
     #[inline(never)]
     pub fn launch_candidate(&mut self) -> Event {
         if let Some(child) = &self.server {

@@ -20,7 +20,8 @@ pub struct ServiceManager {
     sender: DatagramSender,
     /// The state that was reported last.
     state: NotifyState,
-    /// When `state` is sent again, because the service manager's socket was full. None if nothing has to be sent again.
+    /// When the state is sent again, because the service manager's socket was full. None if nothing has to be sent
+    /// again.
     retry_at: Option<Time>,
     /// The interval of the message WATCHDOG=1, and when the next one is due.
     watchdog_ping: Option<(Span, Time)>,
@@ -53,22 +54,23 @@ impl ServiceManager {
         self.report(NotifyState::Ready);
     }
 
-    /// Reports that the server is ready again, which ends a requested restart or the server's own reload.
+    /// Reports that the server is ready again, if a reload has been reported: a requested restart, a replacement, or
+    /// the server's own reload.
     pub fn ready_again(&mut self) {
         if self.state == NotifyState::Reloading {
             self.report(NotifyState::Ready);
         }
     }
 
-    /// Reports that the server is restarted on request. Does nothing before the server was ready for the first time,
-    /// because the service manager still waits for READY=1.
+    /// Reports that the server is restarted or replaced on request. Does nothing before the server was ready for the
+    /// first time, because the service manager still waits for READY=1.
     pub fn reloading(&mut self) {
         if matches!(self.state, NotifyState::Ready | NotifyState::Reloading) {
             self.report(NotifyState::Reloading);
         }
     }
 
-    /// Reports that the service stops.
+    /// Reports that the service stops, unless that was the last report.
     pub fn stopping(&mut self) {
         if self.state != NotifyState::Stopping {
             self.report(NotifyState::Stopping);
@@ -123,7 +125,7 @@ impl ServiceManager {
         self.send_state(clock::monotonic_micros());
     }
 
-    /// Sends the current state; `micros` is the monotonic time for RELOADING=1. If the socket is full, sends it again
+    /// Sends the current state, with this monotonic time if it is RELOADING=1. If the socket is full, sends it again
     /// later.
     #[inline(never)]
     fn send_state(&mut self, micros: u64) {

@@ -48,15 +48,14 @@ pub struct PreparedSupervisor {
     termination_log: TerminationLog,
 }
 
-/// Closes inherited descriptors, acquires the locks and sockets, and prepares the supervision. `stdin`: the server gets
-/// vsrun's standard input.
+/// Closes inherited descriptors, acquires the locks and sockets, and prepares the supervision.
 ///
 /// # Errors
 /// When one of these fails. What was acquired by then is released.
 #[inline(never)]
 pub fn set_up(plan: Plan) -> Result<Box<PreparedSupervisor>> {
     let sealed = block_and_close(&plan);
-    // The termination log is opened after `block_and_close`, which closes descriptors.
+    // The termination log is opened after the inherited descriptors have been closed.
     let termination_log = TerminationLog::open(plan.termination_log);
     let mut caller = None;
     match sealed.and_then(|()| acquire_and_prepare(plan, &mut caller)) {
@@ -74,7 +73,8 @@ pub fn set_up(plan: Plan) -> Result<Box<PreparedSupervisor>> {
     }
 }
 
-/// Blocks the signals and closes inherited descriptors.
+/// Blocks the signals, reserves the descriptors of the sockets, and closes inherited descriptors if the server closes
+/// them.
 fn block_and_close(plan: &Plan) -> Result<()> {
     if plan.personality.session == Session::WithTerminal {
         terminal::drop_stdin_terminal();
@@ -112,7 +112,8 @@ impl PreparedSupervisor {
     /// shutdown of the machine.
     ///
     /// # Errors
-    /// When the first start fails. Everything that was acquired is released then.
+    /// When the first start fails, or is stopped while a parent waits for it. Everything that was acquired is released
+    /// then.
     #[inline(never)]
     pub fn run(mut self: Box<Self>, at_exit: &mut Option<AtExit>) -> Result<u8> {
         let (ending, error, last) = supervise(&mut self.config, &mut self.resources);
@@ -120,8 +121,8 @@ impl PreparedSupervisor {
         self.finish(ending, error, last)
     }
 
-    /// Releases everything after the last run, or a failed first start. Not inlined, so that the event loop's stack is
-    /// short.
+    /// Records how the supervision ended, releases everything, and returns vsrun's exit status or the error of the
+    /// start. Not inlined, so that the event loop's stack is short.
     #[inline(never)]
     fn finish(self: Box<Self>, ending: Ending, error: Option<Error>, last: LastRun) -> Result<u8> {
         let Self { config, mut resources, termination_log } = *self;
@@ -248,7 +249,7 @@ fn start_output(
     destination.start()
 }
 
-/// Applies the settings of another tool by whose name vsrun is called to vsrun's own process.
+/// If vsrun is called by the name of another tool, applies that tool's settings to vsrun's own process and log.
 fn apply_personality(personality: &Personality, log: &mut Log) {
     if let Some(signal) = personality.parent_death {
         process::set_parent_death_signal(signal.number());

@@ -1,11 +1,11 @@
 //! Makes listening sockets usable again before a restart.
 //!
 //! The server shares its sockets with vsrun. shutdown(2), or connect(2) with AF_UNSPEC, stops a listening TCP socket;
-//! connect(2) makes a UDP socket receive from one peer only. Both are undone before each later run. A Unix socket
-//! cannot listen again after shutdown(2), so it is replaced by a new one at the same path. It is also replaced if the
-//! server has removed the file, as some servers do when they exit. O_NONBLOCK, the backlog and other options stay as
-//! the server set them: another process of the old run may still use them, and the next run of the same program sets
-//! them again.
+//! connect(2) makes a UDP socket receive from one peer only. Both are undone before each later run; connect(2) only if
+//! no other server process uses the sockets, and not for a TCP socket of vsrun's parent. A Unix socket cannot listen
+//! again after shutdown(2), so it is replaced by a new one at the same path. It is also replaced if the server has
+//! removed the file, as some servers do when they exit. O_NONBLOCK, the backlog and other options stay as the server
+//! set them: another process of the old run may still use them, and the next run of the same program sets them again.
 
 use std::os::fd::RawFd;
 

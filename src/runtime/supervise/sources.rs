@@ -48,8 +48,9 @@ const SOURCES: [Source; 11] = [
     Source::Ready(Slot::Second),
     Source::Message(Slot::Second),
 ];
-/// The positions of `Source::Start` in `SOURCES`, as a bit mask. The child may write a failed step at any time, but the
-/// pipe is read only after the child has closed it, so that the event loop never waits for more bytes.
+/// The positions in `SOURCES` of the pipes that report the outcome of a start, as a bit mask. The child may write a
+/// failed step at any time, but the pipe is read only after the child has closed it, so that the event loop never waits
+/// for more bytes.
 #[allow(clippy::indexing_slicing, reason = "the compiler evaluates it")]
 const START_SOURCES: u32 = {
     let (mut bits, mut at) = (0, 0);
@@ -98,7 +99,7 @@ impl Supervisor<'_> {
         None
     }
 
-    /// Reads from a source that became readable.
+    /// Reads from a source that became readable. Signals are read by `next_signal`.
     #[inline(never)]
     fn read(&mut self, source: Source, time: Time) -> Option<Event> {
         match source {
@@ -140,7 +141,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Reads the outcome of a start from its pipe: a failed step, or end of file after a successful exec.
+    /// Reads the outcome of a start from its pipe: a failed step, or end of file after a successful exec. Returns
+    /// `Ready` if the exec makes the server ready.
     #[inline(never)]
     fn read_start_outcome(&mut self, slot: Slot) -> Option<Event> {
         let child = self.process_mut(slot).as_mut()?;

@@ -1,4 +1,4 @@
-//! The event loop around the state machine (`next`): performs an action, then waits for an event.
+//! The event loop around the state machine: performs an action, then waits for an event.
 //!
 //! Once the server runs, the supervisor must not fail. So no function here returns an error: a failure is recorded,
 //! and the loop continues.
@@ -34,7 +34,7 @@ use crate::runtime::supervise::config::{AfterStart, SupervisorConfig};
 use crate::sys::process::{self, Pid, ResourceUsage};
 use crate::sys::{Errno, credentials, heap};
 
-/// A server process: of the current run, or of the last one if it is over.
+/// A server process, or the command of `--before` in its place: of the current run, or of the last one if it is over.
 #[repr(C)] // Small and frequent fields first, as in `Supervisor`.
 pub struct ServerProcess {
     /// The pid of the process, which is a child of vsrun.
@@ -43,7 +43,7 @@ pub struct ServerProcess {
     pub exit_watch: ExitWatch,
     /// The pipe in which the process reports a failed step, until it is closed by the exec.
     pub exec_pipe: Option<OwnedFd>,
-    /// The pipe in which the server reports that it is ready. None after that.
+    /// The pipe in which the server reports that it is ready (`--ready fd:N`). None after that.
     pub ready_pipe: Option<ReadyPipe>,
     /// True if the process is kept as a zombie, because other processes of its group are alive: the number of the group
     /// must not be reused.
@@ -80,7 +80,7 @@ pub struct Supervisor<'a> {
     pub exits_pending: bool,
     /// Whether signals may be pending: a sleep has shown some, and they have not all been read.
     pub signals_pending: bool,
-    /// Whether the last turn found that a deadline has passed.
+    /// Whether the last turn found that a deadline has passed, and left it to this turn to act on it.
     pub deadline_was_due: bool,
     /// Whether a tracer has hidden an exit: the exited process may still be a child of vsrun.
     pub exit_hidden: bool,
@@ -109,7 +109,7 @@ pub struct Supervisor<'a> {
 }
 
 /// Starts the server and supervises it until the last run is over. Returns how the supervision ended, the error of a
-/// failed first start, and facts about the last run.
+/// failed or stopped start, and facts about the last run.
 #[inline(never)]
 pub fn supervise(config: &mut SupervisorConfig, resources: &mut StartResources) -> (Ending, Option<Error>, LastRun) {
     config.log.note(Priority::Info, Note::Starting, &[MessageArg::Name(&config.command)]);
@@ -195,8 +195,9 @@ impl<'a> Supervisor<'a> {
 }
 
 impl Supervisor<'_> {
-    /// Called when the server is ready: reports that to the waiting parent and the service manager, and releases memory
-    /// that only the start needed.
+    /// Called when the server is ready: reports that to the waiting parent and the service manager, leaves the
+    /// directory if required, and releases memory that only the start needed. Exits if vsrun does not supervise the
+    /// server.
     #[inline(never)]
     fn report_ready(&mut self) {
         if let Some(caller) = self.config.waiting_parent.take() {
