@@ -104,7 +104,8 @@ pub fn find_harmless(excluded: u64) -> Option<u32> {
 
 /// Drops all capabilities except a harmless one that is not in the set `excluded`, if there is one. Programs that the
 /// process executes inherit that capability. It protects the process: another process without it may not trace this
-/// process, or use its /proc/PID/root and descriptors. A set-user-id program (sudo) starts without it.
+/// process, or use its /proc/PID/root and descriptors. The capability is ambient: a set-user-id program (sudo) does not
+/// inherit it.
 ///
 /// # Errors
 /// The errors of capset(2); EPERM when the process still has other capabilities.
@@ -126,7 +127,7 @@ fn raise_ambient(number: i32) -> Result<()> {
 }
 
 /// Keeps exactly the capabilities in the set `wanted`, in all five sets of the process: bounding, permitted, effective,
-/// inheritable and ambient.
+/// inheritable and ambient. If the process has none and `wanted` is empty, the bounding set stays as it is.
 ///
 /// # Errors
 /// EINVAL for a capability that the kernel does not know; EPERM for one that cannot be kept, or one that cannot be

@@ -10,8 +10,8 @@ struct Timespec64 {
     nanos: i64,
 }
 
-/// Reads a clock with a real system call. The vDSO is faster for each call, but it has to be found and mapped first,
-/// which costs more than the few calls of a launcher.
+/// Reads a clock with a real system call. The vDSO is faster for each call, but finding its function costs more than
+/// the few calls of a launcher.
 #[cfg(target_pointer_width = "64")]
 fn read_clock(clock: libc::clockid_t) -> Timespec64 {
     let mut spec = Timespec64::default();

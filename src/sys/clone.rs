@@ -34,7 +34,8 @@ pub enum Memory {
 
 /// Starts a child process that calls the function `child`, which must not return. All signals must have their default
 /// action. The caller must be a function that is not inlined and uses little stack, because the child's stack begins
-/// only 1 KiB below the caller's variables. Returns None if the child has used our memory for too long, and was killed.
+/// only 1 KiB below the caller's variables. Returns None if the child has used our memory ([`Memory::Shared`]) for a
+/// second, and was killed.
 ///
 /// # Errors
 /// EAGAIN and ENOMEM when the kernel cannot create a process.
@@ -49,8 +50,8 @@ pub fn start_with_timeout<F: Fn()>(memory: Memory, child: &F) -> Result<Option<P
         child();
         0
     }
-    /// The distance from the variables of `start_with_timeout` to the stack of the child, in bytes. The call of clone(2) and the
-    /// rest of the stack frame (the caller's frame if `start_with_timeout` is inlined) need a few hundred bytes.
+    /// The distance from this function's variables to the stack of the child, in bytes. The call of clone(2) and the
+    /// rest of the stack frame (the caller's frame if this function is inlined) need a few hundred bytes.
     const STACK_GAP: usize = 1024;
     let with = (memory, child);
     let stack = (&raw const with).cast::<c_void>().wrapping_byte_sub(STACK_GAP).cast_mut();

@@ -84,8 +84,8 @@ pub fn close(fd: BorrowedFd<'_>) -> Result<()> {
     cvt(unsafe { libc::close(fd.as_raw_fd()) }).map(drop)
 }
 
-/// Verifies that no descriptor from 0 to 2, and none of the next `count`, is a directory, which would be a way out of a
-/// jail.
+/// Verifies that none of the descriptors 0 to 2, and none of the given number of descriptors after them, is a
+/// directory, which would be a way out of a jail.
 ///
 /// # Errors
 /// EISDIR when one is.

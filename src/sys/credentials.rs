@@ -11,7 +11,7 @@ use rustix::thread::{Gid, Uid};
 use super::caps::Permitted;
 use super::{Errno, Result, caps, cvt, dir, ensure};
 
-/// The effective user id.
+/// The effective user id with which the process was started, from the auxiliary vector.
 pub fn effective_uid() -> u32 {
     // SAFETY: getauxval only reads the kernel's value from the start of the process. It saves a system call: vsrun
     // changes its ids only shortly before the exec.
@@ -19,7 +19,7 @@ pub fn effective_uid() -> u32 {
     u32::try_from(id).unwrap_or(u32::MAX)
 }
 
-/// The effective group id, from the auxiliary vector.
+/// The effective group id with which the process was started, from the auxiliary vector.
 pub fn effective_gid() -> u32 {
     // SAFETY: getauxval only reads it.
     let id = unsafe { libc::getauxval(libc::AT_EGID) };
@@ -104,10 +104,10 @@ const SYS_SETGROUPS: libc::c_long = libc::SYS_setgroups32;
 #[cfg(not(any(target_arch = "arm", target_arch = "x86")))]
 const SYS_SETGROUPS: libc::c_long = libc::SYS_setgroups;
 
-/// Sets the real, effective and saved group id.
+/// Sets the real, effective and saved group id, and makes the process undumpable.
 ///
 /// # Errors
-/// The errors of setresgid(2).
+/// The errors of setresgid(2) and prctl(2).
 pub fn set_gid(gid: u32) -> Result<()> {
     let gid = Gid::from_raw(gid);
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
@@ -126,8 +126,9 @@ fn set_undumpable() -> Result<()> {
     ensure(control(libc::PR_GET_DUMPABLE) == Ok(0))
 }
 
-/// Sets the real, effective and saved user id. When root becomes a user, the kernel drops the effective
-/// capabilities, and keeps the permitted ones only on request (PR_SET_KEEPCAPS).
+/// Sets the real, effective and saved user id, and makes the process undumpable. When root becomes a user, the kernel
+/// drops the effective capabilities, and keeps the permitted ones only on request (PR_SET_KEEPCAPS), which `permitted`
+/// decides.
 ///
 /// # Errors
 /// The errors of setresuid(2) and prctl(2).

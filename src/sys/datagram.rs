@@ -67,10 +67,10 @@ pub struct NotifySocket {
 /// The sender of a message, as the kernel reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
-    /// The sender's pid in our pid namespace; 0 for a process outside of it.
+    /// The sender's pid in our pid namespace; 0 for a process outside of it, and for a message without credentials.
     pub pid: i32,
     /// The sender's real user id in our user namespace; the kernel's overflow id (65534) for a user that has no id in
-    /// it.
+    /// it; `u32::MAX`, which no user has, for a message without credentials.
     pub uid: u32,
 }
 

@@ -89,7 +89,7 @@ impl Dir {
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
     }
 
-    /// Opens a subdirectory, to list it.
+    /// Opens a subdirectory, also through a symbolic link, to list it.
     ///
     /// # Errors
     /// The errors of open(2).
@@ -98,7 +98,8 @@ impl Dir {
         Ok(Self(rustix::fs::openat(&self.0, name, flags, Mode::empty())?))
     }
 
-    /// Opens or creates a file. Never follows a symbolic link, and never waits for the other end of a FIFO.
+    /// Opens or creates a file. A new file gets the permissions `mode`, without those that the umask removes. Never
+    /// follows a symbolic link, and never waits for the other end of a FIFO.
     ///
     /// # Errors
     /// The errors of open(2); ELOOP for a symbolic link.
@@ -249,6 +250,10 @@ pub fn open_readonly(path: &CStr) -> Result<OwnedFd> {
     rustix::fs::open(path, flags, Mode::empty())
 }
 
+/// Moves a file into another directory, under a new name. Never replaces a file.
+///
+/// # Errors
+/// EEXIST when the new name exists.
 pub fn move_noreplace(from: BorrowedFd<'_>, old: &CStr, to: &Dir, new: &CStr) -> Result<()> {
     match renameat_with(from, old, &to.0, new, RenameFlags::NOREPLACE) {
         // renameat2(2) is missing before Linux 3.15, and RENAME_NOREPLACE on some file systems; a seccomp filter that

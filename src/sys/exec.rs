@@ -56,7 +56,7 @@ impl ExecArray {
     }
 }
 
-/// Executes another program, without the first `skipped` strings of the environment. Returns only on an error.
+/// Executes another program, without the first `skipped_env` strings of the environment. Returns only on an error.
 pub fn exec(path: &CStr, argv: &ExecArray, env: &ExecArray, skipped_env: usize) -> Errno {
     let env = env.table().wrapping_add(skipped_env.min(env.fixed.len()));
     // SAFETY: both lists end with a null pointer, and point to C strings that the `ExecArray` owns and has not moved.

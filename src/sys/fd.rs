@@ -229,7 +229,7 @@ pub fn write_some(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
     rustix::io::write(fd, bytes)
 }
 
-/// Reads with a single read(2).
+/// Reads with a single read(2), which is repeated if a signal interrupts it.
 ///
 /// # Errors
 /// The errors of read(2).

@@ -47,7 +47,7 @@ impl FileContents {
     /// Reads a whole file.
     ///
     /// # Errors
-    /// The errors of open(2), read(2) and mmap(2).
+    /// The errors of open(2), read(2) and mmap(2); EFBIG for a file of 32 MiB or more.
     pub fn read(path: &CStr) -> Result<Self> {
         let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?;
         let mut contents = Self::default();
@@ -59,7 +59,7 @@ impl FileContents {
     /// saves a system call for a small file.
     ///
     /// # Errors
-    /// The errors of read(2) and mmap(2).
+    /// The errors of read(2) and mmap(2); EFBIG for a file of more than 32 MiB, or of just 32 MiB if that is not known.
     pub fn refill(&mut self, file: BorrowedFd<'_>, size: u64) -> Result<()> {
         let known = usize::try_from(size).unwrap_or(0);
         let room = if known > 0 { known.min(BUFFER_SIZE) } else { BUFFER_SIZE };
@@ -83,8 +83,8 @@ impl FileContents {
 
     /// Moves the contents into a mapping of eight times the size.
     fn grow(&mut self) -> Result<()> {
-        /// The largest file that is read, in bytes. No list of users and no file of arguments is longer, but a device
-        /// may be endless.
+        /// The limit of the mapping's size, in bytes. The mapping grows from 64 KiB to 32 MiB, each time to eight times
+        /// its size. No list of users and no file of arguments is longer than 32 MiB, but a device may be endless.
         const MAX_SIZE: usize = 64 << 20;
         let size = self.capacity() * 8;
         if size > MAX_SIZE {

@@ -15,7 +15,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 /// pages. If they would need 17, GNU ld begins them in a new page (tools/build). So an idle manager touches only the
 /// first and the last of these pages.
 const STATIC_SIZE: usize = 63 * 1024;
-/// The size of each further mapping, in bytes.
+/// The size of each further mapping, in bytes, unless a larger block needs a larger one.
 const MAPPING_SIZE: usize = 256 * 1024;
 /// The smallest page size, in bytes.
 const MIN_PAGE_SIZE: usize = 4096;

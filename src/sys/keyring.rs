@@ -9,7 +9,7 @@ use super::{Errno, Result, cvt_long, ensure};
 /// root has created.
 ///
 /// # Errors
-/// EPERM when the call was skipped and reported success.
+/// EPERM when the call was skipped and reported success; the other errors of keyctl(2), such as ENOMEM.
 pub fn join_new_keyring() -> Result<()> {
     const KEYCTL_GET_KEYRING_ID: libc::c_long = 0;
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;

@@ -9,8 +9,9 @@ use super::Result;
 use super::dir::Dir;
 
 impl Dir {
-    /// Calls `act` for each name, as long as it returns true. Starts at the position `from`, where 0 is the beginning.
-    /// Returns the position of the next name; None after the last one. Allocates nothing.
+    /// Calls `act` for each name, including `.` and `..`, until it returns false. Starts at the given position, where 0
+    /// is the beginning. Returns the position after the name for which `act` returned false; None if it did so for no
+    /// name. Allocates nothing.
     ///
     /// # Errors
     /// The errors of getdents(2).
@@ -27,7 +28,7 @@ impl Dir {
         Ok(None)
     }
 
-    /// Calls `act` for each name. Allocates nothing.
+    /// Calls `act` for each name, including `.` and `..`. Allocates nothing.
     ///
     /// # Errors
     /// The errors of getdents(2).
@@ -47,8 +48,8 @@ impl Dir {
         rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Start(0)).map(drop)
     }
 
-    /// Calls `act` for the next names: those that the next `blocks` calls of getdents(2) return, with a buffer of 2
-    /// KiB. Returns false if these were the last names; true if there may be more.
+    /// Calls `act` for the next names: those that the given number of calls of getdents(2) return, with a buffer of
+    /// 2 KiB. Returns false if these were the last names; true if there may be more.
     ///
     /// # Errors
     /// The errors of getdents(2).

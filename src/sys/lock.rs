@@ -89,8 +89,7 @@ pub fn lock_of_others(file: BorrowedFd<'_>, part: LockPart) -> Result<Option<Loc
 
 /// The number of bytes in the range of each token, see [`set_answer`].
 const ANSWER_RANGE_SIZE: i64 = 1 << 16;
-/// The first byte of the range of token 0, see [`set_answer`]. It is far beyond the end of a pidfile, so that no other lock
-/// of the file is there.
+/// The first byte of the range of token 0, see [`set_answer`]. It is far beyond the end of any pidfile.
 const ANSWER_RANGES_START: i64 = 1 << 40;
 
 /// The answer to a request, as [`read_answer`] finds it in the locks.

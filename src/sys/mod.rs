@@ -1,7 +1,8 @@
 //! The layer that calls the kernel. No other layer has `unsafe` code or names `rustix` or `libc`.
 //!
 //! It knows nothing of vsrun, and its interface uses plain types: `Errno`, `OwnedFd`, `CStr`, numbers. It prefers
-//! rustix's safe calls; libc is for what rustix does not offer: fork, exec, signal masks, signalfd and OFD locks.
+//! rustix's safe calls; libc is for what rustix does not offer, such as fork, exec, signal masks, signalfd and OFD
+//! locks.
 
 #![allow(unsafe_code)]
 

@@ -51,7 +51,7 @@ pub fn open_file_follow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
     openat(dir_or_cwd(dir), name, READING, Mode::empty())
 }
 
-/// Opens a file for reading.
+/// Opens a file for reading, but not through a symbolic link.
 ///
 /// # Errors
 /// The errors of open(2); ELOOP for a symbolic link.

@@ -63,8 +63,8 @@ impl Process {
         cvt_long(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.fd, signal, 0, 0) }).map(drop)
     }
 
-    /// Queues a signal with a value, as sigqueue(3) does. If the same signal is pending already, the kernel drops the
-    /// new one.
+    /// Queues a signal with a value, as sigqueue(3) does. If the same signal is pending already, and is no real-time
+    /// signal, the kernel drops the new one.
     ///
     /// # Errors
     /// The errors of [`Self::send`].

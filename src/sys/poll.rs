@@ -88,7 +88,8 @@ fn set_action(signal: c_int, handler: u64) {
 pub struct SignalInfo {
     /// The number of the signal.
     pub signal: u8,
-    /// The sender's pid; 0 for the kernel and for senders outside of our pid namespace.
+    /// The sender's pid, or that of the child for SIGCHLD; 0 for other signals of the kernel, and for senders outside
+    /// of our pid namespace.
     pub sender_pid: u32,
     /// The value that came with the signal, if `pidfd::Process::queue` has sent it.
     pub value: Option<u32>,
@@ -168,8 +169,9 @@ impl PollSet {
         Self(polled)
     }
 
-    /// Sleeps until one of the descriptors is readable or closed, or until `millis` milliseconds have passed. Returns
-    /// the set of these descriptors, the lowest bit for the first one.
+    /// Sleeps until one of the descriptors is readable or its other end is closed, or until `millis` milliseconds have
+    /// passed. Returns the set of these descriptors, the lowest bit for the first one. If the set contains no
+    /// descriptor, or the kernel has no memory for the call, sleeps for 100 ms and returns 0.
     #[inline(never)]
     pub fn wait(&mut self, millis: Option<u64>) -> u32 {
         let Self(polled) = self;
@@ -246,7 +248,7 @@ fn is_signal_ignored(signal: c_int) -> bool {
 /// restorer, mask) has at most 32 bytes on every machine that vsrun is built for.
 const HANDLER_BITS: u64 = if cfg!(target_pointer_width = "64") { u64::MAX } else { 0xffff_ffff };
 
-/// Returns the action of a signal, and sets a new one if it is given.
+/// Returns the present action of a signal, and then sets a new one if it is given.
 #[inline(never)]
 fn sigaction(signal: c_int, new: Option<&[u64; 4]>) -> [u64; 4] {
     let mut old = [0; 4];

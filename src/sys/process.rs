@@ -168,7 +168,7 @@ pub fn exited_child() -> Option<Pid> {
     waitid_peek(libc::P_ALL, 0, libc::WEXITED).ok().filter(|pid| *pid > 0).map(Pid)
 }
 
-/// True if a child of ours is running, in this process group or, with None, in any group.
+/// True if a child of ours has not exited, in this process group or, with None, in any group.
 ///
 /// waitid(2) without WEXITED ignores children that have exited, and fails with ECHILD if there is no other child.
 pub fn has_live_child(group: Option<Pid>) -> bool {
@@ -176,7 +176,8 @@ pub fn has_live_child(group: Option<Pid>) -> bool {
     waitid_peek(kind, id, libc::WSTOPPED).is_ok()
 }
 
-/// Sends SIGCONT to a child and its group if the terminal's suspend key has stopped it.
+/// Sends SIGCONT to the process group that a child leads if SIGTSTP, the signal of the terminal's suspend key, has
+/// stopped the child.
 pub fn continue_if_tstp_stopped(child: Pid) {
     if has_code_and_signal(child, libc::WSTOPPED, (libc::CLD_STOPPED, libc::SIGTSTP)) {
         // SAFETY: the group of a child of ours that was not reaped.
@@ -241,7 +242,7 @@ pub fn reap(child: Pid) -> Result<(i32, ResourceUsage)> {
     Ok((status, ResourceUsage { max_rss_kb: count(max_rss_kb), cpu_ms }))
 }
 
-/// True if a child of ours has exited. Does not reap it.
+/// True if a child of ours has exited, or if it was reaped already. Does not reap it.
 pub fn has_exited(child: Pid) -> bool {
     !matches!(waitid_peek(libc::P_PID, child.0, libc::WEXITED), Ok(0))
 }

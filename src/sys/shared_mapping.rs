@@ -37,8 +37,8 @@ impl SharedMapping {
         Ok(Self(unsafe { mmap_anonymous(ptr::null_mut(), MAPPING_SIZE, access, MapFlags::SHARED) }?.cast()))
     }
 
-    /// Writes strings and a table of pointers to them, with room for `spare` more pointers. The mapping is at the same
-    /// address in parent and child, so the pointers are valid in both.
+    /// Writes strings and a table of pointers to them, with room for the given number of further pointers. The mapping
+    /// is at the same address in parent and child, so the pointers are valid in both.
     ///
     /// # Errors
     /// E2BIG when the strings do not fit.
@@ -85,7 +85,7 @@ impl SharedMapping {
     /// Writes pointers after those of the table's strings, and a null pointer at the end. The table has room for them.
     pub(super) fn append_pointers(&self, more: impl Iterator<Item = *const c_char>) {
         for (place, pointer) in (self.count_or_length()..).zip(more.chain([ptr::null()])) {
-            // SAFETY: `write_words` has left room for `spare` pointers.
+            // SAFETY: `write_words` has left room for as many pointers as the array has slots.
             unsafe { self.table().wrapping_add(place).write(pointer) };
         }
     }

@@ -227,7 +227,7 @@ fn is_connected_to_itself(socket: &OwnedFd) -> bool {
     own == peer
 }
 
-/// Sends bytes without waiting, and without SIGPIPE.
+/// Sends bytes over a non-blocking socket, without SIGPIPE.
 ///
 /// # Errors
 /// The errors of send(2); EAGAIN if not all of them fit.

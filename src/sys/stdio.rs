@@ -23,7 +23,7 @@ pub enum OpenUntil {
 /// and is used as standard error. They stay open until the process exits, or only until its exec.
 ///
 /// # Errors
-/// When a pipe cannot be created either.
+/// When neither `/dev/null` can be opened nor a pipe be created; the errors of poll(2), dup2(2) and fcntl(2).
 #[inline(never)]
 pub fn ensure_open(until: OpenUntil) -> Result<()> {
     let mut closed = [true; 3];
@@ -39,8 +39,8 @@ pub fn ensure_open(until: OpenUntil) -> Result<()> {
     }
     for (number, closed) in STANDARD.into_iter().zip(closed) {
         if closed {
-            // open(2) returns the lowest free number, which is `number`. If a pipe took two numbers, the descriptor is
-            // above 2 and has to be duplicated.
+            // open(2) and pipe2(2) return the lowest free number, which is `number`. If a filter or tracer has skipped
+            // the call, the descriptor may be another one.
             let fd = open_null()?;
             if fd.as_raw_fd() == number {
                 fcntl_setfd(&fd, FdFlags::empty())?;

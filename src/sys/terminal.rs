@@ -29,8 +29,8 @@ pub fn new_process_group() -> Result<()> {
     rustix::process::setpgid(None, None)
 }
 
-/// Reopens the terminal on a standard descriptor for writing only. Returns false if the descriptor stays readable
-/// because the terminal cannot be reopened.
+/// Reopens the terminal on a standard descriptor for writing only, if it is open for reading too. Returns false if the
+/// descriptor stays readable because the terminal cannot be reopened; true also if there was nothing to do.
 pub fn reopen_write_only(number: RawFd) -> bool {
     let old = standard(number);
     let is_readable = || rustix::fs::fcntl_getfl(old).is_ok_and(|flags| (flags & OFlags::ACCMODE) != OFlags::WRONLY);
@@ -87,7 +87,7 @@ pub fn new_foreground_group() -> Result<()> {
     rustix::termios::tcsetpgrp(standard(0), getpid())
 }
 
-/// Makes our process group the foreground group of the terminal again. SIGTTOU must be blocked.
+/// Makes our process group the foreground group of the terminal on descriptor 0 again. SIGTTOU must be blocked.
 pub fn reclaim_foreground() {
     // SAFETY: only returns a number, which is 0 if the group is another pid namespace's.
     let group = unsafe { libc::getpgrp() };
@@ -108,7 +108,8 @@ pub fn make_stdin_controlling() {
     unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) };
 }
 
-/// Drops the controlling terminal, if there is one.
+/// Drops the controlling terminal, if there is one. If `/dev/tty` is missing or may not be opened, drops only a
+/// terminal on a standard descriptor.
 ///
 /// If a session leader does that, the kernel sends SIGHUP to the terminal's foreground group, which may be its own. So
 /// SIGHUP is ignored during the call.
