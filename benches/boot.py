@@ -97,10 +97,10 @@ def measure(vsrun, bound, directory, rounds):
 
 SECTION = """## The init of a machine
 
-Milliseconds from the start of the kernel (Linux {release}) to the first instruction of the server, in an emulated
-machine whose clock counts instructions, one for each nanosecond. In the bound the server itself is the init. The
-initramfs contains the server, the init and its settings; the time includes its unpacking by the kernel. Each init except
-the bound first mounts /proc, /sys and /dev.
+Milliseconds from the start of the kernel (Linux {release}) to the first instruction of the server,
+in an emulated machine whose clock counts instructions, one for each nanosecond. In the bound, the server itself is the
+init. The initramfs contains the server, the init and its settings; the time includes the unpacking of the initramfs by
+the kernel. Each init except the bound first mounts /proc, /sys and /dev.
 """
 
 

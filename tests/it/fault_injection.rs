@@ -320,31 +320,37 @@ impl Row {
 const HEAD: &str = "\
 # Faults
 
-What `make faults` tried, and what came of it; the command writes this file. In each scenario every system call of every
-process of vsrun fails, one after the other, with each errno that fits, once and for good (that is until what must come
-has not come for 0.6 s). Each fault has a run of its own. The calls of what vsrun starts are left alone.
+`make faults` writes this page. It makes system calls of vsrun fail, and checks the result. In each scenario, every
+system call of every process of vsrun fails, one after the other, with each errno that fits. In one run the call fails
+once, in another one it fails for good: until the test has waited 0.6 s for something that must happen. Each fault has
+its own run. The system calls of the programs that vsrun starts do not fail.
 
-After each run: it has ended, or gone on, in time; no process of vsrun was killed by a signal that it was not to get; a
-start that failed has said so in exactly one line, with a status of 125 to 127, and has left no process, no pidfile, no
-socket and no control group; a manager whose server lives has gone on, restarted it after its crash and after HUP, and
-ended at TERM with status 0; every life of the server had the ids, groups, capabilities, root, directory, umask, signals,
-descriptors, words, environment and control group that it has without faults, and none began before its `--before` command
-had run; every line that it wrote is in the log; and a termination log has the line that a failed start has said.
+What must hold after each run:
 
-In the scenarios of a replacement, one server is left, and only one: the new one if the replacement is said to have
-succeeded, otherwise the old one. The pidfile names it, or a word says why not; it is restarted after its crash. The last
-scenarios (`ask-`) are calls that ask about a managed server, or ask something of it, while nothing happens to its
-manager: what they say is true, in one line, with the status for that, within 15 s.
+- The run has ended, or has continued, in time. No process of vsrun was killed by an unexpected signal.
+- A start that failed has reported this in exactly one line, or in none if write(2) failed, and has exited with a
+  status of 125 to 127. It has left no process, no pidfile, no socket and no control group. A termination log has the
+  same line.
+- A manager whose server was running has continued. It has restarted the server after its crash and after HUP, and has
+  exited with status 0 on TERM.
+- Each run of the server had the same ids, groups, capabilities, root, directory, umask, signals, descriptors,
+  arguments, environment and control group as without faults. None began before its `--before` command had run.
+- Every line that the server wrote is in the log.
 
-- *the same*: as without the fault, and not a word about it
-- *went on*: a word about it, or a wait until the call worked again, and all that was to be done was done
-- *refused*: the start, or what was asked for, failed as it should
-- *no*: the handler could not be asked, which counts as its no
-- *rolled back*: the server could not be replaced, a word about why, and the old one has served on
-- *not met*: the call did not come in this run
-- *wrong*: any of the above did not hold
+In the scenarios of a replacement, exactly one server is left: the new one if vsrun reported that the replacement
+succeeded, otherwise the old one. The pidfile names this server, or a message says why not. The server is restarted
+after its crash. The last scenarios (`ask-`) are control commands and probes for a managed server, while no system call
+of its manager fails. What they report is true, in at most one line, with the matching status, within 15 s.
 
-`FAULTS_ONLY=scenario:process:call:number:errno:once|good` tries some of them: `make faults FAULTS_ONLY=jail::chroot`.
+- *the same*: as without the fault, and nothing was reported
+- *went on*: vsrun reported the error, or waited until the call worked again, and did everything that it should
+- *refused*: the start, or the control command, failed as it should
+- *no*: the handler could not be run, which counts as its refusal
+- *rolled back*: vsrun reported that it could not replace the server, and the old one kept running
+- *not met*: the system call did not occur in this run
+- *wrong*: one of the conditions above did not hold
+
+`FAULTS_ONLY=scenario:process:call:number:errno:once|good` selects some of them: `make faults FAULTS_ONLY=jail::chroot`.
 ";
 
 const COLUMNS: &str = "calls | faults | the same | went on | refused | no | rolled back | not met | wrong";
