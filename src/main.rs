@@ -91,9 +91,9 @@ fn handle_command_line(
                 let _ = fd::write_all(fd::standard(2), &help::help(which));
                 Ok(exit::USAGE)
             }
-            Request::Help(which) => log::print(&help::help(which)),
-            Request::Completion => log::print(&lookup::completion_list()),
-            Request::Version => log::print(VERSION.as_bytes()),
+            Request::Help(which) => log::print_to_stdout(&help::help(which)),
+            Request::Completion => log::print_to_stdout(&lookup::completion_list()),
+            Request::Version => log::print_to_stdout(VERSION_TEXT.as_bytes()),
             Request::Text(text) => {
                 let _ = fd::write_all(fd::standard(text.descriptor), &text.bytes);
                 Ok(text.status)
@@ -101,10 +101,10 @@ fn handle_command_line(
             Request::Pause(unhandled) => pause_process::pause(unhandled),
             Request::Control(control) => control::control(&service_file::resolve(control)?),
             Request::Probe(request) => probe::probe(&request),
-            Request::Rc(action) => match rc::run_action(action, &mut options)? {
+            Request::Rc(action) => match rc::run_action_except_start(action, &mut options)? {
                 Some(status) => Ok(status),
                 None => {
-                    let started = rc::start(&mut options)?;
+                    let started = rc::start_unless_running(&mut options)?;
                     return Ok(started.map_or(CommandLineOutcome::Done(exit::OK), CommandLineOutcome::Supervise));
                 }
             },
@@ -115,7 +115,7 @@ fn handle_command_line(
     }
 }
 
-const VERSION: &str = concat!(
+const VERSION_TEXT: &str = concat!(
     "vsrun ",
     env!("CARGO_PKG_VERSION"),
     "\ncompiled with rustc ",

@@ -180,8 +180,8 @@ fn check_plan((request, mut options): (Request, Options)) {
     let (has_root, has_user, has_dir) = (options.root.is_some(), options.user.is_some(), options.work_dir.is_some());
     let facts = Host {
         cwd: Some(b"/home".to_vec()),
-        passwd: b"root:x:0:0::/root:/bin/sh\nweb:x:33:44::/w:/s\n",
-        group: b"www:x:44:\nlog:x:4:web\n",
+        passwd_file: b"root:x:0:0::/root:/bin/sh\nweb:x:33:44::/w:/s\n",
+        group_file: b"www:x:44:\nlog:x:4:web\n",
         ..Host::default()
     };
     match plan(&mut options, &facts) {
@@ -195,7 +195,7 @@ fn check_plan((request, mut options): (Request, Options)) {
                 assert_eq!(place(|step| matches!(step, Step::VerifyCwdInsideRoot(_))).is_some(), has_dir);
                 assert!(place(|step| matches!(step, Step::Groups(_))).is_none_or(|groups| groups > root));
             }
-            if let Some(handler) = plan.supervision.as_ref().and_then(|stay| stay.handler.as_ref()) {
+            if let Some(handler) = plan.supervision.as_ref().and_then(|stay| stay.crash_handler.as_ref()) {
                 drops_in_order(handler, has_user);
             }
         }
@@ -232,7 +232,7 @@ fn drops_in_order(program: &Program, has_user: bool) {
     for step in &program.steps {
         harmless(&step.to_string());
     }
-    assert!(!program.paths.is_empty() && !program.argv.is_empty());
+    assert!(!program.exec_paths.is_empty() && !program.argv.is_empty());
 }
 
 /// Fuzz target. Input: the value of an option that is or contains a number, such as a duration, a size or a limit.
@@ -275,7 +275,7 @@ pub fn durations(data: &[u8]) {
     let _ = (value::parse_stop_signal(data), signal_action::parse(data), SuccessExits::parse(data));
     let steps = [value::parse_limit(data), value::parse_nice(data), value::parse_oom_score_adj(data)];
     steps.iter().flatten().for_each(|step| harmless(&step.to_string()));
-    if let Some(ReadyCondition::Newline(fd)) = ReadyCondition::parse(data) {
+    if let Some(ReadyCondition::NewlineOnFd(fd)) = ReadyCondition::parse(data) {
         assert!((3..=65_535).contains(&fd));
     }
     if let Some((seconds, millis)) = data.split_first_chunk().and_then(|(seconds, rest)| Some((seconds, rest.first()?)))
@@ -295,17 +295,17 @@ pub fn endpoints(data: &[u8]) {
         return;
     }
     if let Some(found) = &listener {
-        let again = [found.name, b"=", found.text].concat();
-        let again = if found.name.is_empty() { found.text.to_vec() } else { again };
+        let again = [found.name, b"=", found.address_text].concat();
+        let again = if found.name.is_empty() { found.address_text.to_vec() } else { again };
         let again = Listener::parse(&again).unwrap();
-        assert_eq!((again.name, &again.address, again.transport), (found.name, &found.address, found.transport));
+        assert_eq!((again.name, &again.sockaddr, again.transport), (found.name, &found.sockaddr, found.transport));
         assert!(!found.name.is_empty() && !found.name.contains(&b':') && found.name.len() < 256);
         assert_eq!(socket_address::parse_listen_option(data).unwrap().to_bytes(), data);
         if found.is_path() {
-            assert_eq!((found.path().to_bytes(), found.transport), (found.text, Transport::Stream));
-            assert!(found.address.len() <= 110 && found.ipv4_fallback().is_none());
+            assert_eq!((found.path().to_bytes(), found.transport), (found.address_text, Transport::Stream));
+            assert!(found.sockaddr.len() <= 110 && found.ipv4_fallback().is_none());
         } else {
-            assert_eq!(Some(socket_address(&found.address)), parse_with_std(found.text), "std reads it so");
+            assert_eq!(Some(socket_address(&found.sockaddr)), parse_with_std(found.address_text), "std reads it so");
             assert!(found.ipv4_fallback().is_none_or(|address| socket_address(&address).ip() == Ipv4Addr::UNSPECIFIED));
         }
     } else if !data.contains(&b'=') && !data.starts_with(b"/") {
@@ -409,7 +409,7 @@ pub fn env_dir(data: &[u8]) {
     let entry = env::env_dir_entry(name, file);
     let mut env = Env::default();
     env.set(b"OTHER", b"1");
-    env.put(entry);
+    env.apply_entry(entry);
     if file.is_empty() {
         assert_eq!(entry.to_bytes(), name);
         return;
@@ -425,14 +425,14 @@ pub fn env_dir(data: &[u8]) {
 pub fn kernel_lists(data: &[u8]) {
     for listener in ["80", "127.0.0.1:8080", "[::1]:8080/udp", "/run/x"] {
         let listener = Listener::parse(listener.as_bytes()).unwrap();
-        let all = net_table::find(data, &listener, net_table::TcpStates::All);
-        let certain = net_table::find(data, &listener, net_table::TcpStates::Listening);
+        let all = net_table::find_conflicting_socket(data, &listener, net_table::TcpStates::All);
+        let certain = net_table::find_conflicting_socket(data, &listener, net_table::TcpStates::Listening);
         assert!(all.is_some() || certain.is_none());
         for found in [all, certain].into_iter().flatten() {
             let within = |part: &[u8]| part.is_empty() || data.windows(part.len()).any(|window| window == part);
             assert!(within(found.inode) && within(found.uid));
         }
-        assert_eq!(net_table::find(b"", &listener, net_table::TcpStates::All), None);
+        assert_eq!(net_table::find_conflicting_socket(b"", &listener, net_table::TcpStates::All), None);
     }
     let says = |word: &[u8]| data.split(|byte| *byte == b'\n').any(|line| line == word);
     let message = notify::parse(data);

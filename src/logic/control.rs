@@ -68,29 +68,29 @@ pub enum ObservedLock {
 /// The process that a pidfile belongs to: the manager or, without one, the server itself. After the exit of this
 /// process, the server is not restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PidfileOwner {
+pub enum PidfileProcess {
     /// The process that the pidfile names.
-    Named,
+    NamedInPidfile,
     /// The parent of the process that the pidfile names.
-    Parent,
+    ParentOfNamed,
 }
 
 /// Why there is no process to signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoTarget {
     /// The pidfile does not exist.
-    NotRunning,
+    NoPidfile,
     /// No process has the pidfile locked, so its server is dead.
     Dead,
     /// A manager runs, and is between two runs of its server.
     Restarting,
     /// It cannot be determined whether a process is alive, or which one it is.
-    Unknown(UnknownReason),
+    Unknown(UncertaintyReason),
 }
 
 /// Why it cannot be determined which process is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnknownReason {
+pub enum UncertaintyReason {
     /// The kernel reported an error, with this errno.
     Kernel(Errno),
     /// A reason that is no errno.
@@ -101,16 +101,16 @@ impl NoTarget {
     /// Makes the error that names this pidfile. Its exit status is that of `--status`.
     pub fn error(self, pidfile: StaticCStr) -> Error {
         let (problem, object) = match self {
-            Self::NotRunning => (Problem::NotRunning, MessageArg::None),
+            Self::NoPidfile => (Problem::NotRunning, MessageArg::None),
             Self::Dead => (Problem::Dead, MessageArg::None),
             Self::Restarting => (Problem::Restarting, MessageArg::None),
-            Self::Unknown(UnknownReason::Kernel(why)) => (Problem::Unknown, MessageArg::Errno(why)),
-            Self::Unknown(UnknownReason::Other(why)) => (Problem::Unknown, MessageArg::Reason(why)),
+            Self::Unknown(UncertaintyReason::Kernel(why)) => (Problem::Unknown, MessageArg::Errno(why)),
+            Self::Unknown(UncertaintyReason::Other(why)) => (Problem::Unknown, MessageArg::Reason(why)),
         };
         // Only the owner of a pidfile and root may read it, see `runtime::resources::pidfile`.
-        let is_secret = matches!(self, Self::Unknown(UnknownReason::Kernel(Errno::ACCESS)));
-        let error = Error::of(problem, pidfile.to_bytes()).with(object);
-        if is_secret { error.reason(Reason::OnlyOwnerReads) } else { error }
+        let is_secret = matches!(self, Self::Unknown(UncertaintyReason::Kernel(Errno::ACCESS)));
+        let error = Error::of(problem, pidfile.to_bytes()).with_arg(object);
+        if is_secret { error.with_reason_arg(Reason::OnlyOwnerReads) } else { error }
     }
 }
 
@@ -123,28 +123,30 @@ impl NoTarget {
 ///
 /// # Errors
 /// If no process can be trusted to be the server or its manager.
-pub fn find_owner(
+pub fn find_pidfile_process(
     lock: LockState,
     contents: PidfileContents,
-    named: ObservedLock,
-    parent: ObservedLock,
-) -> core::result::Result<PidfileOwner, NoTarget> {
-    match (lock, contents, named, parent) {
+    named_lock: ObservedLock,
+    parent_lock: ObservedLock,
+) -> core::result::Result<PidfileProcess, NoTarget> {
+    match (lock, contents, named_lock, parent_lock) {
         (LockState::None, ..) => Err(NoTarget::Dead),
-        (LockState::Unreported, ..) => Err(NoTarget::Unknown(UnknownReason::Other(Reason::LockHidden))),
-        (_, PidfileContents::Unreadable(number), ..) => Err(NoTarget::Unknown(UnknownReason::Kernel(number))),
+        (LockState::Unreported, ..) => Err(NoTarget::Unknown(UncertaintyReason::Other(Reason::LockHidden))),
+        (_, PidfileContents::Unreadable(number), ..) => Err(NoTarget::Unknown(UncertaintyReason::Kernel(number))),
         (LockState::Exclusive, PidfileContents::Empty, ..) => Err(NoTarget::Restarting),
         (LockState::Shared, PidfileContents::Empty, ..) | (_, PidfileContents::Other, ..) => {
-            Err(NoTarget::Unknown(UnknownReason::Other(Reason::NamesNoPid)))
+            Err(NoTarget::Unknown(UncertaintyReason::Other(Reason::NamesNoPid)))
         }
-        (LockState::Exclusive, PidfileContents::Pid(_), _, ObservedLock::Held) => Ok(PidfileOwner::Parent),
+        (LockState::Exclusive, PidfileContents::Pid(_), _, ObservedLock::Held) => Ok(PidfileProcess::ParentOfNamed),
         (_, PidfileContents::Pid(_), ObservedLock::Held, _)
-        | (LockState::Exclusive, PidfileContents::Pid(2..), ObservedLock::Unreadable, _) => Ok(PidfileOwner::Named),
+        | (LockState::Exclusive, PidfileContents::Pid(2..), ObservedLock::Unreadable, _) => {
+            Ok(PidfileProcess::NamedInPidfile)
+        }
         (_, PidfileContents::Pid(_), ObservedLock::Unreadable, _) => {
-            Err(NoTarget::Unknown(UnknownReason::Other(Reason::OwnerHidden)))
+            Err(NoTarget::Unknown(UncertaintyReason::Other(Reason::OwnerHidden)))
         }
         (_, PidfileContents::Pid(_), ObservedLock::NotHeld, _) => {
-            Err(NoTarget::Unknown(UnknownReason::Other(Reason::OtherProcess)))
+            Err(NoTarget::Unknown(UncertaintyReason::Other(Reason::OtherProcess)))
         }
     }
 }
@@ -204,7 +206,7 @@ const MIN_WAIT_AFTER_KILL: Span = Span::secs(5);
 impl StopDeadlines {
     /// The deadlines of a stop that begins at `now`. `timeout` is the value of `--stop-timeout`: None means 30 s, and
     /// zero no limit. The other span is added for a manager, which takes longer, for example because of `--stop-delay`.
-    pub fn new(lock: LockState, timeout: Option<Span>, delay: Span, now: Time) -> Self {
+    pub fn new(lock: LockState, timeout: Option<Span>, manager_overhead: Span, now: Time) -> Self {
         let timeout = timeout.unwrap_or(Span::secs(30));
         if timeout == Span::ZERO {
             return Self { kill: None, give_up: None };
@@ -214,7 +216,7 @@ impl StopDeadlines {
             LockState::None | LockState::Unreported | LockState::Shared => {
                 Self { kill: Some(once), give_up: Some(once.after(timeout.max(MIN_WAIT_AFTER_KILL))) }
             }
-            LockState::Exclusive => Self { kill: None, give_up: Some(once.after(timeout).after(delay)) },
+            LockState::Exclusive => Self { kill: None, give_up: Some(once.after(timeout).after(manager_overhead)) },
         }
     }
 }
@@ -257,7 +259,7 @@ mod tests {
                 for (named, parent) in HOLDS.into_iter().flat_map(|named| HOLDS.map(|parent| (named, parent))) {
                     let case = (lock, line, named, parent);
                     let exclusive = lock == LockState::Exclusive;
-                    let judged = find_owner(lock, line, named, parent);
+                    let judged = find_pidfile_process(lock, line, named, parent);
                     if judged.is_ok() {
                         assert!(
                             ![LockState::None, LockState::Unreported].contains(&lock)
@@ -266,8 +268,10 @@ mod tests {
                         );
                     }
                     match judged {
-                        Ok(PidfileOwner::Parent) => assert!(exclusive && parent == ObservedLock::Held, "{case:?}"),
-                        Ok(PidfileOwner::Named) => {
+                        Ok(PidfileProcess::ParentOfNamed) => {
+                            assert!(exclusive && parent == ObservedLock::Held, "{case:?}")
+                        }
+                        Ok(PidfileProcess::NamedInPidfile) => {
                             let vouched =
                                 exclusive && named == ObservedLock::Unreadable && line != PidfileContents::Pid(1);
                             assert!(named == ObservedLock::Held || vouched, "{case:?}");
@@ -275,7 +279,7 @@ mod tests {
                         Err(NoTarget::Dead) => assert!(lock == LockState::None, "{case:?}"),
                         Err(NoTarget::Restarting) => assert!(exclusive && line == PidfileContents::Empty, "{case:?}"),
                         Err(NoTarget::Unknown(_)) => assert!(lock != LockState::None, "{case:?}"),
-                        Err(NoTarget::NotRunning) => panic!("{case:?}: there is a file"),
+                        Err(NoTarget::NoPidfile) => panic!("{case:?}: there is a file"),
                     }
                 }
             }
@@ -286,8 +290,8 @@ mod tests {
     fn what_cannot_be_read_says_nothing_about_the_server() {
         let unreadable = PidfileContents::Unreadable(Errno(5));
         for lock in [LockState::Shared, LockState::Exclusive] {
-            let found = find_owner(lock, unreadable, ObservedLock::Held, ObservedLock::Held);
-            assert_eq!(found, Err(NoTarget::Unknown(UnknownReason::Kernel(Errno(5)))));
+            let found = find_pidfile_process(lock, unreadable, ObservedLock::Held, ObservedLock::Held);
+            assert_eq!(found, Err(NoTarget::Unknown(UncertaintyReason::Kernel(Errno(5)))));
         }
         assert!(!unreadable.known_to_differ_from(7) && !PidfileContents::Pid(7).known_to_differ_from(7));
         assert!(PidfileContents::Pid(8).known_to_differ_from(7) && PidfileContents::Empty.known_to_differ_from(7));
@@ -295,27 +299,39 @@ mod tests {
 
     #[test]
     fn the_manager_is_the_keeper_of_either_file() {
-        let of = |named, parent| find_owner(LockState::Exclusive, PidfileContents::Pid(7), named, parent);
-        assert_eq!(of(ObservedLock::NotHeld, ObservedLock::Held), Ok(PidfileOwner::Parent), "the server's file");
+        let of = |named, parent| find_pidfile_process(LockState::Exclusive, PidfileContents::Pid(7), named, parent);
+        assert_eq!(
+            of(ObservedLock::NotHeld, ObservedLock::Held),
+            Ok(PidfileProcess::ParentOfNamed),
+            "the server's file"
+        );
         assert_eq!(
             of(ObservedLock::Unreadable, ObservedLock::Held),
-            Ok(PidfileOwner::Parent),
+            Ok(PidfileProcess::ParentOfNamed),
             "its server is another user's"
         );
         assert_eq!(
             of(ObservedLock::Held, ObservedLock::Held),
-            Ok(PidfileOwner::Parent),
+            Ok(PidfileProcess::ParentOfNamed),
             "a server just before its exec"
         );
-        assert_eq!(of(ObservedLock::Held, ObservedLock::NotHeld), Ok(PidfileOwner::Named), "the manager's own file");
-        assert_eq!(of(ObservedLock::Unreadable, ObservedLock::Unreadable), Ok(PidfileOwner::Named), "no /proc");
+        assert_eq!(
+            of(ObservedLock::Held, ObservedLock::NotHeld),
+            Ok(PidfileProcess::NamedInPidfile),
+            "the manager's own file"
+        );
+        assert_eq!(
+            of(ObservedLock::Unreadable, ObservedLock::Unreadable),
+            Ok(PidfileProcess::NamedInPidfile),
+            "no /proc"
+        );
     }
 
     #[test]
     fn a_shared_lock_needs_its_holder() {
         for parent in HOLDS {
-            let of = |named| find_owner(LockState::Shared, PidfileContents::Pid(7), named, parent);
-            assert_eq!(of(ObservedLock::Held), Ok(PidfileOwner::Named));
+            let of = |named| find_pidfile_process(LockState::Shared, PidfileContents::Pid(7), named, parent);
+            assert_eq!(of(ObservedLock::Held), Ok(PidfileProcess::NamedInPidfile));
             assert!(matches!(of(ObservedLock::NotHeld), Err(NoTarget::Unknown(_))), "what a dead server left behind");
             assert!(matches!(of(ObservedLock::Unreadable), Err(NoTarget::Unknown(_))));
         }

@@ -34,7 +34,7 @@ use crate::sys::{caps, dir, poll, process, terminal};
 /// Prints every reason why a start would fail, one per line, to standard output, and exits.
 pub fn check_start(options: &mut Options) -> ! {
     let log = Log::new(LogTarget::Stderr);
-    let mut findings = Findings { status: exit::OK, server_steps_reported: false, debug: None };
+    let mut findings = Findings { status: exit::OK, server_steps_reported: false, debug_log: None };
     poll::ignore_write_signals();
     poll::reset_dispositions(0);
     if let Some(dir) = options.env_dir
@@ -44,7 +44,7 @@ pub fn check_start(options: &mut Options) -> ! {
         print_line(&Reason::Unchecked);
     }
     let plan = make_plan_for_check(&mut findings, options);
-    findings.debug = (plan.debug != StepTrace::Off).then_some(&log);
+    findings.debug_log = (plan.step_trace != StepTrace::Off).then_some(&log);
     check_plan(&mut findings, options, plan);
     process::exit(findings.status)
 }
@@ -71,13 +71,13 @@ fn make_plan_for_check(findings: &mut Findings<'_>, options: &mut Options) -> Pl
 
 /// Checks everything that the plan needs.
 fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
-    findings.check_result("", walk::check_root(options.root));
+    findings.check_result("", walk::verify_root_trusted(options.root));
     if let Some(group) = &plan.cgroup {
         findings.check_result("", cgroup::check(group));
     }
     let mut exclusivity = Exclusivity::Unknown;
     findings.check_result("", sockets::reserve_fds(&plan.sockets).map(drop));
-    match start_resources::pidfiles(&plan) {
+    match start_resources::pidfile_paths(&plan) {
         Err(error) => findings.add("", &error),
         Ok(pidfiles) => {
             for path in pidfiles.into_iter().flatten() {
@@ -95,14 +95,14 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     }
     missing_capabilities::check(&plan, &mut |error| findings.add("", &error));
     let is_supervised = plan.supervision.is_some();
-    if let Some(Supervision { handler: Some(handler), .. }) = plan.supervision {
+    if let Some(Supervision { crash_handler: Some(handler), .. }) = plan.supervision {
         findings.dry_run("handler: ", handler, b"");
     }
     let mut made = &b""[..];
     match plan.output {
         Output::Inherit => {}
         Output::Files { dir, log_policy, .. } => {
-            findings.check_result("", logdir::check(dir, log_policy.owner));
+            findings.check_result("", logdir::check(dir, log_policy.output_owner));
             if dir::stat_path(dir).is_err() {
                 made = dir.to_bytes().strip_prefix(b"./").unwrap_or(dir.to_bytes());
             }
@@ -116,7 +116,7 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     if plan.syslog.is_some() && !dir::stat_path(c"/dev/log").is_ok_and(|about| about.socket) {
         warn(&Reason::NoSyslog);
     }
-    if is_supervised && deliver::is_unreachable(&plan.server.steps, &plan.server.paths) {
+    if is_supervised && deliver::is_unreachable(&plan.server.steps, &plan.server.exec_paths) {
         warn(&Reason::Unreachable);
     }
     for probe in plan.probes.into_iter().flat_map(|probes| [probes.ready, probes.health]).flatten() {
@@ -134,13 +134,13 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
 
 /// Warns if a protection against the server or its user does not work on this system. That does not make a start fail.
 fn warn_of_weak_protection(plan: &Plan) {
-    if plan.write_only_terminal && ![1, 2].map(terminal::reopen_write_only).iter().all(|is| *is) {
+    if plan.write_only_terminal && ![1, 2].map(terminal::ensure_terminal_write_only).iter().all(|is| *is) {
         warn(&Reason::ReadableTerminal);
     }
-    let handler = plan.supervision.as_ref().and_then(|supervision| supervision.handler.as_ref());
+    let handler = plan.supervision.as_ref().and_then(|supervision| supervision.crash_handler.as_ref());
     let logger = if let Output::Logger(logger, _) = &plan.output { Some(logger) } else { None };
     let mut steps = handler.into_iter().chain(logger).flat_map(|program| &program.steps);
-    if let Some(Step::DropCapabilities(KeepPermitted::OneHarmless(excluded))) =
+    if let Some(Step::DropCapabilities(KeepPermitted::OneHarmlessNotIn(excluded))) =
         steps.find(|step| matches!(step, Step::DropCapabilities(_)))
         && caps::find_harmless(*excluded).is_none()
     {
@@ -154,7 +154,7 @@ fn warn(what: &dyn Display) {
 }
 
 fn print_line(text: &dyn Display) {
-    if let Err(error) = log::print(format!("{text}\n").as_bytes()) {
+    if let Err(error) = log::print_to_stdout(format!("{text}\n").as_bytes()) {
         process::exit(log::print_error(&error));
     }
 }
@@ -166,7 +166,7 @@ struct Findings<'a> {
     /// failures are not printed again.
     server_steps_reported: bool,
     /// The log in which each step is recorded. None if `--debug` is not given.
-    debug: Option<&'a Log>,
+    debug_log: Option<&'a Log>,
 }
 
 impl Findings<'_> {
@@ -178,7 +178,7 @@ impl Findings<'_> {
         }
         // An error with status 0 only says that something could not be checked, so it does not change the exit status.
         if error.exit_status != exit::OK {
-            self.status = exit::SETUP;
+            self.status = exit::VSRUN_FAILED;
         }
         print_line(&format_args!("{whose}{error}"));
     }
@@ -191,16 +191,17 @@ impl Findings<'_> {
     /// Applies the steps of a program in a child, and reports the one that fails. Then a new child skips that step and
     /// applies the others, unless they depend on it. `made` is the path of the logdir that a start would create, so
     /// that it is not reported as missing.
-    fn dry_run(&mut self, whose: &str, program: Box<Program>, made: &[u8]) {
+    fn dry_run(&mut self, whose: &str, program: Box<Program>, logdir_to_create: &[u8]) {
         // A program with an absolute path can be found although the working directory cannot be entered.
-        let absolute = program.paths.iter().all(|path| path.to_bytes().starts_with(b"/"));
+        let absolute = program.exec_paths.iter().all(|path| path.to_bytes().starts_with(b"/"));
         let program = ExecImage::new(program);
         let mut skipped_steps = StepSet::default();
         loop {
-            let io = ChildIo { mode: ExecMode::DryRun { skipped_steps }, debug: self.debug, ..ChildIo::default() };
+            let io =
+                ChildIo { mode: ExecMode::DryRun { skipped_steps }, step_log: self.debug_log, ..ChildIo::default() };
             let start = match spawn(&program, &io) {
                 Ok(launched) => {
-                    let start = StartOutcome::await_in_time(&launched.report, launched.pid, &program);
+                    let start = StartOutcome::await_end_or_kill(&launched.report, launched.pid, &program);
                     let _ = process::reap(launched.pid);
                     start
                 }
@@ -216,8 +217,8 @@ impl Findings<'_> {
             let step = failure.step(&program);
             failure.add_to(&mut skipped_steps);
             if let Some(Step::EnterLogDir(dir)) = step
-                && !made.is_empty()
-                && dir.to_bytes().ends_with(made)
+                && !logdir_to_create.is_empty()
+                && dir.to_bytes().ends_with(logdir_to_create)
             {
                 continue;
             }
@@ -241,7 +242,7 @@ impl Findings<'_> {
                     | Step::DropCapabilities(_)
                     | Step::VerifyCredentials { .. }
                     | Step::Capabilities(_)
-                    | Step::CreateRuleset(_)
+                    | Step::CreateLandlockRuleset(_)
                     | Step::LandlockRestrictSelf,
                 )
                 | None => {

@@ -39,7 +39,7 @@ pub fn set_up(options: &Options) -> Result<()> {
         return Ok(());
     }
     if !process::is_pid1() {
-        return option.map_or(Ok(()), |option| Err(Error::new(Problem::NotPid1).reason(option)));
+        return option.map_or(Ok(()), |option| Err(Error::new(Problem::NotPid1).with_reason_arg(option)));
     }
     if let Some(mounts) = options.mounts {
         mount_all(mounts)?;
@@ -63,7 +63,7 @@ fn mount_all(mounts: MountSet) -> Result<()> {
             // Another process has already mounted the file system, for example the kernel.
             Ok(()) | Err(Errno::BUSY) => {}
             Err(why) => {
-                let error = Error::of(Problem::Mount, one.fs_type.to_bytes()).name(one.target.to_bytes());
+                let error = Error::of(Problem::Mount, one.fs_type.to_bytes()).with_name_arg(one.target.to_bytes());
                 return Err(add_errno(error, why));
             }
         }
@@ -107,7 +107,7 @@ pub fn shut_down(at_exit: AtExit) {
         // The kernel lets PID 1 disable Ctrl-Alt-Del on a machine only, not in a container, whose file systems may be
         // the host's.
         if power::disable_ctrl_alt_del() {
-            make_all_read_only();
+            remount_disks_read_only();
         }
         let why = power::reboot(match at_exit {
             AtExit::Poweroff => Power::Off,
@@ -120,7 +120,7 @@ pub fn shut_down(at_exit: AtExit) {
 
 /// Makes the file systems of disks read-only, so that they are clean at the next boot. One with a file that is still
 /// open for writing stays writable. Allocates nothing.
-fn make_all_read_only() {
+fn remount_disks_read_only() {
     let mut list = [0; 4096];
     let count =
         dir::open_readonly(c"/proc/self/mounts").and_then(|file| fd::read_full(file.as_fd(), &mut list)).unwrap_or(0);

@@ -15,15 +15,15 @@ use crate::sys::{credentials, fd, process};
 ///
 /// # Errors
 /// When the signals cannot be blocked, or no descriptor is available.
-pub fn pause(unhandled: u64) -> Result<u8> {
+pub fn pause(unhandled_signals: u64) -> Result<u8> {
     let failed = |why| os_error(Problem::OpenSignalfd, why);
     poll::ignore_write_signals();
     poll::reset_dispositions(0);
-    poll::set_mask(SignalMask::These(!unhandled)).map_err(failed)?;
+    poll::set_mask(SignalMask::These(!unhandled_signals)).map_err(failed)?;
     // Leave the working directory, which would keep a mount busy, and close the inherited descriptors, which could keep
     // a pipe open.
     credentials::chdir_to_root();
-    fd::close_all_except(fd::FIRST_AFTER_STDIO..fd::FIRST_AFTER_STDIO).map_err(failed)?;
+    fd::close_above_stdio_except(fd::FIRST_AFTER_STDIO..fd::FIRST_AFTER_STDIO).map_err(failed)?;
     let signals = Signals::open().map_err(failed)?;
     process::set_subreaper();
     loop {

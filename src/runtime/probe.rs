@@ -16,7 +16,7 @@ use crate::logic::plan::step::Step;
 use crate::logic::supervisor::probe::Probe;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::os_error::os_error;
-use crate::runtime::start::before_commands::{ExitRequest, stopped_by, wait};
+use crate::runtime::start::before_commands::{ExitRequest, stopped_by, wait_or_stop};
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::start::outcome::StartOutcome;
@@ -42,7 +42,7 @@ pub fn probe(request: &ProbeRequest) -> Result<u8> {
     match result {
         Ok(()) => Ok(exit::OK),
         Err(why) => {
-            let error = Error::of(Problem::ProbeFailed, request.text.to_bytes()).raw(&format!("{why}"));
+            let error = Error::of(Problem::ProbeFailed, request.text.to_bytes()).with_raw_arg(&format!("{why}"));
             Err(error)
         }
     }
@@ -62,7 +62,7 @@ fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Resul
     let steps = vec![Step::UnblockSignals, Step::Setsid, Step::CloseDescriptors, Step::Exec(command)];
     let program = Box::new(Program {
         steps,
-        paths: vec![command],
+        exec_paths: vec![command],
         argv: words,
         env: Env(entry::environment()),
         personality: &VSRUN,
@@ -70,21 +70,21 @@ fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Resul
     let program = ExecImage::new(program);
     let cannot = |why| os_error(Problem::StartProcess, why);
     let child = spawn(&program, &ChildIo::default()).map_err(cannot)?;
-    let asked = wait(child.pid, &signals, Some(deadline), &program, (Signal::KILL, KILL_WAIT));
+    let asked = wait_or_stop(child.pid, &signals, Some(deadline), &program, (Signal::KILL, KILL_WAIT));
     match asked {
-        ExitRequest::No | ExitRequest::Late => {}
-        ExitRequest::BySignal(signal) => return Err(stopped_by(signal).name(command.to_bytes())),
+        ExitRequest::NotAsked | ExitRequest::TimedOut => {}
+        ExitRequest::SignalReceived(signal) => return Err(stopped_by(signal).with_name_arg(command.to_bytes())),
         // The program does not exit after SIGKILL: it has the rights of another user, hangs in the kernel, or is held
         // by a tracer. Leave it alone.
-        ExitRequest::Stuck => return Ok(Err(ProbeFailure::TimedOut)),
+        ExitRequest::DidNotExit => return Ok(Err(ProbeFailure::TimedOut)),
     }
     let (status, _) = process::reap(child.pid).map_err(cannot)?;
     if let StartOutcome::Failed(failure) = StartOutcome::await_end(&child.report) {
         let cause = MessageArg::Cause(failure.error(&program));
-        return Err(Error::new(Problem::ProbeNotRun).with(cause));
+        return Err(Error::new(Problem::ProbeNotRun).with_arg(cause));
     }
     Ok(match Exit::from_wait(status) {
-        _ if asked == ExitRequest::Late => Err(ProbeFailure::TimedOut),
+        _ if asked == ExitRequest::TimedOut => Err(ProbeFailure::TimedOut),
         Exit::SUCCESS => Ok(()),
         exit @ (Exit::Code(_) | Exit::Signal { .. }) => Err(ProbeFailure::Exited(exit)),
     })

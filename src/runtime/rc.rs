@@ -20,11 +20,11 @@ use crate::runtime::{check, control, run};
 ///
 /// # Errors
 /// When the action fails. The exit status is the one that LSB defines for init scripts.
-pub fn run_action(action: Action, options: &mut Options) -> Result<Option<u8>> {
+pub fn run_action_except_start(action: Action, options: &mut Options) -> Result<Option<u8>> {
     let pidfile = options.control_pidfile().unwrap_or_default();
     let command = match action {
         Action::Check => check::check_start(options),
-        Action::Start if control::is_running(pidfile) => return Ok(Some(report_running(pidfile))),
+        Action::Start if control::is_running(pidfile) => return Ok(Some(report_already_running(pidfile))),
         Action::Start => return Ok(None),
         Action::Restart if !control::is_running(pidfile) => return Ok(None),
         Action::Restart | Action::Stop => ControlCommand::Stop,
@@ -37,8 +37,8 @@ pub fn run_action(action: Action, options: &mut Options) -> Result<Option<u8>> {
         control::control(&ControlRequest { command, pidfile, stop_timeout, stop_overhead }).map_err(|error| {
             match (action, error.exit_status) {
                 // If no server is running, --replace exits with 3, as --signal does. LSB requires 7 for a reload.
-                (Action::Reload, exit::NOT_RUNNING) => error.status(exit::RC_NOT_RUNNING),
-                _ => error.with_status_from(StatusSet::InitScript),
+                (Action::Reload, exit::NOT_RUNNING) => error.with_status(exit::RC_NOT_RUNNING),
+                _ => error.convert_status_to(StatusSet::InitScript),
             }
         })?;
     Ok((action != Action::Restart).then_some(status))
@@ -48,19 +48,19 @@ pub fn run_action(action: Action, options: &mut Options) -> Result<Option<u8>> {
 ///
 /// # Errors
 /// Those of [`run::run`], with the exit statuses that LSB defines for init scripts.
-pub fn start(options: &mut Options) -> Result<Option<Box<PreparedSupervisor>>> {
+pub fn start_unless_running(options: &mut Options) -> Result<Option<Box<PreparedSupervisor>>> {
     let pidfile = options.control_pidfile().unwrap_or_default();
     match run::run(options) {
         Ok(prepared) => Ok(Some(prepared)),
         // Another start of the service has locked the pidfile since it was examined for the action.
         Err(error) if error.problem.is_pidfile_locked() && control::is_running(pidfile) => {
-            report_running(pidfile);
+            report_already_running(pidfile);
             Ok(None)
         }
-        Err(error) => Err(error.with_status_from(StatusSet::InitScript)),
+        Err(error) => Err(error.convert_status_to(StatusSet::InitScript)),
     }
 }
 
-fn report_running(pidfile: StaticCStr) -> u8 {
+fn report_already_running(pidfile: StaticCStr) -> u8 {
     log::print_error(&Error::of(Problem::AlreadyRunning, pidfile.to_bytes()))
 }

@@ -13,7 +13,7 @@ use crate::logic::plan::step::Step;
 use crate::runtime::host::system::{self, AccountFiles};
 use crate::runtime::machine;
 use crate::runtime::output::server_output;
-use crate::runtime::report::log::{self, Priority, Verbosity};
+use crate::runtime::report::log::{self, Priority, StderrVerbosity};
 use crate::runtime::resources::cleanup::CleanupHelper;
 use crate::runtime::resources::pidfile::Pidfile;
 use crate::runtime::resources::sockets::{self, SocketFiles};
@@ -39,7 +39,7 @@ pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
         let Personality { unhandled_signals, signals, .. } = *plan.personality;
         let hangup = if plan.ignores_hangup { Signal::HUP.bit() } else { 0 };
         poll::reset_dispositions(hangup | unhandled_signals & signals.ignored);
-        walk::check_root(options.root).map(|()| plan)
+        walk::verify_root_trusted(options.root).map(|()| plan)
     });
     let plan = match plan {
         Ok(plan) => plan,
@@ -51,7 +51,7 @@ pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
     if plan.write_only_terminal {
         // If the terminal cannot be reopened for writing only, the server can also read from it. `--check` reports
         // that.
-        let _ = [1, 2].map(terminal::reopen_write_only);
+        let _ = [1, 2].map(terminal::ensure_terminal_write_only);
     }
     if plan.supervision.is_some() || plan.background { set_up(plan) } else { Err(exec_server(plan)) }
 }
@@ -80,7 +80,7 @@ fn acquire_and_exec(plan: Plan, termination_log: &TerminationLog) -> Error {
         Ok(resources) => resources,
         Err(error) => return error,
     };
-    let bound = resources.bind(&plan.sockets, plan.cgroup.as_ref());
+    let bound = resources.acquire_cgroup_and_sockets(&plan.sockets, plan.cgroup.as_ref());
     let error = match bound.and_then(|()| prepare_and_exec(plan, &resources, termination_log)) {
         Ok(error) => {
             // This process may be in the control group, so it cannot remove it. The cleanup helper does that after this
@@ -110,22 +110,30 @@ fn acquire(plan: &Plan) -> Result<StartResources> {
 fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &TerminationLog) -> Result<Error> {
     let [pidfile, _] = &resources.pidfiles;
     let (destination, mut log) = server_output::open(plan.output)?;
-    log.verbosity = Verbosity::Errors;
+    log.stderr_verbosity = StderrVerbosity::ErrorsAndSteps;
     let no_syslog = plan.syslog.is_none();
     log.quiet = plan.quiet;
     log.add_syslog(plan.syslog)?;
-    log.separate_trace(plan.debug)?;
-    destination.start_orphan()?;
-    log.note(Priority::Info, Note::Starting, &[MessageArg::Name(&plan.command)]);
+    log.keep_stderr_for_steps(plan.step_trace)?;
+    destination.start_orphan_log_child()?;
+    log.note(Priority::Info, Note::Starting, &[MessageArg::Name(&plan.quoted_command)]);
     let mut server = plan.server;
     let before = Commands::new(plan.commands_before, &mut server.env);
     let mut program = ExecImage::new(server);
     if !before.list.is_empty() {
-        program.clear_run_slots();
+        program.clear_env_slots();
         let (output, log_dir, cgroup) = (destination.server_fd(&log), destination.dir(), resources.cgroup.as_ref());
-        let debug = (plan.debug != StepTrace::Off).then_some(&log);
+        let step_log = (plan.step_trace != StepTrace::Off).then_some(&log);
         let env = Some((&program.env, before.skipped_vars));
-        let io = ChildIo { output, error: output, log_dir, cgroup, env, debug, ..ChildIo::default() };
+        let io = ChildIo {
+            output,
+            error: output,
+            log_dir,
+            cgroup,
+            env_and_skipped_vars: env,
+            step_log,
+            ..ChildIo::default()
+        };
         if let Some(file) = pidfile {
             // This process becomes the server. Its pid is written now, so that control commands find it while the
             // commands of `--before` run.
@@ -141,15 +149,15 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &Te
     let helper = (!keeps && !idle).then(|| CleanupHelper::spawn(resources, &log, termination_log)).transpose()?;
     // Duplicate standard error, so that an error is printed to that of the caller, even if descriptor 2 is already the
     // server's output.
-    let stderr = (keeps && !destination.is_inherited()).then(log::stderr).transpose()?;
+    let stderr = (keeps && !destination.is_inherited()).then(log::duplicate_stderr).transpose()?;
     let output = destination.server_fd(&log);
-    let debug = (plan.debug != StepTrace::Off).then_some(&log);
+    let step_log = (plan.step_trace != StepTrace::Off).then_some(&log);
     let cleanup_pipes = helper.as_ref().map(CleanupHelper::pipes).unwrap_or_default();
     let (log_dir, pidfile, cgroup) = (destination.dir(), pidfile.as_ref(), resources.cgroup.as_ref());
-    let io = ChildIo { output, error: output, log_dir, cleanup_pipes, pidfile, cgroup, debug, ..ChildIo::default() };
+    let io = ChildIo { output, error: output, log_dir, cleanup_pipes, pidfile, cgroup, step_log, ..ChildIo::default() };
     let error = apply_and_exec(&program, &io).error(&program);
     if let Some(helper) = helper {
-        helper.run(&error);
+        helper.undo_start_and_exit(&error);
     }
     if let Some(stderr) = stderr {
         let _ = fd::dup_onto(stderr.as_fd(), 2);

@@ -71,7 +71,7 @@ pub fn set_keepcaps() -> Result<()> {
 
 /// What happens to the permitted capabilities.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Permitted {
+pub enum PermittedSetAction {
     /// They are kept.
     Keep,
     /// They are dropped.
@@ -82,10 +82,10 @@ pub enum Permitted {
 ///
 /// # Errors
 /// The errors of capset(2); EPERM when the process still has a capability that it should have dropped.
-pub fn drop_capabilities(permitted: Permitted) -> Result<()> {
+pub fn drop_capabilities(permitted: PermittedSetAction) -> Result<()> {
     let found = capget()?;
     let [_, low, _, _, high, _] = found;
-    let wanted = if permitted == Permitted::Keep { [0, low, 0, 0, high, 0] } else { [0; 6] };
+    let wanted = if permitted == PermittedSetAction::Keep { [0, low, 0, 0, high, 0] } else { [0; 6] };
     if found == wanted { Ok(()) } else { capset(&wanted) }
 }
 
@@ -118,7 +118,7 @@ pub fn keep_one_harmless(excluded: u64) -> Result<()> {
     };
     // Before Linux 4.3 there are no ambient capabilities.
     let is_kept = find_harmless(excluded).is_some_and(|number| keep(number).is_ok());
-    if is_kept { Ok(()) } else { drop_capabilities(Permitted::Drop) }
+    if is_kept { Ok(()) } else { drop_capabilities(PermittedSetAction::Drop) }
 }
 
 fn raise_ambient(number: i32) -> Result<()> {

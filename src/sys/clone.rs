@@ -24,7 +24,7 @@ unsafe extern "C" {
 
 /// The memory that a child uses before its exec.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Memory {
+pub enum ChildMemory {
     /// A copy of our memory, as after fork(2).
     Own = 0,
     /// Our own memory. We sleep until the child has executed the other program or has exited, as after vfork(2). Memory
@@ -34,17 +34,17 @@ pub enum Memory {
 
 /// Starts a child process that calls the function `child`, which must not return. All signals must have their default
 /// action. The caller must be a function that is not inlined and uses little stack, because the child's stack begins
-/// only 1 KiB below the caller's variables. Returns None if the child has used our memory ([`Memory::Shared`]) for a
+/// only 1 KiB below the caller's variables. Returns None if the child has used our memory ([`ChildMemory::Shared`]) for a
 /// second, and was killed.
 ///
 /// # Errors
 /// EAGAIN and ENOMEM when the kernel cannot create a process.
-pub fn start_with_timeout<F: Fn()>(memory: Memory, child: &F) -> Result<Option<Pid>> {
+pub fn start_with_exec_timeout<F: Fn()>(memory: ChildMemory, child: &F) -> Result<Option<Pid>> {
     extern "C" fn enter<F: Fn()>(with: *mut c_void) -> c_int {
         // SAFETY: the pointer was made from a reference below. Either the parent sleeps, or this is a copy of its
         // memory.
-        let (memory, child) = unsafe { &*with.cast::<(Memory, &F)>() };
-        if *memory == Memory::Shared {
+        let (memory, child) = unsafe { &*with.cast::<(ChildMemory, &F)>() };
+        if *memory == ChildMemory::Shared {
             limit_time_until_exec();
         }
         child();
@@ -65,7 +65,7 @@ pub fn start_with_timeout<F: Fn()>(memory: Memory, child: &F) -> Result<Option<P
         return Err(Errno::from_raw_os_error(-pid));
     }
     let pid = Pid::new(pid);
-    if memory == Memory::Shared && exceeded_limit(pid, begin) {
+    if memory == ChildMemory::Shared && exceeded_limit(pid, begin) {
         let _ = process::reap(pid);
         return Ok(None);
     }

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::fd::{FIRST_AFTER_STDIO, borrow, for_each_open};
+use super::fd::{FIRST_AFTER_STDIO, borrow, for_each_fd_above_stdio};
 use super::{Errno, Result, cvt, cvt_long, dir, ensure};
 
 /// The range that contains only this descriptor.
@@ -23,7 +23,7 @@ pub fn range_of(fd: BorrowedFd<'_>) -> Range<RawFd> {
 /// # Errors
 /// When the descriptors cannot be listed; EPERM when one of the first 64 above 2 is still open.
 #[inline(never)]
-pub fn close_except(spared: &[Range<RawFd>]) -> Result<()> {
+pub fn close_above_stdio_verified(spared: &[Range<RawFd>]) -> Result<()> {
     let is_spared = |number: RawFd| spared.iter().any(|range| range.contains(&number));
     let (mut first, mut result) = (FIRST_AFTER_STDIO, Ok(0));
     while first < RawFd::MAX && result.is_ok() {
@@ -40,7 +40,7 @@ pub fn close_except(spared: &[Range<RawFd>]) -> Result<()> {
     }
     if result.is_err() {
         // close_range(2) is missing before Linux 5.9, and in a container whose seccomp filter does not know it.
-        for_each_open(&|number| {
+        for_each_fd_above_stdio(&|number| {
             if !is_spared(number) {
                 // SAFETY: closes a descriptor that nothing in this process uses any more.
                 let _ = unsafe { libc::close(number) };
@@ -89,7 +89,7 @@ pub fn close(fd: BorrowedFd<'_>) -> Result<()> {
 ///
 /// # Errors
 /// EISDIR when one is.
-pub fn verify_no_directory_fd(count: u16) -> Result<()> {
+pub fn verify_no_directory_fd(count_above_stdio: u16) -> Result<()> {
     let is_directory = |number| dir::fstat(borrow(number)).is_ok_and(|about| about.directory);
-    if (0..FIRST_AFTER_STDIO + RawFd::from(count)).any(is_directory) { Err(Errno::ISDIR) } else { Ok(()) }
+    if (0..FIRST_AFTER_STDIO + RawFd::from(count_above_stdio)).any(is_directory) { Err(Errno::ISDIR) } else { Ok(()) }
 }

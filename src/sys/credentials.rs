@@ -8,7 +8,7 @@ use std::os::fd::BorrowedFd;
 
 use rustix::thread::{Gid, Uid};
 
-use super::caps::Permitted;
+use super::caps::PermittedSetAction;
 use super::{Errno, Result, caps, cvt, dir, ensure};
 
 /// The effective user id with which the process was started, from the auxiliary vector.
@@ -132,8 +132,8 @@ fn set_undumpable() -> Result<()> {
 ///
 /// # Errors
 /// The errors of setresuid(2) and prctl(2).
-pub fn set_uid(uid: u32, permitted: Permitted) -> Result<()> {
-    if permitted == Permitted::Keep {
+pub fn set_uid(uid: u32, permitted: PermittedSetAction) -> Result<()> {
+    if permitted == PermittedSetAction::Keep {
         caps::set_keepcaps()?;
     }
     let uid = Uid::from_raw(uid);

@@ -151,7 +151,7 @@ impl NotifySocket {
     /// The last close of a file can block for as long as its owner wants: a TCP socket with SO_LINGER and unsent data,
     /// or a file of FUSE or NFS. When a process exits, the kernel releases our memory, and so lets us continue, before
     /// it closes the descriptors; and a socket that is closed by an exit does not linger.
-    pub fn receive_and_exit(&self) -> ! {
+    pub fn discard_message_and_exit(&self) -> ! {
         /// The kernel's limit of descriptors in a message (SCM_MAX_FD).
         const MAX_DESCRIPTORS: usize = 253;
         // 7 is RLIMIT_NOFILE. recvmsg(2) closes a received descriptor above the limit, and that may block. If a low

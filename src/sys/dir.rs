@@ -119,7 +119,7 @@ impl Dir {
     ///
     /// # Errors
     /// The errors of stat(2).
-    pub fn stat(&self, name: &CStr) -> Result<FileStat> {
+    pub fn lstat(&self, name: &CStr) -> Result<FileStat> {
         Ok(FileStat::new(&rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 

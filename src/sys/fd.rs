@@ -113,14 +113,14 @@ pub fn clear_cloexec_above_stdio(count: u16) -> Result<()> {
 ///
 /// # Errors
 /// When the descriptors cannot be listed.
-pub fn cloexec_all() -> Result<()> {
+pub fn set_cloexec_above_stdio() -> Result<()> {
     const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
     // SAFETY: changes a flag of descriptors, and closes none.
     let result = cvt_long(unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) });
     match result {
         Ok(_) => Ok(()),
         // close_range(2) is missing before Linux 5.9, and its flag CLOSE_RANGE_CLOEXEC before 5.11.
-        Err(_) => for_each_open(&|number| {
+        Err(_) => for_each_fd_above_stdio(&|number| {
             let _ = set_cloexec(number);
         }),
     }
@@ -133,7 +133,7 @@ pub fn cloexec_all() -> Result<()> {
 ///
 /// # Errors
 /// When the descriptors cannot be listed.
-pub fn close_all_except(spared: Range<RawFd>) -> Result<()> {
+pub fn close_above_stdio_except(spared: Range<RawFd>) -> Result<()> {
     let range = |first: RawFd, last: libc::c_uint| {
         // SAFETY: closes descriptors that the caller does not use any more.
         cvt_long(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })
@@ -145,7 +145,7 @@ pub fn close_all_except(spared: Range<RawFd>) -> Result<()> {
     };
     match below.and_then(|_| range(spared.end, libc::c_uint::MAX)) {
         Ok(_) => Ok(()),
-        Err(_) => for_each_open(&|number| {
+        Err(_) => for_each_fd_above_stdio(&|number| {
             if !spared.contains(&number) {
                 // SAFETY: closes a descriptor that the caller does not use any more.
                 let _ = unsafe { libc::close(number) };
@@ -157,7 +157,7 @@ pub fn close_all_except(spared: Range<RawFd>) -> Result<()> {
 /// Calls `act` for each open descriptor above 2, as /proc/self/fd lists them. Without /proc, calls it for every
 /// possible number, open or not.
 #[inline(never)]
-pub(super) fn for_each_open(act: &dyn Fn(RawFd)) -> Result<()> {
+pub(super) fn for_each_fd_above_stdio(act: &dyn Fn(RawFd)) -> Result<()> {
     if let Ok(proc) = open(c"/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
         let mut buffer = [MaybeUninit::uninit(); 1024];
         let mut dir = RawDir::new(&proc, &mut buffer);

@@ -85,9 +85,9 @@ impl FileContents {
     fn grow(&mut self) -> Result<()> {
         /// The limit of the mapping's size, in bytes. The mapping grows from 64 KiB to 32 MiB, each time to eight times
         /// its size. No list of users and no file of arguments is longer than 32 MiB, but a device may be endless.
-        const MAX_SIZE: usize = 64 << 20;
+        const MAX_MAPPING_SIZE: usize = 64 << 20;
         let size = self.capacity() * 8;
-        if size > MAX_SIZE {
+        if size > MAX_MAPPING_SIZE {
             return Err(Errno::FBIG);
         }
         let access = ProtFlags::READ | ProtFlags::WRITE;

@@ -16,7 +16,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 /// first and the last of these pages.
 const STATIC_SIZE: usize = 63 * 1024;
 /// The size of each further mapping, in bytes, unless a larger block needs a larger one.
-const MAPPING_SIZE: usize = 256 * 1024;
+const MIN_MAPPING_SIZE: usize = 256 * 1024;
 /// The smallest page size, in bytes.
 const MIN_PAGE_SIZE: usize = 4096;
 
@@ -68,7 +68,7 @@ impl Heap {
             most.set((first, last));
             return true;
         }
-        let (size, access) = (size.max(MAPPING_SIZE), ProtFlags::READ | ProtFlags::WRITE);
+        let (size, access) = (size.max(MIN_MAPPING_SIZE), ProtFlags::READ | ProtFlags::WRITE);
         // SAFETY: a new mapping, wherever the kernel likes.
         let Ok(start) = (unsafe { mmap_anonymous(null_mut(), size, access, MapFlags::PRIVATE) }) else { return false };
         most.set((start as usize, start as usize + size));

@@ -9,7 +9,7 @@ use super::{Errno, Result, cvt_long, dir, ensure};
 
 /// The rights that a rule for a file, and not a directory, may name: execute, write, read, truncate, and the ioctls of
 /// devices. The kernel refuses a rule for a file that names others.
-const FILE_RIGHTS: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15;
+const NON_DIRECTORY_RIGHTS: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15;
 
 /// Returns the version of the kernel's Landlock interface.
 ///
@@ -56,7 +56,7 @@ pub fn allow_path(ruleset: BorrowedFd<'_>, path: &CStr, rights: u64) -> Result<(
     const PATH_BENEATH: c_int = 1;
     let file = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let directory = dir::fstat(file.as_fd())?.directory;
-    let rights = if directory { rights } else { rights & FILE_RIGHTS };
+    let rights = if directory { rights } else { rights & NON_DIRECTORY_RIGHTS };
     if rights == 0 {
         // All given rights are rights to directories, and the path is that of a file. The kernel refuses a rule without
         // rights.

@@ -15,8 +15,8 @@ impl Dir {
     ///
     /// # Errors
     /// The errors of getdents(2).
-    pub fn for_each_name_while(&self, from: u64, act: &mut dyn FnMut(&CStr) -> bool) -> Result<Option<u64>> {
-        rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Start(from))?;
+    pub fn for_each_name_while(&self, start_position: u64, act: &mut dyn FnMut(&CStr) -> bool) -> Result<Option<u64>> {
+        rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Start(start_position))?;
         let mut buffer = [MaybeUninit::uninit(); 2048];
         let mut entries = RawDir::new(&self.0, &mut buffer);
         while let Some(entry) = entries.next() {
@@ -53,14 +53,14 @@ impl Dir {
     ///
     /// # Errors
     /// The errors of getdents(2).
-    pub fn list_next_names(&self, mut blocks: usize, act: &mut dyn FnMut(&CStr)) -> Result<bool> {
+    pub fn list_next_names(&self, mut getdents_calls: usize, act: &mut dyn FnMut(&CStr)) -> Result<bool> {
         let mut buffer = [MaybeUninit::uninit(); 2048];
         let mut entries = RawDir::new(&self.0, &mut buffer);
         while let Some(entry) = entries.next() {
             act(entry?.file_name());
             if entries.is_buffer_empty() {
-                blocks -= 1;
-                if blocks == 0 {
+                getdents_calls -= 1;
+                if getdents_calls == 0 {
                     return Ok(true);
                 }
             }

@@ -87,12 +87,12 @@ pub fn lock_of_others(file: BorrowedFd<'_>, part: LockPart) -> Result<Option<Loc
     })
 }
 
-/// The number of bytes in the range of each token, see [`set_answer`].
+/// The number of bytes in the range of each token, see [`encode_answer_in_locks`].
 const ANSWER_RANGE_SIZE: i64 = 1 << 16;
-/// The first byte of the range of token 0, see [`set_answer`]. It is far beyond the end of any pidfile.
+/// The first byte of the range of token 0, see [`encode_answer_in_locks`]. It is far beyond the end of any pidfile.
 const ANSWER_RANGES_START: i64 = 1 << 40;
 
-/// The answer to a request, as [`read_answer`] finds it in the locks.
+/// The answer to a request, as [`read_answer_from_locks`] finds it in the locks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum LockAnswer {
     /// The file is not locked: the owner of the lock has exited.
@@ -113,7 +113,7 @@ pub enum LockAnswer {
 /// Every process that may read the file can see the answer; only we can change it. The answer needs no memory, no
 /// socket and no /proc, and works across namespaces. The rest of the lock, which keeps other instances out, is not
 /// changed.
-pub fn set_answer(file: BorrowedFd<'_>, token: u32, number: Option<u16>) {
+pub fn encode_answer_in_locks(file: BorrowedFd<'_>, token: u32, number: Option<u16>) {
     let start = ANSWER_RANGES_START + i64::from(token) * ANSWER_RANGE_SIZE;
     let _ = set_range(file, answer_range(libc::F_WRLCK, start, ANSWER_RANGE_SIZE));
     if let Some(number) = number {
@@ -122,7 +122,7 @@ pub fn set_answer(file: BorrowedFd<'_>, token: u32, number: Option<u16>) {
 }
 
 /// Reads the answer of the lock's owner to the request with this token.
-pub fn read_answer(file: BorrowedFd<'_>, token: u32) -> LockAnswer {
+pub fn read_answer_from_locks(file: BorrowedFd<'_>, token: u32) -> LockAnswer {
     let start = ANSWER_RANGES_START + i64::from(token) * ANSWER_RANGE_SIZE;
     let mut found = answer_range(libc::F_WRLCK, start, ANSWER_RANGE_SIZE);
     // SAFETY: the descriptor is open, and the structure is ours to write.

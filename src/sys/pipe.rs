@@ -65,7 +65,7 @@ pub fn seek_end(file: BorrowedFd<'_>) -> Result<u64> {
 }
 
 /// True if the byte before this position in a file is a newline.
-pub fn is_line_end(file: BorrowedFd<'_>, place: u64) -> bool {
+pub fn is_newline_before(file: BorrowedFd<'_>, place: u64) -> bool {
     let mut byte = [0];
     rustix::io::pread(file, &mut byte, place.saturating_sub(1)).is_ok() && byte == [b'\n']
 }

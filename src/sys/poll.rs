@@ -153,15 +153,15 @@ pub fn wait_last_hangup_only(fds: &[Option<BorrowedFd<'_>>], millis: Option<u64>
 pub struct PollSet([libc::pollfd; MAX_FDS]);
 
 impl PollSet {
-    /// Makes a set of at most [`MAX_FDS`] descriptors. For a descriptor whose bit is set in `hangup_only` (the lowest
+    /// Makes a set of at most [`MAX_FDS`] descriptors. For a descriptor whose bit is set in `hangup_only_bits` (the lowest
     /// bit for the first one), only the closing of the other end counts.
     #[inline(never)]
-    pub fn new(fds: &[Option<BorrowedFd<'_>>], hangup_only: u32) -> Self {
+    pub fn new(fds: &[Option<BorrowedFd<'_>>], hangup_only_bits: u32) -> Self {
         // ppoll(2) ignores a negative descriptor.
         let mut polled = [libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 }; MAX_FDS];
         for (at, (polled, fd)) in polled.iter_mut().zip(fds).enumerate() {
             polled.fd = fd.map_or(-1, |fd| fd.as_raw_fd());
-            if hangup_only & (1 << at) != 0 {
+            if hangup_only_bits & (1 << at) != 0 {
                 // POLLHUP is reported even if it was not requested.
                 polled.events = 0;
             }
@@ -217,7 +217,7 @@ pub fn sleep_ms(millis: u64) {
 }
 
 /// Ignores SIGHUP while `act` runs, and restores the action of SIGHUP afterwards.
-pub(super) fn with_hangup_ignored<T>(act: impl FnOnce() -> T) -> T {
+pub(super) fn with_sighup_ignored<T>(act: impl FnOnce() -> T) -> T {
     let before = sigaction(libc::SIGHUP, Some(&[IGNORE_ACTION, 0, 0, 0]));
     let result = act();
     sigaction(libc::SIGHUP, Some(&before));
@@ -225,7 +225,7 @@ pub(super) fn with_hangup_ignored<T>(act: impl FnOnce() -> T) -> T {
 }
 
 /// True if SIGHUP is ignored.
-pub fn is_hangup_ignored() -> bool {
+pub fn is_sighup_ignored() -> bool {
     is_signal_ignored(libc::SIGHUP)
 }
 

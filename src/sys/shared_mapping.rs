@@ -42,8 +42,8 @@ impl SharedMapping {
     ///
     /// # Errors
     /// E2BIG when the strings do not fit.
-    pub fn write_words(&self, words: &[&CStr], spare: usize) -> Result<()> {
-        let mut at = MACHINE_WORD_SIZE * (1 + words.len() + spare + 1);
+    pub fn write_words(&self, words: &[&CStr], spare_pointers: usize) -> Result<()> {
+        let mut at = MACHINE_WORD_SIZE * (1 + words.len() + spare_pointers + 1);
         let length: usize = words.iter().map(|word| word.count_bytes() + 1).sum();
         if at + length > MAPPING_SIZE {
             return Err(Errno::TOOBIG);

@@ -117,7 +117,7 @@ pub fn listener_pid(address: &[u8]) -> Result<i32> {
 
 /// Which connected sockets may be disconnected, because a server has connected them.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Disconnect {
+pub enum DisconnectableSockets {
     /// No socket: a server still uses the sockets, and messages that arrive while one is disconnected would be lost.
     None,
     /// Only a datagram socket: a connected stream socket may be a connection that vsrun's parent has passed to it.
@@ -132,13 +132,13 @@ pub enum Disconnect {
 /// ESHUTDOWN for a Unix or UDP socket that was shut down, which cannot be undone; EADDRINUSE if another process listens
 /// at the address by now; EINVAL for a connection, and EOPNOTSUPP for another kind of socket that never listens;
 /// ENOTSOCK if the descriptor is no socket.
-pub fn restore_receiving(number: RawFd, disconnect: Disconnect) -> Result<()> {
+pub fn restore_receiving(number: RawFd, disconnect: DisconnectableSockets) -> Result<()> {
     // SAFETY: only passed to system calls, which fail with EBADF for a closed number; the number stays ours.
     let socket = unsafe { BorrowedFd::borrow_raw(number.max(0)) };
     let domain = sockopt::socket_domain(socket);
     if sockopt::socket_type(socket)? == SocketType::DGRAM {
         // The ends of a socketpair(2) are connected from the start, and have no names by which to connect them again.
-        if disconnect == Disconnect::None || domain == Ok(AddressFamily::UNIX) && !has_name(socket) {
+        if disconnect == DisconnectableSockets::None || domain == Ok(AddressFamily::UNIX) && !has_name(socket) {
             return Ok(());
         }
         remove_peer(socket);
@@ -154,7 +154,7 @@ pub fn restore_receiving(number: RawFd, disconnect: Disconnect) -> Result<()> {
     } else if !sockopt::socket_acceptconn(socket)? {
         return match listen(socket) {
             // listen(2) fails with EINVAL because the server has connected the socket.
-            Err(Errno::INVAL) if disconnect == Disconnect::Any => {
+            Err(Errno::INVAL) if disconnect == DisconnectableSockets::Any => {
                 remove_peer(socket);
                 listen(socket)
             }

@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::process::getpid;
 
 use super::fd::standard;
-use super::poll::with_hangup_ignored;
+use super::poll::with_sighup_ignored;
 use super::{Errno, Result, cvt, ensure};
 
 /// True if this process's group is the foreground group of the terminal on descriptor 0. None if descriptor 0 is not
@@ -31,7 +31,7 @@ pub fn new_process_group() -> Result<()> {
 
 /// Reopens the terminal on a standard descriptor for writing only, if it is open for reading too. Returns false if the
 /// descriptor stays readable because the terminal cannot be reopened; true also if there was nothing to do.
-pub fn reopen_write_only(number: RawFd) -> bool {
+pub fn ensure_terminal_write_only(number: RawFd) -> bool {
     let old = standard(number);
     let is_readable = || rustix::fs::fcntl_getfl(old).is_ok_and(|flags| (flags & OFlags::ACCMODE) != OFlags::WRONLY);
     if !rustix::termios::isatty(old) || !is_readable() {
@@ -98,7 +98,7 @@ pub fn reclaim_foreground() {
 /// Drops the controlling terminal on descriptor 0, so that another session can have it.
 pub fn drop_stdin_terminal() {
     // SAFETY: the request has no argument, and fails if descriptor 0 is not the controlling terminal.
-    with_hangup_ignored(|| unsafe { libc::ioctl(0, libc::TIOCNOTTY) });
+    with_sighup_ignored(|| unsafe { libc::ioctl(0, libc::TIOCNOTTY) });
 }
 
 /// Makes the terminal on descriptor 0 the controlling terminal of our session, which has none yet. Does nothing if
@@ -123,12 +123,12 @@ pub fn drop_controlling_terminal() -> Result<()> {
     // A second TIOCNOTTY must fail. If it succeeds, the first one was skipped.
     let leave = |fd: RawFd| leave(fd).and_then(|_| ensure(leave(fd).is_err()));
     match open(c"/dev/tty", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
-        Ok(tty) => with_hangup_ignored(|| leave(tty.as_raw_fd())),
+        Ok(tty) => with_sighup_ignored(|| leave(tty.as_raw_fd())),
         // ENXIO from /dev/tty means that there is no controlling terminal.
         Err(Errno::NXIO) => Ok(()),
         // /dev/tty is missing, or we have no right to open it: only a standard descriptor can refer to the terminal.
         Err(_) => {
-            with_hangup_ignored(|| (0..3).any(|fd| leave(fd).is_ok()));
+            with_sighup_ignored(|| (0..3).any(|fd| leave(fd).is_ok()));
             Ok(())
         }
     }

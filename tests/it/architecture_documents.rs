@@ -8,7 +8,7 @@ const DOCUMENTS: [&str; 2] = ["ARCHITECTURE.md", "CONTRIBUTING.md"];
 /// A word that begins with one of these counts as a path, even without backquotes (as in the diagrams).
 const FOLDERS: [&str; 6] = ["src/", "tests/", "tools/", "build/", "docs/", ".ci/"];
 /// The choice nodes (diamonds) of the state diagram: functions, not phases.
-const CHOICES: [&str; 3] = ["after_run", "restart", "finish"];
+const CHOICES: [&str; 3] = ["decide_after_run", "restart", "finish"];
 
 fn top() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -85,40 +85,45 @@ impl Error {
     /// Makes an error with no values in its text. The exit status follows from the problem.
     pub fn new(problem: Problem) -> Self {
         let message_args = [MessageArg::None, MessageArg::None, MessageArg::None, MessageArg::None];
-        Self(Box::leak(Box::new(ErrorInner { exit_status: problem.status(), problem, message_args, location: "" })))
+        Self(Box::leak(Box::new(ErrorInner {
+            exit_status: problem.exit_status(),
+            problem,
+            message_args,
+            location: "",
+        })))
     }
 
     /// Makes an error about this path, option or word.
     pub fn of(problem: Problem, name: &[u8]) -> Self {
-        Self::new(problem).name(name)
+        Self::new(problem).with_name_arg(name)
     }
 
     /// Adds a value, for the next `%` in the text. An error has at most four values.
-    pub fn with(self, object: MessageArg<'static>) -> Self {
+    pub fn with_arg(self, arg: MessageArg<'static>) -> Self {
         if let Some(place) = self.0.message_args.iter_mut().find(|place| matches!(place, MessageArg::None)) {
-            *place = object;
+            *place = arg;
         }
         self
     }
 
     /// Adds a path, an option or a word of the command line, for the next `%` in the text.
-    pub fn name(self, name: &[u8]) -> Self {
-        self.with(MessageArg::Name(name.to_vec().leak()))
+    pub fn with_name_arg(self, name: &[u8]) -> Self {
+        self.with_arg(MessageArg::Name(name.to_vec().leak()))
     }
 
     /// Adds a text for the next `%`, which is written as it is, without escaping.
-    pub fn raw(self, text: &str) -> Self {
-        self.with(MessageArg::Raw(String::from(text).leak()))
+    pub fn with_raw_arg(self, text: &str) -> Self {
+        self.with_arg(MessageArg::Raw(String::from(text).leak()))
     }
 
     /// Adds a number, for the next `%` in the text.
-    pub fn number(self, number: i64) -> Self {
-        self.with(MessageArg::Number(number))
+    pub fn with_number_arg(self, number: i64) -> Self {
+        self.with_arg(MessageArg::Number(number))
     }
 
     /// Adds a reason, for the next `%` in the text.
-    pub fn reason(self, reason: Reason) -> Self {
-        self.with(MessageArg::Reason(reason))
+    pub fn with_reason_arg(self, reason: Reason) -> Self {
+        self.with_arg(MessageArg::Reason(reason))
     }
 
     /// The error as text, as its [`Display`](fmt::Display) writes it.
@@ -127,15 +132,15 @@ impl Error {
     }
 
     /// Changes the exit status.
-    pub fn status(mut self, status: u8) -> Self {
+    pub fn with_status(mut self, status: u8) -> Self {
         self.exit_status = status;
         self
     }
 
     /// Converts the exit status to this set: for an init script, the statuses 125 to 127 become 1.
-    pub fn with_status_from(self, statuses: StatusSet) -> Self {
-        if statuses == StatusSet::InitScript && self.exit_status >= exit::SETUP {
-            self.status(exit::RC_FAILED)
+    pub fn convert_status_to(self, statuses: StatusSet) -> Self {
+        if statuses == StatusSet::InitScript && self.exit_status >= exit::VSRUN_FAILED {
+            self.with_status(exit::RC_FAILED)
         } else {
             self
         }
@@ -195,7 +200,7 @@ pub type Result<T> = core::result::Result<T, Error>;
 const STATUS_RANGES: [(Problem, u8); 6] = [
     (Problem::UnknownOption, exit::USAGE),
     (Problem::ToolSignal, exit::EMULATION_FAILED),
-    (Problem::BlockSignals, exit::SETUP),
+    (Problem::BlockSignals, exit::VSRUN_FAILED),
     (Problem::Restarting, exit::OK),
     (Problem::NotRunning, exit::NOT_RUNNING),
     (Problem::Unknown, exit::STATE_UNKNOWN),
@@ -203,9 +208,9 @@ const STATUS_RANGES: [(Problem, u8); 6] = [
 
 impl Problem {
     /// vsrun's exit status for this problem.
-    pub fn status(self) -> u8 {
+    pub fn exit_status(self) -> u8 {
         let groups = STATUS_RANGES.iter().take_while(|(first, _)| *first as u8 <= self as u8);
-        groups.last().map_or(exit::SETUP, |(_, status)| *status)
+        groups.last().map_or(exit::VSRUN_FAILED, |(_, status)| *status)
     }
 
     /// True if a start has failed because another process has locked a pidfile.
@@ -232,16 +237,17 @@ mod tests {
 
     #[test]
     fn objects_take_the_places_in_order_and_only_names_are_escaped() {
-        let error = Error::of(Problem::LockedByOther, b"/a\n").number(7).number(8);
+        let error = Error::of(Problem::LockedByOther, b"/a\n").with_number_arg(7).with_number_arg(8);
         assert_eq!(
             error.message_args,
             [MessageArg::Name(b"/a\n"), MessageArg::Number(7), MessageArg::Number(8), MessageArg::None]
         );
         let text = "already running: /a\\x0a is locked by pid 7, not by pid 8, which it names";
         assert_eq!(error.to_string(), text);
-        let outer = Error::of(Problem::LogChildFailed, b"logger").with(MessageArg::Cause(error)).with_location("f:3: ");
+        let outer =
+            Error::of(Problem::LogChildFailed, b"logger").with_arg(MessageArg::Cause(error)).with_location("f:3: ");
         assert_eq!(outer.to_string(), format!("f:3: logger: {text}"));
-        let stopped = Error::new(Problem::StoppedBy).with(MessageArg::Signal(Signal::TERM)).raw("a\\b");
+        let stopped = Error::new(Problem::StoppedBy).with_arg(MessageArg::Signal(Signal::TERM)).with_raw_arg("a\\b");
         assert_eq!(stopped.to_string(), "the start was stopped by SIGTERM: a\\b");
     }
 
@@ -254,16 +260,16 @@ mod tests {
             (Problem::NamesNoPidfile, exit::USAGE),
             (Problem::Dead, exit::DEAD),
             (Problem::ProbeFailed, exit::UNHEALTHY),
-            (Problem::BlockSignals, exit::SETUP),
-            (Problem::Reported, exit::SETUP),
+            (Problem::BlockSignals, exit::VSRUN_FAILED),
+            (Problem::Reported, exit::VSRUN_FAILED),
             (Problem::Restarting, exit::OK),
             (Problem::PortUnchecked, exit::OK),
             (Problem::NotRunning, exit::NOT_RUNNING),
             (Problem::Unknown, exit::STATE_UNKNOWN),
         ] {
             assert_eq!(Error::new(problem).exit_status, status, "{problem:?}");
-            let script = if status == exit::SETUP { exit::RC_FAILED } else { status };
-            assert_eq!(Error::new(problem).with_status_from(StatusSet::InitScript).exit_status, script, "{problem:?}");
+            let script = if status == exit::VSRUN_FAILED { exit::RC_FAILED } else { status };
+            assert_eq!(Error::new(problem).convert_status_to(StatusSet::InitScript).exit_status, script, "{problem:?}");
         }
     }
 }

@@ -23,7 +23,7 @@ pub const EMULATION_FAILED: u8 = 1;
 /// `--status`, `--stop`, `--replace`, `--signal`: the state of the server cannot be determined.
 pub const STATE_UNKNOWN: u8 = 4;
 /// vsrun itself failed: it could not set up the server, or could not stop or replace it.
-pub const SETUP: u8 = 125;
+pub const VSRUN_FAILED: u8 = 125;
 /// The command exists, but could not be executed.
 pub const NOT_EXECUTABLE: u8 = 126;
 /// The command was not found.
@@ -32,7 +32,7 @@ pub const NOT_FOUND: u8 = 127;
 /// Which set of exit statuses a failed start uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusSet {
-    /// vsrun's own statuses for a failed start: [`SETUP`], [`NOT_EXECUTABLE`] and [`NOT_FOUND`].
+    /// vsrun's own statuses for a failed start: [`VSRUN_FAILED`], [`NOT_EXECUTABLE`] and [`NOT_FOUND`].
     Own,
     /// The statuses of an LSB init script (`--rc`): every failed start has the status 1.
     InitScript,
@@ -71,7 +71,7 @@ impl Exit {
     }
 
     /// The exit status that vsrun passes on: the process's own, or 128 plus the number of the signal.
-    pub fn status(self) -> u8 {
+    pub fn shell_status(self) -> u8 {
         match self {
             Self::Code(code) => code,
             Self::Signal { signal, .. } => 128 + signal.number(),
@@ -177,7 +177,7 @@ mod tests {
             assert_eq!(Exit::from_wait(number.into()), Exit::Signal { signal, core: false });
             let core = Exit::from_wait(i32::from(number) | 0x80);
             assert_eq!(core, Exit::Signal { signal, core: true });
-            assert_eq!(core.status(), 128 + number);
+            assert_eq!(core.shell_status(), 128 + number);
             assert_eq!(core.to_string(), format!("dumped core with signal {number}"));
             assert_eq!(ExitDisplay(core).to_string(), format!("was killed by {signal} ({number}), core dumped"));
         }

@@ -41,10 +41,10 @@ impl Phrase {
     pub fn write(
         self,
         f: &mut fmt::Formatter<'_>,
-        place: &mut dyn FnMut(&mut fmt::Formatter<'_>) -> fmt::Result,
+        write_value: &mut dyn FnMut(&mut fmt::Formatter<'_>) -> fmt::Result,
     ) -> fmt::Result {
         let packed = split_byte(self.table, b'\n').nth(self.index.into()).unwrap_or_default();
-        unpack(packed, &mut |byte| if byte == b'%' { place(f) } else { f.write_char(byte.into()) })
+        unpack(packed, &mut |byte| if byte == b'%' { write_value(f) } else { f.write_char(byte.into()) })
     }
 }
 

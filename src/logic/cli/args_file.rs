@@ -24,9 +24,9 @@ pub struct Args {
 struct InsertedFile {
     name: StaticCStr,
     /// The number of arguments before those of the file.
-    first: usize,
+    first_index: usize,
     /// The line number of each argument of the file.
-    lines: Vec<i64>,
+    line_numbers: Vec<i64>,
     /// The number of arguments after those of the file.
     count_after: usize,
 }
@@ -51,7 +51,7 @@ impl Args {
     pub fn location(&self, word: usize) -> String {
         let Some(file) = &self.file else { return String::new() };
         let name = Escaped(file.name.to_bytes());
-        match word.checked_sub(file.first).and_then(|word| file.lines.get(word)) {
+        match word.checked_sub(file.first_index).and_then(|word| file.line_numbers.get(word)) {
             Some(line) => format!("{name}:{line}: "),
             // The argument is from argv, or the index is past the last argument, which stands for all arguments
             // together.
@@ -61,9 +61,9 @@ impl Args {
 
     /// Splits the arguments into those before `--args FILE` and those after it. The parameters are FILE, the index of
     /// `--args`, and the index of the first argument after FILE.
-    pub fn split_at_file(&self, file: StaticCStr, option: usize, after: usize) -> Box<PendingArgsFile> {
-        let before = self.list.get(..option).unwrap_or_default().to_vec();
-        Box::new(PendingArgsFile { before, file, after: self.list.get(after..).unwrap_or_default().to_vec() })
+    pub fn split_at_file(&self, file: StaticCStr, option_index: usize, end_index: usize) -> Box<PendingArgsFile> {
+        let before = self.list.get(..option_index).unwrap_or_default().to_vec();
+        Box::new(PendingArgsFile { before, file, after: self.list.get(end_index..).unwrap_or_default().to_vec() })
     }
 
     /// True if the arguments of a file have already been inserted.
@@ -88,32 +88,34 @@ impl PendingArgsFile {
     #[expect(clippy::boxed_local, reason = "it is moved as one pointer")]
     #[inline(never)]
     pub fn insert_lines(mut self: Box<Self>, contents: &[u8]) -> Result<Args> {
-        let first = self.before.len();
+        let first_index = self.before.len();
         let mut words = Args { list: core::mem::take(&mut self.before), file: None };
-        let (mut lines, mut side) = (Vec::new(), Side::Options);
+        let (mut line_numbers, mut side) = (Vec::new(), CommandLinePart::Options);
         for (line, number) in split_byte(contents, b'\n').zip(1..) {
             let text = line.trim_ascii();
             if text.is_empty() || text.starts_with(b"#") {
                 continue;
             }
             if text == b"--" {
-                side = Side::Command;
+                side = CommandLinePart::Command;
             }
             if let Some(fault) = line_error(text, side) {
-                return Err(Error::of(Problem::InFile, self.file.to_bytes()).number(number).reason(fault));
+                return Err(Error::of(Problem::InFile, self.file.to_bytes())
+                    .with_number_arg(number)
+                    .with_reason_arg(fault));
             }
             words.list.push(leak_cstr(text.to_vec()));
-            lines.push(number);
+            line_numbers.push(number);
         }
         words.list.extend_from_slice(&self.after);
-        words.file = Some(InsertedFile { name: self.file, first, lines, count_after: self.after.len() });
+        words.file = Some(InsertedFile { name: self.file, first_index, line_numbers, count_after: self.after.len() });
         Ok(words)
     }
 }
 
 /// The side of `--` on which an argument is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
+enum CommandLinePart {
     /// Before `--`: options and their values.
     Options,
     /// `--` itself and everything after it: COMMAND.
@@ -122,12 +124,12 @@ enum Side {
 
 /// The reason why a line is probably not the argument that its author meant, for example because it is quoted. None if
 /// the line is accepted. The words of COMMAND, which follow `--`, are accepted except if they contain a NUL.
-fn line_error(text: &[u8], side: Side) -> Option<Reason> {
+fn line_error(text: &[u8], part: CommandLinePart) -> Option<Reason> {
     let is_quoted = |text: &[u8]| matches!(text, [first @ (b'"' | b'\''), .., last] if first == last);
     let value = text.iter().position(|byte| *byte == b'=').and_then(|at| text.get(at + 1..));
     if text.contains(&0) {
         Some(Reason::NulInArgument)
-    } else if side == Side::Command {
+    } else if part == CommandLinePart::Command {
         None
     } else if is_quoted(text) || text.starts_with(b"-") && value.is_some_and(is_quoted) {
         Some(Reason::Quotes)

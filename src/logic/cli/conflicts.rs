@@ -9,7 +9,7 @@ use crate::logic::base::reason::Reason;
 use crate::logic::plan::expand;
 use crate::logic::supervisor::policy::Restart;
 use crate::logic::supervisor::readiness::ReadyCondition;
-use crate::logic::supervisor::replacement::candidate_timeout;
+use crate::logic::supervisor::replacement::candidate_ready_timeout;
 use crate::logic::supervisor::signal_action::SignalAction;
 
 /// The options that make vsrun a supervisor.
@@ -62,7 +62,7 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
             // `--stop-signal` and `--stop-timeout` need no supervisor.
             let late = waits && options.background && matches!(id, Id::StopSignal | Id::StopTimeout);
             if whose.contains(id) && !given.intersects(*needs) && !late {
-                return Err(Error::of(Problem::Needs, lookup::long_name(id)).reason(*words));
+                return Err(Error::of(Problem::Needs, lookup::long_name(id)).with_reason_arg(*words));
             }
         }
         let restarts = RESTART_OPTIONS.contains(id) || id == Id::Restart && options.restart != Some(Restart::No);
@@ -118,12 +118,12 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
 fn reject_signal_conflicts(options: &Options) -> Result<()> {
     for (at, (signal, _)) in options.on_signal.iter().enumerate() {
         if options.on_signal.iter().take(at).any(|(other, _)| other == signal) {
-            return Err(Error::new(Problem::SignalGivenTwice).with(MessageArg::Signal(*signal)));
+            return Err(Error::new(Problem::SignalGivenTwice).with_arg(MessageArg::Signal(*signal)));
         }
     }
     let replaces = options.on_signal.iter().any(|(_, action)| *action == SignalAction::Replace);
-    if replaces && candidate_timeout(options.ready, None).is_none() {
-        return Err(Error::new(Problem::ReplaceNeeds).reason(Reason::ReplaceNeeds));
+    if replaces && candidate_ready_timeout(options.ready, None).is_none() {
+        return Err(Error::new(Problem::ReplaceNeeds).with_reason_arg(Reason::ReplaceNeeds));
     }
     Ok(())
 }

@@ -59,7 +59,7 @@ impl ToolName {
 
     /// Translates vsrun's exit status for a failure into that of the tool: 125 becomes 1.
     pub fn convert_status(self, status: u8) -> u8 {
-        if status == exit::SETUP { TOOL_FAILURE } else { status }
+        if status == exit::VSRUN_FAILED { TOOL_FAILURE } else { status }
     }
 }
 
@@ -207,7 +207,7 @@ impl ToolCommandLine<'_> {
     }
 }
 
-mod dumb_init;
+mod dumb_init_signals;
 mod getopt;
 mod gosu;
 mod inits;

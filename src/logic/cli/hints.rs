@@ -25,13 +25,17 @@ config=args,dry-run=check,test=check,ulimit=limit,cap-add=caps,kill=stop,retry=s
 exec= COMMAND,start= COMMAND,startas= COMMAND";
 
 /// The last part of an error: that the value of this option with the index `at` is missing.
-pub fn missing_value(row: &FlagRow, at: usize) -> MessageArg<'static> {
+pub fn missing_value(row: &FlagRow, value_index: usize) -> MessageArg<'static> {
     let mut names = split_byte(row.value_names(), b' ');
     let (first, Some(second)) = (names.next().unwrap_or_default(), names.rest) else {
         return MessageArg::Reason(Reason::ValueMissing);
     };
     let problem = if row.id == Id::Manager { Problem::TakesTwoOrDash } else { Problem::TakesTwo };
-    MessageArg::Cause(Error::of(problem, first).name(second).name(if at == 0 { first } else { second }))
+    MessageArg::Cause(Error::of(problem, first).with_name_arg(second).with_name_arg(if value_index == 0 {
+        first
+    } else {
+        second
+    }))
 }
 
 /// The error for an unknown option, such as `unknown option --pidfil: did you mean --pidfile?`
@@ -44,7 +48,7 @@ pub fn unknown_option(name: &[u8]) -> Error {
         return if first.is_empty() || rest.starts_with(b"-") {
             Error::of(Problem::JoinedDashes, name)
         } else {
-            Error::of(Problem::JoinedValue, name).name(first).name(rest)
+            Error::of(Problem::JoinedValue, name).with_name_arg(first).with_name_arg(rest)
         };
     }
     let other = split_byte(FOREIGN_OPTIONS, b',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="));
@@ -54,7 +58,7 @@ pub fn unknown_option(name: &[u8]) -> Error {
         known.push(b',');
     }
     match other.or_else(|| nearest(name, &known)) {
-        Some(meant) => Error::of(Problem::MisspelledOption, name).name(meant),
+        Some(meant) => Error::of(Problem::MisspelledOption, name).with_name_arg(meant),
         None => Error::of(Problem::UnknownOption, name),
     }
 }
@@ -73,7 +77,7 @@ pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Error {
         Id::SuccessExit => {
             words.find_map(|word| if parse_number(word).is_none() { unknown_signal(word) } else { None })
         }
-        Id::OnSignal => malformed_action(value).map(|cause| Error::of(Problem::MalformedAction, value).with(cause)),
+        Id::OnSignal => malformed_action(value).map(|cause| Error::of(Problem::MalformedAction, value).with_arg(cause)),
         Id::Limit if parse_limit(value).is_some() => Some(Error::of(Problem::ValueGivenTwice, value)),
         Id::Limit => {
             let name = split_byte(split_byte(value, b',').next().unwrap_or_default(), b'=').next().unwrap_or_default();
@@ -93,18 +97,18 @@ pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Error {
         let mut not = Vec::new();
         unpack(row.packed_rejection(), &mut not);
         match rejection_reason(row, value) {
-            MessageArg::None => Error::of(Problem::RejectedValue, value).name(&not),
-            reason => Error::of(Problem::RejectedBecause, value).name(&not).with(reason),
+            MessageArg::None => Error::of(Problem::RejectedValue, value).with_name_arg(&not),
+            reason => Error::of(Problem::RejectedBecause, value).with_name_arg(&not).with_arg(reason),
         }
     })
 }
 
 /// Makes the error for an unknown name: it suggests the most similar one of `names`, or shows the last list if none is
 /// similar.
-pub fn unknown_name(problem: Problem, word: &[u8], names: &[u8], all: &[u8]) -> Error {
+pub fn unknown_name(problem: Problem, word: &[u8], names: &[u8], listed_names: &[u8]) -> Error {
     let meant = nearest(word, names);
     let mut list = Vec::from(if meant.is_some() { &b""[..] } else { b"allowed are " });
-    for byte in meant.unwrap_or(all) {
+    for byte in meant.unwrap_or(listed_names) {
         list.push(byte.to_ascii_lowercase());
         if *byte == b',' {
             list.push(b' ');
@@ -112,8 +116,8 @@ pub fn unknown_name(problem: Problem, word: &[u8], names: &[u8], all: &[u8]) -> 
     }
     let error = Error::of(problem, word);
     match meant {
-        Some(_) => error.with(MessageArg::Cause(Error::of(Problem::DidYouMean, &list))),
-        None => error.name(&list),
+        Some(_) => error.with_arg(MessageArg::Cause(Error::of(Problem::DidYouMean, &list))),
+        None => error.with_name_arg(&list),
     }
 }
 
@@ -127,7 +131,7 @@ fn unknown_signal(word: &[u8]) -> Option<Error> {
     }
     let name = word.get(3..).filter(|_| word.to_ascii_uppercase().starts_with(b"SIG")).unwrap_or(word);
     Some(match nearest(name, NAMES) {
-        Some(meant) => Error::of(Problem::MisspelledSignal, word).name(meant),
+        Some(meant) => Error::of(Problem::MisspelledSignal, word).with_name_arg(meant),
         None => Error::of(Problem::UnknownSignal, word),
     })
 }
@@ -147,7 +151,7 @@ fn malformed_action(value: &[u8]) -> Option<MessageArg<'static>> {
             let error = unknown_name(Problem::UnknownAction, action, ACTION_NAMES, ACTION_NAMES);
             // If no action has a similar name, the error lists all actions. `forward:SIGNAL` is missing in that list.
             let lists = matches!(error.message_args, [_, MessageArg::Name(_), ..]);
-            Some(if lists { error.reason(Reason::OrForward) } else { error })
+            Some(if lists { error.with_reason_arg(Reason::OrForward) } else { error })
         }
     }
     .map(MessageArg::Cause)
@@ -159,7 +163,7 @@ fn malformed_action(value: &[u8]) -> Option<MessageArg<'static>> {
 #[expect(clippy::wildcard_enum_match_arm, reason = "the text of most options says enough")]
 fn rejection_reason(row: &FlagRow, value: &[u8]) -> MessageArg<'static> {
     let reason = match row.id {
-        Id::Port | Id::Bind | Id::Listen => address_reason(row.id, value),
+        Id::Port | Id::Bind | Id::Listen => malformed_address_reason(row.id, value),
         Id::User => match split_byte(value, b':').find(|name| name.first().is_some_and(u8::is_ascii_digit)) {
             Some(b"4294967295") => Some(Reason::UnchangedId),
             Some(number) if number.iter().all(u8::is_ascii_digit) => None,
@@ -173,14 +177,14 @@ fn rejection_reason(row: &FlagRow, value: &[u8]) -> MessageArg<'static> {
             }
             Some(_) => Some(Reason::NumberOrUnlimited),
         },
-        _ if row.value_names() == b"DURATION" => return suggested_unit(value),
+        _ if row.value_names() == b"DURATION" => return suggested_duration(value),
         _ => None,
     };
     reason.map_or(MessageArg::None, MessageArg::Reason)
 }
 
 /// Suggests a duration in place of one with an unknown unit: `5min` for `5m`. `MessageArg::None` if none is similar.
-fn suggested_unit(value: &[u8]) -> MessageArg<'static> {
+fn suggested_duration(value: &[u8]) -> MessageArg<'static> {
     let Some((_, unit)) = split_number(value) else { return MessageArg::None };
     let meant: &[u8] = match unit.to_ascii_lowercase().as_slice() {
         b"m" | [b'm', b'i', ..] => b"min",
@@ -194,11 +198,11 @@ fn suggested_unit(value: &[u8]) -> MessageArg<'static> {
         return MessageArg::None;
     }
     let number = value.strip_suffix(unit).unwrap_or(value);
-    MessageArg::Cause(Error::of(Problem::DidYouMean, number).name(meant))
+    MessageArg::Cause(Error::of(Problem::DidYouMean, number).with_name_arg(meant))
 }
 
 /// The reason why an address or a port is malformed; None if no particular mistake is recognized.
-fn address_reason(id: Id, value: &[u8]) -> Option<Reason> {
+fn malformed_address_reason(id: Id, value: &[u8]) -> Option<Reason> {
     let mut value = value.strip_suffix(b"/udp").unwrap_or(value);
     if let Some(at) = value.iter().position(|byte| *byte == b'=').filter(|_| id == Id::Listen) {
         if socket_address::valid_name(value.get(..at).unwrap_or_default()).is_none() {

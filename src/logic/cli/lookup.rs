@@ -106,7 +106,7 @@ pub struct FlagRow {
     /// The long name of the option, without the two dashes.
     pub name: &'static [u8],
     /// The kinds of the option's values, separated by blanks; `none` if it takes no value.
-    pub kinds: &'static [u8],
+    pub value_kinds: &'static [u8],
     table_line: &'static [u8],
 }
 
@@ -140,14 +140,14 @@ impl FlagRow {
     /// Finds the option with this short or long name.
     pub fn find(arg: &Arg<'_>) -> Option<Self> {
         for (table_line, id) in rows().zip(IDS.iter().copied()) {
-            let (short, name, kinds) = split_names_and_kinds(table_line)?;
+            let (short, name, value_kinds) = split_names_and_kinds(table_line)?;
             let found = match arg {
                 Arg::Short(letter) => short == Some(*letter),
                 Arg::Long(long) => name == long.as_bytes(),
                 Arg::Value(_) => false,
             };
             if found {
-                return Some(Self { id, name, kinds, table_line });
+                return Some(Self { id, name, value_kinds, table_line });
             }
         }
         None
@@ -174,7 +174,7 @@ impl FlagRow {
 
     /// The number of values that the option takes.
     pub fn value_count(&self) -> usize {
-        if self.kinds == b"none" { 0 } else { split_byte(self.kinds, b' ').count() }
+        if self.value_kinds == b"none" { 0 } else { split_byte(self.value_kinds, b' ').count() }
     }
 
     /// The index of a value among the option's `choices=`; None if it is not one of them.
@@ -184,17 +184,17 @@ impl FlagRow {
 
     /// The element of the passed slice that belongs to this value. The slice has an element for each of the option's
     /// `choices=`, in the same order. None if the value is not one of them.
-    pub fn parse_choice<T: Copy>(&self, value: &[u8], of: &[T]) -> Option<T> {
-        of.get(self.choice_index(value)?).copied()
+    pub fn parse_choice<T: Copy>(&self, value: &[u8], meanings: &[T]) -> Option<T> {
+        meanings.get(self.choice_index(value)?).copied()
     }
 
     /// Makes a usage error about the option.
     pub fn usage_error(&self, cause: MessageArg<'static>) -> Error {
-        Error::of(Problem::WrongOption, self.name).with(cause)
+        Error::of(Problem::WrongOption, self.name).with_arg(cause)
     }
 
     /// The allowed values of an option with `choices=`, separated by commas.
     pub fn choices(&self) -> &'static [u8] {
-        self.kinds.strip_prefix(b"choices=").unwrap_or_default()
+        self.value_kinds.strip_prefix(b"choices=").unwrap_or_default()
     }
 }

@@ -219,7 +219,7 @@ impl Options {
     /// tool's name, and only without `--root`, because a descriptor could lead out of the new root, and without sockets
     /// and `--ready fd:N`, which need these numbers.
     pub fn passes_inherited_fds(&self) -> bool {
-        let needs_numbers = !self.listen.is_empty() || matches!(self.ready, Some(ReadyCondition::Newline(_)));
+        let needs_numbers = !self.listen.is_empty() || matches!(self.ready, Some(ReadyCondition::NewlineOnFd(_)));
         self.personality.inherits_callers_state && self.root.is_none() && !needs_numbers
     }
 

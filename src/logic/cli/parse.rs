@@ -63,16 +63,16 @@ pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) 
     // The first `--` ends the options: no option accepts `--` as its value, and everything after it belongs to COMMAND.
     let end = words.list.iter().position(|word| *word == c"--");
     let ours = words.list.get(..end.unwrap_or(words.list.len())).unwrap_or_default();
-    let (request, done) = read_options_counting(ours, options, at_exit);
+    let (request, done) = read_options_and_count_args(ours, options, at_exit);
     let there = |error: Error| error.with_location(&words.location(done.saturating_sub(1)));
     let all = |error: Error| error.with_location(&words.location(words.list.len()));
     match request.map_err(there)? {
         Some(DecidingOption::Request(request)) => return Ok(request),
-        Some(DecidingOption::File(_)) if words.has_file() => {
+        Some(DecidingOption::ArgsFile(_)) if words.has_file() => {
             return Err(there(Error::new(Problem::NestedArgs)));
         }
-        Some(DecidingOption::File(_)) if options.has(Id::Rc) => return Err(rc::misplaced_rc_error()),
-        Some(DecidingOption::File(file)) => {
+        Some(DecidingOption::ArgsFile(_)) if options.has(Id::Rc) => return Err(rc::misplaced_rc_error()),
+        Some(DecidingOption::ArgsFile(file)) => {
             return Ok(Request::ArgsFile(words.split_at_file(file, args_option_index(ours, done), done)));
         }
         None => {}
@@ -84,7 +84,7 @@ pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) 
 
 /// Reads options until one of them decides the request, or is wrong. Also returns the number of arguments that have
 /// been read, including one of which only a part has been read. Sets `at_exit` as [`parse`] does.
-pub(super) fn read_options_counting(
+pub(super) fn read_options_and_count_args(
     words: &[StaticCStr],
     options: &mut Options,
     at_exit: &mut Option<AtExit>,
@@ -100,16 +100,20 @@ pub(super) fn read_options_counting(
 
 /// Decides what these options request, and refuses options that cannot be used together. The other parameters are the
 /// index of `--`, and the number of arguments after the file of `--args`.
-fn decide_request(options: &mut Options, end: Option<usize>, after: Option<usize>) -> Result<Request> {
+fn decide_request(
+    options: &mut Options,
+    double_dash_index: Option<usize>,
+    count_after_file: Option<usize>,
+) -> Result<Request> {
     if let Some(control) = ControlRequest::from_options(options)? {
         return Ok(Request::Control(control));
     }
     if let Some(request) = ProbeRequest::from_options(options)? {
         return Ok(Request::Probe(request));
     }
-    let action = if options.has(Id::Rc) { Some(rc::extract_action(options, after)?) } else { None };
+    let action = if options.has(Id::Rc) { Some(rc::extract_action(options, count_after_file)?) } else { None };
     if options.command.is_empty() {
-        return Err(Error::new(if end.is_some() { Problem::NoCommand } else { Problem::NoCommandPart }));
+        return Err(Error::new(if double_dash_index.is_some() { Problem::NoCommand } else { Problem::NoCommandPart }));
     }
     options.insert_port_socket();
     conflicts::reject_conflicts(options)?;
@@ -119,8 +123,8 @@ fn decide_request(options: &mut Options, end: Option<usize>, after: Option<usize
 
 /// The index of the argument `--args=FILE`, or of `--args` with FILE in the next argument. FILE is the last argument
 /// that the parser has read.
-fn args_option_index(words: &[StaticCStr], done: usize) -> usize {
-    let last = done.saturating_sub(1);
+fn args_option_index(words: &[StaticCStr], read_count: usize) -> usize {
+    let last = read_count.saturating_sub(1);
     let joined = words.get(last).is_some_and(|word| word.to_bytes().starts_with(b"--args="));
     if joined { last } else { last.saturating_sub(1) }
 }
@@ -130,7 +134,7 @@ pub(super) enum DecidingOption {
     /// An option that is a request itself, such as `--help`.
     Request(Request),
     /// `--args`, with the path of its file.
-    File(StaticCStr),
+    ArgsFile(StaticCStr),
 }
 
 /// Reads the options up to the first one that decides the request. None if no option does.
@@ -139,7 +143,7 @@ fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Op
         options.given_count += 1;
         if let Value(word) = arg {
             let why = if options.control.is_empty() { Reason::CommandAfterDashes } else { Reason::OnePidfile };
-            return Err(Error::of(Problem::UnexpectedArgument, word.as_bytes()).reason(why));
+            return Err(Error::of(Problem::UnexpectedArgument, word.as_bytes()).with_reason_arg(why));
         }
         let Some(row) = FlagRow::find(&arg) else { return Err(unknown_option(arg)) };
         let help = if matches!(arg, lexopt::Arg::Short(_)) { Help::Short } else { Help::All };
@@ -159,7 +163,7 @@ fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Op
         if !apply_flag(options, &row, value, second) {
             let cause = match options.confine.refusal {
                 None => hints::malformed_value(&row, malformed),
-                Some(why) => Error::of(Problem::RefusedValue, malformed).reason(why),
+                Some(why) => Error::of(Problem::RefusedValue, malformed).with_reason_arg(why),
             };
             return Err(row.usage_error(MessageArg::Cause(cause)));
         }
@@ -174,7 +178,7 @@ fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Op
 /// `--help`.
 fn deciding_option(id: Id, help: Help, value: &[u8]) -> Option<DecidingOption> {
     if id == Id::Args {
-        return Some(DecidingOption::File(leak_copy(value)));
+        return Some(DecidingOption::ArgsFile(leak_copy(value)));
     }
     if id == Id::Help {
         return Some(DecidingOption::Request(Request::Help(help)));

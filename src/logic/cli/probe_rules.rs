@@ -29,7 +29,7 @@ fn connects_to_own_socket(text: &StaticCStr, options: &Options) -> bool {
     let Some(Probe::Connect { addresses, request: None }) = Probe::parse(text.to_bytes()) else { return false };
     let listeners = options.listen.iter().filter_map(|text| Listener::parse(text.to_bytes()));
     let mut streams = listeners.filter(|listener| listener.transport == Transport::Stream);
-    streams.any(|Listener { address: own, .. }| addresses.iter().any(|address| socket_accepts_address(&own, address)))
+    streams.any(|Listener { sockaddr: own, .. }| addresses.iter().any(|address| socket_accepts_address(&own, address)))
 }
 
 /// True if a socket bound to `own` accepts connections to `address`: the addresses are equal, or `own` is every address

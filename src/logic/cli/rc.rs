@@ -48,8 +48,8 @@ pub fn misplaced_rc_error() -> Error {
 /// # Errors
 /// Wrong usage, in one line: there is no file, the file has no `--`, the action is unknown, a further argument follows,
 /// or no pidfile shows whether the server is running.
-pub fn extract_action(options: &mut Options, after: Option<usize>) -> Result<Action> {
-    let Some(after) = after else { return Err(misplaced_rc_error()) };
+pub fn extract_action(options: &mut Options, count_after_file: Option<usize>) -> Result<Action> {
+    let Some(after) = count_after_file else { return Err(misplaced_rc_error()) };
     let Some(own) = options.command.len().checked_sub(after) else {
         return Err(Error::new(Problem::RcNoCommand));
     };
@@ -60,7 +60,7 @@ pub fn extract_action(options: &mut Options, after: Option<usize>) -> Result<Act
             Some((_, action)) => action,
             None => {
                 let cause = hints::unknown_name(Problem::UnknownAction, word.to_bytes(), ACTION_NAMES, ACTION_NAMES);
-                return Err(Error::of(Problem::WrongOption, b"rc").with(MessageArg::Cause(cause)));
+                return Err(Error::of(Problem::WrongOption, b"rc").with_arg(MessageArg::Cause(cause)));
             }
         },
         [_, word, ..] => {

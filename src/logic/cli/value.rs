@@ -106,7 +106,7 @@ pub fn parse_nice(value: &[u8]) -> Option<Step> {
 /// Parses the value of `--oom-score-adj`. When memory runs out, the kernel adds it to the score by which it chooses the
 /// process to kill.
 pub fn parse_oom_score_adj(value: &[u8]) -> Option<Step> {
-    parse_integer(value, 1000, 1000).map(|value| Step::OomScore(leak_cstr(format!("{value}").into_bytes())))
+    parse_integer(value, 1000, 1000).map(|value| Step::OomScoreAdj(leak_cstr(format!("{value}").into_bytes())))
 }
 
 /// Parses an integer from -`max_abs_negative` to `most`.
@@ -177,7 +177,7 @@ mod tests {
         for (value, expected) in
             [("-1000", Some(c"-1000")), ("0010", Some(c"10")), ("-0", Some(c"0")), ("1001", None), ("-1001", None)]
         {
-            assert_eq!(parse_oom_score_adj(value.as_bytes()), expected.map(Step::OomScore));
+            assert_eq!(parse_oom_score_adj(value.as_bytes()), expected.map(Step::OomScoreAdj));
         }
     }
 

@@ -26,7 +26,7 @@ pub fn parse_setting(text: &[u8]) -> Option<CgroupSetting> {
 }
 
 /// Splits the path of a control group into the path of its parent and its own name.
-pub fn split_path(dir: StaticCStr) -> (StaticCStr, StaticCStr) {
+pub fn split_parent_and_name(dir: StaticCStr) -> (StaticCStr, StaticCStr) {
     let mut path = dir.to_bytes();
     while let [rest @ .., b'/'] = path
         && !rest.is_empty()
@@ -79,7 +79,7 @@ mod tests {
             (c"web", c".", c"web"),
             (c"/", c"/", c""),
         ] {
-            assert_eq!(split_path(path), (parent, name), "{path:?}");
+            assert_eq!(split_parent_and_name(path), (parent, name), "{path:?}");
         }
     }
 

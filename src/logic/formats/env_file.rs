@@ -9,7 +9,7 @@ use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::text::split_byte;
 use crate::logic::plan::env::entry_name;
-use crate::logic::plan::file_env::add_entry;
+use crate::logic::plan::file_env::add_or_replace_entry;
 
 /// Parses a file of `--env-file`, and adds its variables to `entries`. A NAME without `=` passes on vsrun's own value,
 /// if it has one. Blanks before a name, empty lines and lines that begin with `#` are skipped. A `\r` before the end of
@@ -36,11 +36,11 @@ pub fn parse(file: &CStr, contents: &[u8], own: &[StaticCStr], entries: &mut Vec
             let is_it = |entry: &&StaticCStr| entry_name(entry.to_bytes()) == name && name.len() < entry.count_bytes();
             let passed_on = || own.iter().find(is_it).copied();
             if let Some(entry) = halves.rest.map(|_| leak_cstr(line.to_vec())).or_else(passed_on) {
-                add_entry(entries, entry);
+                add_or_replace_entry(entries, entry);
             }
             continue;
         };
-        return Err(Error::of(Problem::InFile, file.to_bytes()).number(number).reason(fault));
+        return Err(Error::of(Problem::InFile, file.to_bytes()).with_number_arg(number).with_reason_arg(fault));
     }
     Ok(())
 }

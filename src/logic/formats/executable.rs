@@ -10,7 +10,7 @@ use crate::logic::base::text::{Escaped, split_byte};
 
 /// The number of bytes to read from the start of a file: enough for the ELF header, its program headers and, in
 /// practice, the loader's path.
-pub const HEADER_SIZE: usize = 4096;
+pub const HEAD_READ_SIZE: usize = 4096;
 
 /// The type of a file, from its first bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub fn classify(head: &[u8], here: Machine) -> Executable<'_> {
         return Executable::Unknown;
     }
     let elf = Elf { head, is_64_bit: head.get(4) == Some(&2), is_big_endian: head.get(5) == Some(&2) };
-    match (head.get(4), elf.number(18, 2)) {
+    match (head.get(4), elf.read_number(18, 2)) {
         // The ELF type (e_type) is 2 or 3 for programs, in either byte order. Object files, core dumps and files that
         // are too short have another.
         _ if !matches!(head.get(16).max(head.get(17)), Some(2 | 3)) => Executable::Unknown,
@@ -88,7 +88,7 @@ struct Elf<'a> {
 }
 
 impl<'a> Elf<'a> {
-    fn number(&self, at: u64, size: u64) -> Option<u64> {
+    fn read_number(&self, at: u64, size: u64) -> Option<u64> {
         let at = usize::try_from(at).ok()?;
         let bytes = self.head.get(at..at.checked_add(usize::try_from(size).ok()?)?)?;
         let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
@@ -98,16 +98,17 @@ impl<'a> Elf<'a> {
     /// The path of the loader, in the PT_INTERP program header.
     fn loader(&self) -> Option<&'a [u8]> {
         let (offset, entry, count, size) = if self.is_64_bit { (32, 54, 56, 8) } else { (28, 42, 44, 4) };
-        let (table, entry, count) = (self.number(offset, size)?, self.number(entry, 2)?, self.number(count, 2)?);
+        let (table, entry, count) =
+            (self.read_number(offset, size)?, self.read_number(entry, 2)?, self.read_number(count, 2)?);
         for index in 0..count {
             let header = table.checked_add(index.checked_mul(entry)?)?;
             const PT_INTERP: u64 = 3;
-            if self.number(header, 4)? != PT_INTERP {
+            if self.read_number(header, 4)? != PT_INTERP {
                 continue;
             }
             let (offset, length) = if self.is_64_bit { (8, 32) } else { (4, 16) };
-            let start = usize::try_from(self.number(header.checked_add(offset)?, size)?).ok()?;
-            let length = usize::try_from(self.number(header.checked_add(length)?, size)?).ok()?;
+            let start = usize::try_from(self.read_number(header.checked_add(offset)?, size)?).ok()?;
+            let length = usize::try_from(self.read_number(header.checked_add(length)?, size)?).ok()?;
             let path = self.head.get(start..start.checked_add(length)?)?;
             return split_byte(path, 0).next();
         }

@@ -16,11 +16,11 @@ pub struct LogPolicy {
     /// How long renamed files are kept.
     pub max_age: Span,
     /// The user and group that own the file of the server's output, and the logdir if vsrun creates it.
-    pub owner: Option<(u32, u32)>,
+    pub output_owner: Option<(u32, u32)>,
     /// The maximum size of the file of the server's output, in bytes, if there is a rotator.
-    pub max_bytes: u64,
+    pub max_file_bytes: u64,
     /// The maximum number of renamed files of the server's output. If there are more, the oldest are deleted.
-    pub max_files: u64,
+    pub max_rotated_files: u64,
 }
 
 /// A file name, followed by a NUL.
@@ -103,7 +103,7 @@ pub fn expired(mtime: i64, now: i64, keep: Span) -> bool {
 
 /// What to do with a line that does not fit into the log file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LongLine {
+pub enum LongLineAction {
     /// Write it to its end, even beyond the maximum size: it has begun in this file, or the file is empty.
     Finish,
     /// Rotate the file first.
@@ -112,14 +112,14 @@ pub enum LongLine {
 
 /// The number of these bytes that go into a log file with `rest` bytes of room: up to the last newline that fits. None
 /// if the file must be rotated first. `long` is for a line of which no newline fits.
-pub fn bytes_that_fit(bytes: &[u8], rest: u64, long: LongLine) -> Option<usize> {
-    let room = usize::try_from(rest).unwrap_or(usize::MAX).min(bytes.len());
+pub fn bytes_before_rotation(bytes: &[u8], free_bytes: u64, long: LongLineAction) -> Option<usize> {
+    let room = usize::try_from(free_bytes).unwrap_or(usize::MAX).min(bytes.len());
     let head = bytes.get(..room).unwrap_or_default();
     let is_end = |byte: &u8| *byte == b'\n';
     let end = |at| at + 1;
     match head.iter().rposition(is_end) {
         Some(at) => Some(end(at)),
-        None if long == LongLine::Finish => Some(bytes.iter().position(is_end).map_or(bytes.len(), end)),
+        None if long == LongLineAction::Finish => Some(bytes.iter().position(is_end).map_or(bytes.len(), end)),
         None => None,
     }
 }
@@ -131,21 +131,21 @@ mod tests {
     #[test]
     fn a_rotation_splits_no_line() {
         for (bytes, rest, long, portion_) in [
-            ("one\ntwo\nthree\n", 100, LongLine::Rotate, Some(14)),
-            ("one\ntwo\nthree\n", 13, LongLine::Rotate, Some(8)),
-            ("one\ntwo\nthree\n", 8, LongLine::Rotate, Some(8)),
-            ("one\ntwo\nthree\n", 7, LongLine::Rotate, Some(4)),
-            ("one\ntwo\nthree\n", 4, LongLine::Finish, Some(4)),
-            ("one\ntwo\nthree\n", 3, LongLine::Rotate, None),
-            ("one\ntwo\nthree\n", 0, LongLine::Rotate, None),
-            ("one\ntwo\nthree\n", 3, LongLine::Finish, Some(4)),
-            ("one\ntwo\nthree\n", 0, LongLine::Finish, Some(4)),
-            ("\n\n", 1, LongLine::Rotate, Some(1)),
-            ("no end", 3, LongLine::Finish, Some(6)),
-            ("no end", 3, LongLine::Rotate, None),
-            ("no end", u64::MAX, LongLine::Finish, Some(6)),
+            ("one\ntwo\nthree\n", 100, LongLineAction::Rotate, Some(14)),
+            ("one\ntwo\nthree\n", 13, LongLineAction::Rotate, Some(8)),
+            ("one\ntwo\nthree\n", 8, LongLineAction::Rotate, Some(8)),
+            ("one\ntwo\nthree\n", 7, LongLineAction::Rotate, Some(4)),
+            ("one\ntwo\nthree\n", 4, LongLineAction::Finish, Some(4)),
+            ("one\ntwo\nthree\n", 3, LongLineAction::Rotate, None),
+            ("one\ntwo\nthree\n", 0, LongLineAction::Rotate, None),
+            ("one\ntwo\nthree\n", 3, LongLineAction::Finish, Some(4)),
+            ("one\ntwo\nthree\n", 0, LongLineAction::Finish, Some(4)),
+            ("\n\n", 1, LongLineAction::Rotate, Some(1)),
+            ("no end", 3, LongLineAction::Finish, Some(6)),
+            ("no end", 3, LongLineAction::Rotate, None),
+            ("no end", u64::MAX, LongLineAction::Finish, Some(6)),
         ] {
-            assert_eq!(bytes_that_fit(bytes.as_bytes(), rest, long), portion_, "{bytes:?} {rest} {long:?}");
+            assert_eq!(bytes_before_rotation(bytes.as_bytes(), rest, long), portion_, "{bytes:?} {rest} {long:?}");
         }
     }
 

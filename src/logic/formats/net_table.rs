@@ -12,7 +12,7 @@ pub struct Socket<'a> {
     pub uid: &'a [u8],
 }
 
-/// The sockets of a /proc/net table that [`find`] considers.
+/// The sockets of a /proc/net table that [`find_conflicting_socket`] considers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TcpStates {
     /// Listening TCP sockets, and all UDP sockets: they certainly keep their address from being bound.
@@ -23,14 +23,14 @@ pub enum TcpStates {
 }
 
 /// Finds the socket in a table of /proc/net that keeps `listener` from binding its address. None if the table has none.
-pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>, search: TcpStates) -> Option<Socket<'a>> {
+pub fn find_conflicting_socket<'a>(table: &'a [u8], listener: &Listener<'_>, search: TcpStates) -> Option<Socket<'a>> {
     for line in split_byte(table, b'\n') {
         let mut words = split_byte(line, b' ').filter(|word| !word.is_empty());
         let mut after = |skipped| words.nth(skipped).unwrap_or_default();
         let (local, state, uid, inode) = (after(1), after(1), after(3), after(1));
         // In the state column of /proc/net/tcp, 0A is TCP_LISTEN.
         let counts = search == TcpStates::All || listener.transport == Transport::Datagram || state == b"0A";
-        if counts && conflicts(local, &listener.address) == Some(true) {
+        if counts && addresses_conflict(local, &listener.sockaddr) == Some(true) {
             return Some(Socket { inode, uid });
         }
     }
@@ -45,7 +45,7 @@ const V4_MAPPED_PREFIX: u128 = (u32::from_ne_bytes([0, 0, 0xff, 0xff]) as u128) 
 /// True if a local address of the table conflicts with `address` by the kernel's own rules (`inet_rcv_saddr_equal`).
 /// None if one of them is malformed. The table does not show whether a socket at `[::]` is for IPv6 only, so it counts
 /// for both families.
-fn conflicts(local: &[u8], address: &[u8]) -> Option<bool> {
+fn addresses_conflict(local: &[u8], address: &[u8]) -> Option<bool> {
     let mut halves = split_byte(local, b':');
     let theirs = parse_as_ipv6(halves.next()?, 8, parse_hex)?;
     let [_, _, port_high, port_low] = parse_hex(halves.rest?)?.to_be_bytes();
@@ -59,10 +59,10 @@ fn conflicts(local: &[u8], address: &[u8]) -> Option<bool> {
 
 /// Parses an address that consists of four 32-bit numbers (IPv6) or one (IPv4, which becomes its IPv6 form). Each
 /// number is `width` bytes long, and `read` parses it.
-fn parse_as_ipv6(text: &[u8], width: usize, read: fn(&[u8]) -> Option<u32>) -> Option<u128> {
-    let mut address = if text.len() == width { V4_MAPPED_PREFIX >> 32 } else { 0 };
-    for word in text.chunks(width) {
-        address = address << 32 | u128::from(read(word)?);
+fn parse_as_ipv6(text: &[u8], word_bytes: usize, parse_word: fn(&[u8]) -> Option<u32>) -> Option<u128> {
+    let mut address = if text.len() == word_bytes { V4_MAPPED_PREFIX >> 32 } else { 0 };
+    for word in text.chunks(word_bytes) {
+        address = address << 32 | u128::from(parse_word(word)?);
     }
     Some(address)
 }
@@ -87,7 +87,7 @@ mod tests {
     fn the_kernels_lists_are_read() {
         let on = |table, ip: &str, port: u16| {
             let text = if ip.is_empty() { format!("{port}") } else { format!("{ip}:{port}") };
-            find(table, &Listener::parse(text.as_bytes()).unwrap(), TcpStates::Listening)
+            find_conflicting_socket(table, &Listener::parse(text.as_bytes()).unwrap(), TcpStates::Listening)
                 .map(|found| core::str::from_utf8(found.inode).unwrap())
         };
         for (table, ip, port, inode) in [
@@ -109,8 +109,8 @@ mod tests {
             assert_eq!(on(table, ip, port), inode, "{ip} {port}");
         }
         let ssh = Listener::parse(b"22").unwrap();
-        assert_eq!(find(TCP, &ssh, TcpStates::Listening), Some(Socket { inode: b"100", uid: b"0" }));
+        assert_eq!(find_conflicting_socket(TCP, &ssh, TcpStates::Listening), Some(Socket { inode: b"100", uid: b"0" }));
         let closed = Listener::parse(b"8081").unwrap();
-        assert_eq!(find(TCP, &closed, TcpStates::All), Some(Socket { inode: b"0", uid: b"0" }));
+        assert_eq!(find_conflicting_socket(TCP, &closed, TcpStates::All), Some(Socket { inode: b"0", uid: b"0" }));
     }
 }

@@ -12,7 +12,7 @@ pub struct MountSet(u16);
 #[derive(Debug)]
 pub struct Mount {
     /// The word for the file system in the list of `--mount`.
-    name: &'static [u8],
+    option_word: &'static [u8],
     /// The type of the file system, for mount(2).
     pub fs_type: &'static CStr,
     /// The mount point of the file system.
@@ -28,10 +28,10 @@ pub struct Mount {
 /// The file systems that `--mount` knows. A later one may have its mount point in an earlier one, such as `/dev` or
 /// `/sys`. All are mounted nosuid.
 pub const FILE_SYSTEMS: [Mount; 8] = [
-    Mount { name: b"proc", fs_type: c"proc", target: c"/proc", noexec: true, allows_devices: false, data: c"" },
-    Mount { name: b"sys", fs_type: c"sysfs", target: c"/sys", noexec: true, allows_devices: false, data: c"" },
+    Mount { option_word: b"proc", fs_type: c"proc", target: c"/proc", noexec: true, allows_devices: false, data: c"" },
+    Mount { option_word: b"sys", fs_type: c"sysfs", target: c"/sys", noexec: true, allows_devices: false, data: c"" },
     Mount {
-        name: b"dev",
+        option_word: b"dev",
         fs_type: c"devtmpfs",
         target: c"/dev",
         noexec: false,
@@ -39,7 +39,7 @@ pub const FILE_SYSTEMS: [Mount; 8] = [
         data: c"mode=755",
     },
     Mount {
-        name: b"dev",
+        option_word: b"dev",
         fs_type: c"devpts",
         target: c"/dev/pts",
         noexec: true,
@@ -47,16 +47,23 @@ pub const FILE_SYSTEMS: [Mount; 8] = [
         data: c"gid=5,mode=620,ptmxmode=666",
     },
     Mount {
-        name: b"dev",
+        option_word: b"dev",
         fs_type: c"tmpfs",
         target: c"/dev/shm",
         noexec: false,
         allows_devices: false,
         data: c"mode=1777",
     },
-    Mount { name: b"run", fs_type: c"tmpfs", target: c"/run", noexec: false, allows_devices: false, data: c"mode=755" },
     Mount {
-        name: b"tmp",
+        option_word: b"run",
+        fs_type: c"tmpfs",
+        target: c"/run",
+        noexec: false,
+        allows_devices: false,
+        data: c"mode=755",
+    },
+    Mount {
+        option_word: b"tmp",
         fs_type: c"tmpfs",
         target: c"/tmp",
         noexec: false,
@@ -64,7 +71,7 @@ pub const FILE_SYSTEMS: [Mount; 8] = [
         data: c"mode=1777",
     },
     Mount {
-        name: b"cgroup",
+        option_word: b"cgroup",
         fs_type: c"cgroup2",
         target: c"/sys/fs/cgroup",
         noexec: true,
@@ -80,7 +87,7 @@ impl MountSet {
         for name in split_byte(list, b',') {
             let mut bits = 0;
             for (mount, bit) in FILE_SYSTEMS.iter().zip(0..) {
-                bits |= u16::from(mount.name == name) << bit;
+                bits |= u16::from(mount.option_word == name) << bit;
             }
             if bits == 0 {
                 return None;

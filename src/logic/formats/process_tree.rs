@@ -25,9 +25,9 @@ const VISITED: i32 = 5;
 /// Marks every process of the list. `own` is the pid of the supervisor, and `helpers` are the pids of its helpers. Each
 /// process is visited twice at most, however long the chains of parents are. A separate search for each process would
 /// be quadratic, and a server could keep its manager busy with a long chain of children.
-pub fn mark_descendants(rows: &mut [PidParentMark], own: i32, helpers: &[i32]) {
+pub fn mark_descendants(rows: &mut [PidParentMark], own_pid: i32, helpers: &[i32]) {
     for first in 0..rows.len() {
-        let verdict = find_ancestor_mark(rows, first, own, helpers);
+        let verdict = find_ancestor_mark(rows, first, own_pid, helpers);
         let mut at = Some(first);
         while let Some([_, parent, mark]) = at.and_then(|at| rows.get_mut(at))
             && *mark == VISITED
@@ -41,7 +41,7 @@ pub fn mark_descendants(rows: &mut [PidParentMark], own: i32, helpers: &[i32]) {
 
 /// Follows the parents of the process with the index `first` up to the supervisor, to a helper, or to a process that
 /// has a mark already. Returns the mark that follows for all processes on the way, and marks them as visited.
-fn find_ancestor_mark(rows: &mut [PidParentMark], first: usize, own: i32, helpers: &[i32]) -> i32 {
+fn find_ancestor_mark(rows: &mut [PidParentMark], first: usize, own_pid: i32, helpers: &[i32]) -> i32 {
     let mut at = Some(first);
     while let Some([pid, parent, mark]) = at.and_then(|at| rows.get_mut(at)) {
         match *mark {
@@ -55,7 +55,7 @@ fn find_ancestor_mark(rows: &mut [PidParentMark], first: usize, own: i32, helper
         }
         match *parent {
             0 => return FROM_OUTSIDE_NAMESPACE,
-            parent if parent == own => return DESCENDANT,
+            parent if parent == own_pid => return DESCENDANT,
             parent => at = find_row(rows, parent),
         }
     }
@@ -82,7 +82,7 @@ pub fn parent_unless_zombie(stat: &[u8]) -> Option<i32> {
 
 /// True if a process is in the session `session`, or started earlier than `before` (in clock ticks since the boot),
 /// from its `stat` file in /proc.
-pub fn is_in_session_or_older(stat: &[u8], session: i32, before: u64) -> bool {
+pub fn in_session_or_older(stat: &[u8], session: i32, before: u64) -> bool {
     let Some(end) = stat.iter().rposition(|byte| *byte == b')') else { return false };
     let mut words = stat.get(end + 2..).unwrap_or_default().split(|byte| *byte == b' ');
     // In a `stat` file (proc(5)), the state is field 3, the session is field 6, and the start time is field 22.
@@ -94,14 +94,14 @@ pub fn is_in_session_or_older(stat: &[u8], session: i32, before: u64) -> bool {
 /// True if a process has been sent SIGKILL or is exiting, but is not a zombie yet, from its `stat` file in /proc.
 pub fn is_dying(stat: &[u8]) -> bool {
     /// PF_EXITING, a flag of the kernel's include/linux/sched.h: the process exits.
-    const EXITING: u64 = 4;
-    const KILL_BIT: u64 = 1 << (9 - 1);
+    const PF_EXITING: u64 = 4;
+    const SIGKILL_BIT: u64 = 1 << (9 - 1);
     let Some(end) = stat.iter().rposition(|byte| *byte == b')') else { return false };
     let mut words = stat.get(end + 2..).unwrap_or_default().split(|byte| *byte == b' ');
     // In a `stat` file (proc(5)), the state is field 3, the kernel's flags are field 9, and the first thread's pending
     // signals are field 31. SIGKILL is pending in each thread, until the thread begins to exit.
     let mut has = |index: usize, bit: u64| words.nth(index).and_then(parse_number).is_some_and(|word| word & bit != 0);
-    has(6, EXITING) || has(21, KILL_BIT)
+    has(6, PF_EXITING) || has(21, SIGKILL_BIT)
 }
 
 /// The wait(2) status of a zombie: field 52 of its `stat` file in /proc. None for 0, which the kernel also shows to a
@@ -198,9 +198,9 @@ mod tests {
     fn processes_are_selected_by_session_or_by_an_earlier_start() {
         let stat = b"12 (a b) S 34 12 7 0 -1 4228300 1 2 3 4 5 6 7 8 20 0 1 0 500 99\n";
         for (session, before, is) in [(7, 0, true), (8, 0, false), (8, 500, false), (8, 501, true), (34, 0, false)] {
-            assert_eq!(is_in_session_or_older(stat, session, before), is, "{session} {before}");
+            assert_eq!(in_session_or_older(stat, session, before), is, "{session} {before}");
         }
-        assert!(!is_in_session_or_older(b"", 7, 1) && !is_in_session_or_older(b"1 (x) S", 7, 1));
+        assert!(!in_session_or_older(b"", 7, 1) && !in_session_or_older(b"1 (x) S", 7, 1));
     }
 
     #[test]

@@ -66,14 +66,14 @@ impl UserAndGroup {
 
     /// Parses `USER[:GROUP]` as gosu and su-exec do: a missing USER means the user id `own`, GROUP may be empty, and
     /// any text that is not a number is a name.
-    pub fn parse_like_gosu(text: &[u8], own: u32) -> Option<Self> {
+    pub fn parse_like_gosu(text: &[u8], own_uid: u32) -> Option<Self> {
         let mut halves = split_byte(text, b':');
         let user = halves.next()?;
         let name = |text: &[u8]| match parse_number(text) {
             Some(_) => parse_id(text).map(NameOrId::Id),
             None => Some(NameOrId::Name(text.to_vec())),
         };
-        let user = if user.is_empty() { NameOrId::Id(own) } else { name(user)? };
+        let user = if user.is_empty() { NameOrId::Id(own_uid) } else { name(user)? };
         let group = match halves.rest {
             None | Some(b"") => None,
             Some(group) => Some(name(group)?),
@@ -120,7 +120,7 @@ pub fn resolve_as(login: &UserAndGroup, accounts: AccountRules, passwd: &[u8], g
             uid: *uid,
             gid: match accounts {
                 AccountRules::Vsrun => *uid,
-                AccountRules::Gosu(own) | AccountRules::SuExec(own) => own,
+                AccountRules::GosuWithOwnGid(own) | AccountRules::SuExecWithOwnGid(own) => own,
             },
             groups: Vec::new(),
             name: format!("{uid}").into_bytes(),
@@ -132,12 +132,12 @@ pub fn resolve_as(login: &UserAndGroup, accounts: AccountRules, passwd: &[u8], g
         }
     };
     match &login.group {
-        Some(name) => identity.gid = find_group(name, group)?,
+        Some(name) => identity.gid = resolve_gid(name, group)?,
         None if known => identity.groups = supplementary_groups(&identity.name, group),
         // A uid without an entry in passwd has no name, and group(5) lists its members by their names.
         None => {}
     }
-    if let AccountRules::Gosu(_) = accounts {
+    if let AccountRules::GosuWithOwnGid(_) = accounts {
         return Ok(identity);
     }
     let gid = identity.gid;
@@ -169,7 +169,7 @@ fn find_user(wanted: &NameOrId, passwd: &[u8]) -> Result<Option<Identity>> {
 
 /// The gid of a group. A group that is given as a number needs no entry in group(5). For a name, it is the gid of the
 /// first entry with this name.
-fn find_group(wanted: &NameOrId, group: &[u8]) -> Result<u32> {
+fn resolve_gid(wanted: &NameOrId, group: &[u8]) -> Result<u32> {
     let wanted = match wanted {
         NameOrId::Id(gid) => return Ok(*gid),
         NameOrId::Name(text) => text,
@@ -279,14 +279,16 @@ mod tests {
             ("", 1000, 100, &[], &[100]),
         ] {
             let login = UserAndGroup::parse_like_gosu(text.as_bytes(), 1000).unwrap();
-            for (accounts, groups) in [(AccountRules::Gosu(100), gosu), (AccountRules::SuExec(100), su_exec)] {
+            for (accounts, groups) in
+                [(AccountRules::GosuWithOwnGid(100), gosu), (AccountRules::SuExecWithOwnGid(100), su_exec)]
+            {
                 let found = resolve_as(&login, accounts, USERS, GROUPS).unwrap();
                 assert_eq!((found.uid, found.gid, &found.groups[..]), (uid, gid, groups), "{text} {accounts:?}");
             }
         }
         for text in ["0day", "bogus", "web:0day", "bad", "+5", "-1", "web:bogus"] {
             let login = UserAndGroup::parse_like_gosu(text.as_bytes(), 1000).unwrap();
-            assert!(resolve_as(&login, AccountRules::Gosu(0), USERS, GROUPS).is_err(), "{text}");
+            assert!(resolve_as(&login, AccountRules::GosuWithOwnGid(0), USERS, GROUPS).is_err(), "{text}");
         }
         for text in ["4294967295", "99999999999", "web:4294967295"] {
             assert_eq!(UserAndGroup::parse_like_gosu(text.as_bytes(), 0), None, "{text}");

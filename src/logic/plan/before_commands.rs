@@ -31,6 +31,6 @@ fn program(text: StaticCStr, server: &Program) -> Box<Program> {
     let argv = split_words(text.to_bytes()).unwrap_or_default();
     let command = argv.first().copied().unwrap_or_default();
     let steps = companion_programs::companion_steps(server, command);
-    let paths = paths_to_try(command, server.env.get(b"PATH"));
-    Box::new(Program { steps, paths, argv, env: Env::default(), personality: &VSRUN })
+    let exec_paths = paths_to_try(command, server.env.get(b"PATH"));
+    Box::new(Program { steps, exec_paths, argv, env: Env::default(), personality: &VSRUN })
 }

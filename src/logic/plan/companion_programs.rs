@@ -12,11 +12,11 @@ use crate::logic::supervisor::notify::is_service_manager_var;
 /// The steps of a program that runs before or beside the server. It has the server's user, root, limits and
 /// confinement, but no terminal. It has a session of its own, so that a signal to its group reaches its children too.
 pub(super) fn companion_steps(server: &Program, command: StaticCStr) -> Vec<Step> {
-    let is_cgroup = |step: &&Step| matches!(step, Step::Cgroup(_));
+    let is_cgroup = |step: &&Step| matches!(step, Step::EnterCgroup(_));
     // A program before or beside the server also enters the server's control group before all other steps.
     let mut steps: Vec<Step> = server.steps.iter().filter(is_cgroup).copied().collect();
     steps.extend_from_slice(&[Step::UnblockSignals, Step::Setsid, Step::RedirectInput, Step::RedirectOutput]);
-    steps.extend(server.steps.iter().filter(|step| is_shared(step)));
+    steps.extend(server.steps.iter().filter(|step| is_shared_with_companions(step)));
     unblock_and_push_last(&mut steps, Step::Exec(command));
     steps
 }
@@ -30,10 +30,10 @@ pub fn is_server_only_var(name: &[u8]) -> bool {
 }
 
 /// True if a program that runs before or beside the server also takes this step of the server.
-fn is_shared(step: &Step) -> bool {
+fn is_shared_with_companions(step: &Step) -> bool {
     match step {
         Step::Nice(_)
-        | Step::OomScore(_)
+        | Step::OomScoreAdj(_)
         | Step::Limit(_)
         | Step::EnterLogDir(_)
         | Step::ReturnToCallersDir(..)
@@ -53,28 +53,28 @@ fn is_shared(step: &Step) -> bool {
         | Step::Umask(_)
         | Step::CloseDescriptors
         | Step::CloexecDescriptors
-        | Step::CreateRuleset(_)
+        | Step::CreateLandlockRuleset(_)
         | Step::AddLandlockRule(..)
         | Step::LandlockRestrictSelf
         | Step::VerifyLandlockCwd(_) => true,
         // The steps that `companion_steps` itself adds at the beginning or the end are not taken from the server.
-        Step::Cgroup(_)
+        Step::EnterCgroup(_)
         | Step::UnblockSignals
         | Step::Setsid
         | Step::RedirectInput
         | Step::RedirectOutput
         | Step::Exec(_) => false,
         // Only the server takes the steps for its session and terminal, its pidfile, its sockets and its readiness.
-        Step::ControlTerminal
-        | Step::DropTerminal
+        Step::SetControllingTerminal
+        | Step::DropControllingTerminal
         | Step::TakeForeground
         | Step::NewBackgroundGroup
-        | Step::KeepPidfileLock(_)
+        | Step::WritePidAndKeepLock(_)
         | Step::WriteManagedPid(_)
         | Step::PassSockets(_)
         | Step::SetWatchdogPid
         | Step::PassReadyPipe(_) => false,
         // Only processes of vsrun itself run the rotator or a network probe.
-        Step::RunLogRotator(_) | Step::RunProbe => false,
+        Step::RunLogRotator(_) | Step::RunNetworkProbe => false,
     }
 }

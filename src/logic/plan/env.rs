@@ -27,7 +27,7 @@ impl Env {
     }
 
     /// Adds an entry `NAME=VALUE`, and removes all other entries with this name. An entry `NAME` removes the variable.
-    pub fn put(&mut self, entry: StaticCStr) {
+    pub fn apply_entry(&mut self, entry: StaticCStr) {
         let name = entry_name(entry.to_bytes());
         self.remove(&|known| known == name);
         if name.len() < entry.count_bytes() {
@@ -105,7 +105,7 @@ pub struct EnvRenewal {
     /// of the server's user.
     pub base: Env,
     /// The entries that the files in `sources` had at the first start.
-    pub first_entries: Vec<StaticCStr>,
+    pub initial_file_entries: Vec<StaticCStr>,
     /// The entries of `--env`, which override those of the files in `sources`.
     pub option_entries: Vec<StaticCStr>,
     /// The directory in which vsrun was called, and its device and inode. None if the manager does not leave that
@@ -118,28 +118,28 @@ pub struct EnvRenewal {
 impl EnvRenewal {
     /// Makes the environment from the present entries of the files (`now`); `started` is the environment of the first
     /// start. Variables that `--env` and vsrun itself set keep their values.
-    pub fn renew(&self, started: &[StaticCStr], now: &[StaticCStr]) -> Env {
+    pub fn renew(&self, first_env: &[StaticCStr], file_entries: &[StaticCStr]) -> Env {
         // The variables that the server's process itself sets or removes between fork and exec.
         const SET_BY_CHILD: [&[u8]; 2] = [b"LISTEN_PID", b"WATCHDOG_PID"];
         let named =
             |list: &[StaticCStr], name: &[u8]| list.iter().copied().find(|entry| entry_name(entry.to_bytes()) == name);
         let is_free = |name: &[u8]| {
-            let entry = named(started, name);
-            let is_of_file = entry == named(&self.base.0, name) || entry == named(&self.first_entries, name);
+            let entry = named(first_env, name);
+            let is_of_file = entry == named(&self.base.0, name) || entry == named(&self.initial_file_entries, name);
             // vsrun adds NOTIFY_SOCKET, and for a probe the server's pid, to an environment after all other variables.
             let is_late = SET_BY_CHILD.contains(&name)
                 || (entry.is_none() && (name == NOTIFY_SOCKET || name == SERVER_PID_VAR.as_bytes()));
             named(&self.option_entries, name).is_none() && (entry.is_none() || is_of_file) && !is_late
         };
-        let mut env = Env(started.to_vec());
-        for entry in &self.first_entries {
+        let mut env = Env(first_env.to_vec());
+        for entry in &self.initial_file_entries {
             let name = entry_name(entry.to_bytes());
             if is_free(name) {
-                env.put(named(&self.base.0, name).unwrap_or_else(|| leak_cstr(name.to_vec())));
+                env.apply_entry(named(&self.base.0, name).unwrap_or_else(|| leak_cstr(name.to_vec())));
             }
         }
-        for entry in now.iter().copied().filter(|entry| is_free(entry_name(entry.to_bytes()))) {
-            env.put(entry);
+        for entry in file_entries.iter().copied().filter(|entry| is_free(entry_name(entry.to_bytes()))) {
+            env.apply_entry(entry);
         }
         env
     }
@@ -174,9 +174,9 @@ mod tests {
         let mut env = Env(vec![c"A=1", c"AB=2", c"A=3", c"odd"]);
         assert_eq!(env.get(b"A"), Some(&b"1"[..]));
         env.set(b"A", b"4");
-        env.put(c"AB=x=y");
+        env.apply_entry(c"AB=x=y");
         assert_eq!(env.0, [c"odd", c"A=4", c"AB=x=y"]);
-        env.put(c"AB");
+        env.apply_entry(c"AB");
         env.remove(&|name| name.starts_with(b"A"));
         assert_eq!(env.0.len(), 1);
         assert_eq!(leak_cstr(b"a\0b".to_vec()), c"a");
@@ -195,7 +195,7 @@ mod tests {
         let renewal = EnvRenewal {
             sources: EnvFiles { dir: Some(c"d"), ..EnvFiles::default() },
             base: Env(vec![c"HOME=/h", c"A=base", c"B=base", c"WATCHDOG_PID=1"]),
-            first_entries: vec![c"A=1", c"N=1", c"E=file", c"S=same", c"L=1", c"HOME"],
+            initial_file_entries: vec![c"A=1", c"N=1", c"E=file", c"S=same", c"L=1", c"HOME"],
             option_entries: vec![c"E=given", c"S=same"],
             callers_dir: None,
         };
@@ -207,7 +207,7 @@ mod tests {
         };
         let mut expected = started.to_vec();
         expected.sort_unstable();
-        assert_eq!(of(&renewal.first_entries), expected, "nothing has changed");
+        assert_eq!(of(&renewal.initial_file_entries), expected, "nothing has changed");
         let now =
             [c"B=2", c"X=3", c"E=4", c"S=5", c"L=6", c"NOTIFY_SOCKET=7", c"WATCHDOG_PID=8", c"VSRUN_SERVER_PID=9"];
         assert_eq!(

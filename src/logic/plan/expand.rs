@@ -99,7 +99,7 @@ pub fn expand(words: &mut [StaticCStr], env: &Env) -> Result<()> {
 
 fn unset_error(piece: Piece<'_>) -> Error {
     let (Piece::Literal(name) | Piece::Variable { name, .. }) = piece;
-    Error::of(Problem::UnsetVariable, name).name(name).name(name)
+    Error::of(Problem::UnsetVariable, name).with_name_arg(name).with_name_arg(name)
 }
 
 #[cfg(test)]

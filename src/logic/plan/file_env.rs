@@ -10,13 +10,13 @@ use crate::logic::base::problem::Problem;
 
 /// Adds an entry to a list in which each name occurs once. It replaces an entry with the same name, even if it only
 /// removes the variable.
-pub fn add_entry(entries: &mut Vec<StaticCStr>, entry: StaticCStr) {
+pub fn add_or_replace_entry(entries: &mut Vec<StaticCStr>, entry: StaticCStr) {
     entries.retain(|other| entry_name(other.to_bytes()) != entry_name(entry.to_bytes()));
     entries.push(entry);
 }
 
 /// The name of the variable that has the path of the file for `NAME`: `NAME_FILE`.
-pub fn file_variable(name: StaticCStr) -> StaticCStr {
+pub fn file_variable_name(name: StaticCStr) -> StaticCStr {
     leak_cstr([name.to_bytes(), b"_FILE"].concat())
 }
 
@@ -25,10 +25,10 @@ pub fn file_variable(name: StaticCStr) -> StaticCStr {
 /// # Errors
 /// If both NAME and `NAME_FILE` are set: vsrun does not guess which of them is meant.
 pub fn file_env_path(name: StaticCStr, env: &Env) -> Result<Option<StaticCStr>> {
-    let variable = file_variable(name);
+    let variable = file_variable_name(name);
     let Some(path) = env.get(variable.to_bytes()) else { return Ok(None) };
     if env.get(name.to_bytes()).is_some() {
-        return Err(Error::of(Problem::BothSet, name.to_bytes()).name(variable.to_bytes()));
+        return Err(Error::of(Problem::BothSet, name.to_bytes()).with_name_arg(variable.to_bytes()));
     }
     Ok(Some(leak_cstr(path.to_vec())))
 }
@@ -48,7 +48,7 @@ mod tests {
     fn the_last_entry_of_a_name_counts() {
         let mut entries = Vec::new();
         for entry in [c"A=1", c"B=1", c"A", c"AB=2", c"B=2"] {
-            add_entry(&mut entries, entry);
+            add_or_replace_entry(&mut entries, entry);
         }
         assert_eq!(entries, [c"A", c"AB=2", c"B=2"]);
     }

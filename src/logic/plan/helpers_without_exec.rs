@@ -19,7 +19,7 @@ pub fn rotator(policy: LogPolicy, change: Option<&Identity>) -> Box<Program> {
 
 /// The steps of a helper process that probes the server through the network, with the server's user.
 pub fn network_probe(change: Option<&Identity>) -> Box<Program> {
-    program_without_exec(vec![Step::Setsid, Step::CloseDescriptors, Step::Chdir(c"/")], change, Step::RunProbe)
+    program_without_exec(vec![Step::Setsid, Step::CloseDescriptors, Step::Chdir(c"/")], change, Step::RunNetworkProbe)
 }
 
 /// The steps of a helper process that executes no program. Without an exec it remains undumpable (PR_SET_DUMPABLE), so
@@ -27,6 +27,6 @@ pub fn network_probe(change: Option<&Identity>) -> Box<Program> {
 fn program_without_exec(mut steps: Vec<Step>, change: Option<&Identity>, last: Step) -> Box<Program> {
     push_privilege_steps(&mut steps, change, change, KeepPermitted::Nothing);
     steps.push(last);
-    let (paths, argv) = (Vec::new(), Vec::new());
-    Box::new(Program { steps, paths, argv, env: Env::default(), personality: &VSRUN })
+    let (exec_paths, argv) = (Vec::new(), Vec::new());
+    Box::new(Program { steps, exec_paths, argv, env: Env::default(), personality: &VSRUN })
 }

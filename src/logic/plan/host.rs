@@ -25,7 +25,7 @@ pub struct Host<'a> {
     pub hangup_ignored: bool,
     /// True if vsrun was called as catatonit and the variable `LISTEN_PID` has vsrun's pid. The server's process then
     /// sets `LISTEN_PID` to its own pid, as catatonit does.
-    pub updates_listen_pid: bool,
+    pub must_update_listen_pid: bool,
     /// The kernel's support for Landlock, if an option needs it.
     pub landlock: LandlockSupport,
     /// vsrun's own environment, without the variables by which its parent announced the sockets in `inherited`.
@@ -33,17 +33,17 @@ pub struct Host<'a> {
     /// The current directory. None if the plan does not depend on it, or the kernel does not report it.
     pub cwd: Option<Vec<u8>>,
     /// The device and inode of the current directory. Zeros if the plan does not depend on it.
-    pub cwd_identity: (u64, u64),
+    pub cwd_dev_and_inode: (u64, u64),
     /// vsrun's supplementary groups. None if its real, effective and saved ids differ, or if they were not read because
     /// `--user` was not given.
-    pub groups: Option<Vec<u32>>,
+    pub own_groups: Option<Vec<u32>>,
     /// The contents of /etc/passwd; empty if the file does not exist or is not needed.
-    pub passwd: &'a [u8],
+    pub passwd_file: &'a [u8],
     /// The contents of /etc/group; empty if the file does not exist or is not needed.
-    pub group: &'a [u8],
+    pub group_file: &'a [u8],
     /// The entries of `--env-file`, `--env-dir` and `--file-env`, each name once: `NAME=VALUE`, or `NAME` to remove the
     /// variable.
-    pub env_entries: Vec<StaticCStr>,
+    pub env_entries_from_files: Vec<StaticCStr>,
     /// The sockets that vsrun's parent has passed to it.
     pub inherited: InheritedSockets,
     /// How often vsrun must send keep-alive messages to the service manager that started it.
@@ -65,7 +65,7 @@ pub enum CanChangeIds {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StdinTerminal {
     /// Standard input is the controlling terminal, and vsrun's process group is in its foreground.
-    Controlling,
+    Foreground,
     /// Standard input is the controlling terminal, and another process group is in its foreground.
     Background,
     /// Standard input is no terminal, or not the controlling one.

@@ -17,7 +17,7 @@ use crate::logic::cli::flags::Id;
 use crate::logic::plan::landlock_rules::{BIND_TCP, CONNECT_TCP, HandledRights, PathAccess, Rule, right};
 
 /// The bit of the Landlock scope for abstract Unix sockets.
-const SCOPE_ABSTRACT: u64 = 1;
+const SCOPE_ABSTRACT_UNIX_SOCKET: u64 = 1;
 /// The bit of the Landlock scope for signals.
 const SCOPE_SIGNAL: u64 = 2;
 
@@ -30,7 +30,7 @@ const PATH_OPTIONS: [(Id, PathAccess); 4] =
 pub struct Confinement {
     rules: Vec<Rule>,
     /// The TCP directions that are confined, as bits ([`BIND_TCP`] and [`CONNECT_TCP`]).
-    tcp_directions: u64,
+    confined_tcp_directions: u64,
     /// The TCP directions in which no port at all is allowed, as bits ([`BIND_TCP`] and [`CONNECT_TCP`]).
     no_port_directions: u64,
     scope: u64,
@@ -85,8 +85,8 @@ impl Confinement {
     /// # Errors
     /// The reason why the value is malformed; None for the value `none`, which is valid but adds no rule.
     fn parse_port_or_none(&mut self, direction: u64, value: &[u8]) -> core::result::Result<u16, Option<Reason>> {
-        let before = self.tcp_directions & direction != 0;
-        self.tcp_directions |= direction;
+        let before = self.confined_tcp_directions & direction != 0;
+        self.confined_tcp_directions |= direction;
         if value == b"none" {
             self.no_port_directions |= direction;
             return Err(before.then_some(Reason::NoneAndPort));
@@ -102,7 +102,7 @@ impl Confinement {
         for name in split_byte(value, b',') {
             self.scope |= match name {
                 b"signal" => SCOPE_SIGNAL,
-                b"abstract" => SCOPE_ABSTRACT,
+                b"abstract" => SCOPE_ABSTRACT_UNIX_SOCKET,
                 _ => return Some(Reason::NotAScope),
             };
         }
@@ -110,13 +110,13 @@ impl Confinement {
     }
 
     /// True if an option requests any confinement.
-    pub fn is_some(&self) -> bool {
-        self.tcp_directions | self.scope != 0 || !self.rules.is_empty()
+    pub fn is_requested(&self) -> bool {
+        self.confined_tcp_directions | self.scope != 0 || !self.rules.is_empty()
     }
 
     /// True if the server cannot connect to abstract Unix sockets of processes outside of its own confinement.
     pub fn hides_abstract_sockets(&self) -> bool {
-        self.scope & SCOPE_ABSTRACT != 0
+        self.scope & SCOPE_ABSTRACT_UNIX_SOCKET != 0
     }
 
     /// The steps that confine the process, in order. `work_dir` is the value of `--work-dir`.
@@ -124,11 +124,11 @@ impl Confinement {
     /// # Errors
     /// If the kernel does not support all that the options request.
     pub fn steps(&self, kernel: LandlockSupport, work_dir: Option<StaticCStr>) -> Result<Vec<Step>> {
-        if !self.is_some() {
+        if !self.is_requested() {
             return Ok(Vec::new());
         }
         let has_paths = self.rules.iter().any(|rule| matches!(rule, Rule::Path(..)));
-        let (needed, problem) = match (self.scope, self.tcp_directions) {
+        let (needed, problem) = match (self.scope, self.confined_tcp_directions) {
             (0, 0) => (3, Problem::PathsNeed),
             (0, _) => (4, Problem::PortsNeed),
             _ => (6, Problem::ScopeNeeds),
@@ -137,9 +137,9 @@ impl Confinement {
             LandlockSupport::Abi(abi) if abi >= needed => {
                 let device = if abi >= 5 { right::IOCTL_DEV } else { 0 };
                 let file_rights = if has_paths { right::ALL_UP_TO_ABI_3 | device } else { 0 };
-                let handled = HandledRights { file_rights, tcp: self.tcp_directions, scope: self.scope };
+                let handled = HandledRights { file_rights, tcp: self.confined_tcp_directions, scope: self.scope };
                 // The steps are added in a loop, because chained iterators add 700 bytes to the binary.
-                let mut steps = vec![Step::CreateRuleset(handled)];
+                let mut steps = vec![Step::CreateLandlockRuleset(handled)];
                 for rule in &self.rules {
                     steps.push(Step::AddLandlockRule(*rule, handled.file_rights));
                 }
@@ -154,7 +154,7 @@ impl Confinement {
             LandlockSupport::Disabled => Reason::LandlockDisabled,
             LandlockSupport::Refused => Reason::SeccompRefuses,
         };
-        Err(Error::new(problem).reason(why))
+        Err(Error::new(problem).with_reason_arg(why))
     }
 }
 

@@ -7,7 +7,7 @@ pub mod right {
     /// The right to execute files.
     pub const EXECUTE: u64 = 1;
     /// The rights to read files and to list directories.
-    pub const READ: u64 = 1 << 2 | 1 << 3;
+    pub const READ_FILE_AND_DIR: u64 = 1 << 2 | 1 << 3;
     /// The right to list directories.
     pub const READ_DIR: u64 = 1 << 3;
     /// The right to read files.
@@ -54,7 +54,8 @@ impl PathAccess {
     /// The kernel's bits for this access, without the rights that are not `handled`, because the kernel refuses a rule
     /// with such a right.
     pub fn rights(self, handled: u64) -> u64 {
-        let wanted = if matches!(self, Self::Ro | Self::Rox) { right::READ | right::EXECUTE } else { u64::MAX };
+        let wanted =
+            if matches!(self, Self::Ro | Self::Rox) { right::READ_FILE_AND_DIR | right::EXECUTE } else { u64::MAX };
         handled & wanted & if self.allows_execution() { u64::MAX } else { !right::EXECUTE }
     }
 

@@ -11,7 +11,7 @@ use crate::logic::base::text::ArrayText;
 #[derive(Clone, Copy, Debug)]
 pub struct PathTrustCheck {
     /// vsrun's own user id.
-    own: u32,
+    own_uid: u32,
     /// The owner of `/`, who can replace everything. This is not root in a user namespace that shows the host's files.
     root_dir_owner: u32,
     /// The first owner that is not root, vsrun's own user or the owner of `/`. It must own all later components.
@@ -31,18 +31,18 @@ pub struct Component {
 
 impl PathTrustCheck {
     /// Starts the check of a path. `own` is vsrun's user id, and `root_dir_owner` is the owner of `/`.
-    pub fn new(own: u32, root_dir_owner: u32) -> Self {
-        Self { own, root_dir_owner, first_other_owner: None }
+    pub fn new(own_uid: u32, root_dir_owner: u32) -> Self {
+        Self { own_uid, root_dir_owner, first_other_owner: None }
     }
 
     /// True if the user is root, vsrun's own user or the owner of `/`.
     pub fn is_trusted_owner(&self, owner: u32) -> bool {
-        owner == 0 || owner == self.own || owner == self.root_dir_owner
+        owner == 0 || owner == self.own_uid || owner == self.root_dir_owner
     }
 
     /// True if users other than root, vsrun's own and the owner of `/` may create and remove names in a directory with
     /// this owner and mode.
-    pub fn is_shared(&self, owner: u32, mode: u32) -> bool {
+    pub fn is_shared_dir(&self, owner: u32, mode: u32) -> bool {
         mode & 0o022 != 0 || !self.is_trusted_owner(owner)
     }
 
@@ -84,9 +84,9 @@ pub enum DistrustReason {
         before: u32,
     },
     /// The component would have to be created in a directory of this user, and would belong to another user.
-    CreatedForOther(u32),
+    CreatedInOthersDir(u32),
     /// The log directory belongs to this user, who is neither root, vsrun's user nor the server's.
-    OtherUser(u32),
+    LogDirOfOtherUser(u32),
     /// The component has more than one hard link, and another user may have created the one in the path.
     HardLink,
     /// The component has replaced the directory that vsrun has just created.
@@ -109,8 +109,8 @@ impl UntrustedComponent {
         let user = |uid: u32| MessageArg::Number(uid.into());
         match self.reason {
             DistrustReason::OwnerChanged { owner, before } => (Problem::OfTwoUsers, [user(owner), user(before)]),
-            DistrustReason::CreatedForOther(before) => (Problem::MadeForAnother, [user(before), MessageArg::None]),
-            DistrustReason::OtherUser(owner) => (Problem::OfAStranger, [user(owner), MessageArg::None]),
+            DistrustReason::CreatedInOthersDir(before) => (Problem::MadeForAnother, [user(before), MessageArg::None]),
+            DistrustReason::LogDirOfOtherUser(owner) => (Problem::OfAStranger, [user(owner), MessageArg::None]),
             DistrustReason::HardLink => (Problem::HardLink, [MessageArg::None, MessageArg::None]),
             DistrustReason::Replaced => (Problem::ReplacedMeanwhile, [MessageArg::None, MessageArg::None]),
         }
@@ -119,7 +119,7 @@ impl UntrustedComponent {
     /// An error that says why the component is not trusted. Another error's message contains it as the reason.
     pub fn error(&self) -> Error {
         let (problem, [one, two]) = self.problem();
-        Error::of(problem, self.name.as_bytes()).with(one).with(two)
+        Error::of(problem, self.name.as_bytes()).with_arg(one).with_arg(two)
     }
 }
 
@@ -136,7 +136,7 @@ impl fmt::Display for UntrustedComponent {
 pub enum Position {
     /// Other components of the path follow it.
     #[default]
-    Inner,
+    NotLast,
     /// It is the last component of the path.
     Last,
 }
@@ -149,7 +149,7 @@ pub fn components(path: &[u8]) -> impl Iterator<Item = (&[u8], Position)> {
     let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".");
     let count = names.clone().count();
     let all = first.into_iter().chain(names);
-    all.enumerate().map(move |(at, name)| (name, if at == count { Position::Last } else { Position::Inner }))
+    all.enumerate().map(move |(at, name)| (name, if at == count { Position::Last } else { Position::NotLast }))
 }
 
 #[cfg(test)]
@@ -202,7 +202,7 @@ mod tests {
         for (owner, mode, shared) in
             [(0, 0o755, false), (5, 0o700, false), (7, 0o700, true), (0, 0o1777, true), (0, 0o775, true)]
         {
-            assert_eq!(trust.is_shared(owner, mode), shared, "{owner} {mode:o}");
+            assert_eq!(trust.is_shared_dir(owner, mode), shared, "{owner} {mode:o}");
         }
     }
 
@@ -221,7 +221,7 @@ mod tests {
             assert_eq!(names, found.iter().map(|name| name.as_bytes()).collect::<Vec<_>>(), "{path}");
             let last: Vec<_> = components(path.as_bytes()).map(|(_, last)| last).collect();
             let (end, inner) = last.split_last().unwrap();
-            assert!(*end == Position::Last && inner.iter().all(|one| *one == Position::Inner), "{path}");
+            assert!(*end == Position::Last && inner.iter().all(|one| *one == Position::NotLast), "{path}");
         }
     }
 }

@@ -33,7 +33,7 @@ pub struct Personality {
     /// The signal that the supervisor gets when its parent exits.
     pub parent_death: Option<Signal>,
     /// True if a variable `LISTEN_PID` with vsrun's own pid is changed to the pid of the command.
-    pub passes_sockets: bool,
+    pub changes_listen_pid: bool,
 }
 
 /// vsrun's own behaviour.
@@ -50,7 +50,7 @@ pub const VSRUN: Personality = Personality {
     suspends_itself: false,
     records_orphans: false,
     parent_death: None,
-    passes_sockets: false,
+    changes_listen_pid: false,
 };
 
 impl Default for &'static Personality {
@@ -84,9 +84,9 @@ pub enum Session {
     /// The command has a process group of its own, in the terminal's foreground if vsrun's group was.
     OwnGroup,
     /// The command has a session of its own, which gets vsrun's terminal.
-    WithTerminal,
+    NewSessionWithTerminal,
     /// The command has the same session and process group as vsrun.
-    Caller,
+    SameAsVsrun,
 }
 
 /// The exit statuses of failed starts.
@@ -121,7 +121,7 @@ impl FailureStatuses {
     /// vsrun's exit status for this failure.
     pub fn status(&self, failure: StartFailureKind) -> u8 {
         let status = match (failure, self) {
-            (StartFailureKind::Setup, Self::Vsrun) => exit::SETUP,
+            (StartFailureKind::Setup, Self::Vsrun) => exit::VSRUN_FAILED,
             (StartFailureKind::NotFound, Self::Vsrun | Self::Tini(_)) => exit::NOT_FOUND,
             (StartFailureKind::Forbidden, Self::Vsrun | Self::Tini(_))
             | (StartFailureKind::NotExecutable, Self::Vsrun) => exit::NOT_EXECUTABLE,
@@ -147,9 +147,9 @@ pub enum AccountRules {
     Vsrun,
     /// The rules of gosu: the supplementary groups are only those of /etc/group, and of the login variables only HOME
     /// is set.
-    Gosu(u32),
+    GosuWithOwnGid(u32),
     /// The rules of su-exec: the main group is also a supplementary group, and of the login variables only HOME is set.
-    SuExec(u32),
+    SuExecWithOwnGid(u32),
 }
 
 #[cfg(test)]

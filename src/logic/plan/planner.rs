@@ -27,7 +27,7 @@ use crate::logic::formats::log_name::LogPolicy;
 use crate::logic::supervisor::notify::is_service_manager_var;
 use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::readiness::{NOTIFY_SOCKET, ReadyCondition};
-use crate::logic::supervisor::signal_action::{ShutdownSignals, SignalAction, SignalTable};
+use crate::logic::supervisor::signal_action::{ShutdownEffect, SignalAction, SignalTable};
 
 /// Everything that vsrun is going to do.
 #[derive(Debug)]
@@ -44,11 +44,11 @@ pub struct Plan {
     /// True if a terminal is reopened for writing only: a server of another user must not read what is typed.
     pub write_only_terminal: bool,
     /// Which set of exit statuses a failed start uses.
-    pub statuses: StatusSet,
+    pub start_failure_statuses: StatusSet,
     /// True if SIGHUP stays ignored, as it was when vsrun was called.
     pub ignores_hangup: bool,
     /// Whether and where each step is recorded.
-    pub debug: StepTrace,
+    pub step_trace: StepTrace,
     /// What differs because vsrun was called by another tool's name.
     pub personality: &'static Personality,
     /// The server's program, with its steps.
@@ -60,7 +60,7 @@ pub struct Plan {
     /// The file to which vsrun writes why it exits (`--termination-log`).
     pub termination_log: Option<StaticCStr>,
     /// The command, quoted for a shell.
-    pub command: Vec<u8>,
+    pub quoted_command: Vec<u8>,
     /// The commands of `--before`, which run before each start of the server.
     pub commands_before: Vec<BeforeCommand>,
     /// Where the output of vsrun, the server and the crash handler goes.
@@ -127,11 +127,11 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Supervision {
     /// The path of the manager's own pidfile.
-    pub pidfile: Option<StaticCStr>,
+    pub manager_pidfile: Option<StaticCStr>,
     /// The crash handler, which runs after an unexpected exit.
-    pub handler: Option<Box<Program>>,
+    pub crash_handler: Option<Box<Program>>,
     /// The service manager that started vsrun: its NOTIFY_SOCKET, and how often it must get a keep-alive message.
-    pub notify_target: Option<(Vec<u8>, Option<Span>)>,
+    pub notify_socket_and_interval: Option<(Vec<u8>, Option<Span>)>,
 }
 
 /// Makes the plan from the options and the state of the system.
@@ -142,8 +142,8 @@ pub struct Supervision {
 pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     let identity = user::identity(options, host)?;
     let change = user::needed_change(identity.as_ref(), options, host);
-    let handler = match options.manager.and_then(|managed| managed.handler) {
-        Some(path) => Some(handler_program(path, options, host, identity.as_ref(), change)?),
+    let crash_handler = match options.manager.and_then(|managed| managed.handler) {
+        Some(path) => Some(crash_handler_program(path, options, host, identity.as_ref(), change)?),
         None => None,
     };
     let output = output(options, host, identity.as_ref(), change)?;
@@ -155,38 +155,38 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     if ignores_hangup {
         options.on_signal.push((Signal::HUP, SignalAction::Ignore));
     }
-    let shutdown = if options.at_exit.is_some() { ShutdownSignals::EndMachine } else { ShutdownSignals::Forward };
+    let shutdown = if options.at_exit.is_some() { ShutdownEffect::EndMachine } else { ShutdownEffect::Forward };
     let signal_table = SignalTable::new(policy.role, shutdown, &options.on_signal);
     let ready = options.ready.unwrap_or(ReadyCondition::Exec);
     let sockets = socket_activation::count(host.inherited.count, &options.listen);
     let is_socket = |number| sockets > 0 && number < 3 + i32::from(sockets);
-    if let ReadyCondition::Newline(number) = ready
+    if let ReadyCondition::NewlineOnFd(number) = ready
         && is_socket(number)
     {
-        return Err(Error::new(Problem::ReadyFdIsSocket).number(number.into()));
+        return Err(Error::new(Problem::ReadyFdIsSocket).with_number_arg(number.into()));
     }
     let (syslog, debug) = (syslog(options), step_trace(options));
     let address = host.env.get(NOTIFY_SOCKET).filter(|_| options.reports_to_service_manager());
-    let notify_target = address.map(|address| (address.to_vec(), host.watchdog_interval));
+    let notify_socket_and_interval = address.map(|address| (address.to_vec(), host.watchdog_interval));
     let supervision = options.is_supervised().then(|| {
-        let pidfile = options.manager.and_then(|managed| managed.pidfile);
-        Supervision { pidfile, handler, notify_target }
+        let manager_pidfile = options.manager.and_then(|managed| managed.pidfile);
+        Supervision { manager_pidfile, crash_handler, notify_socket_and_interval }
     });
     Ok(Plan {
-        probes: probes::probes(options, &server, change),
+        probes: probes::plan_probes(options, &server, change),
         commands_before: before_commands::commands(&options.before, &server),
         server,
-        command,
+        quoted_command: command,
         pidfile: options.pidfile,
         output,
         background: options.background,
         sockets: ServerSockets {
-            inherited: host.inherited.count,
-            own: core::mem::take(&mut options.listen),
-            owner: change.map(|identity| (identity.uid, identity.gid)),
+            inherited_count: host.inherited.count,
+            listen_options: core::mem::take(&mut options.listen),
+            unix_socket_owner: change.map(|identity| (identity.uid, identity.gid)),
         },
         cgroup: options.cgroup.map(|dir| ServerCgroup { dir, settings: core::mem::take(&mut options.cgroup_set) }),
-        debug,
+        step_trace: debug,
         quiet: options.is_quiet(),
         policy,
         signal_table,
@@ -198,7 +198,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         keeps_stdin: options.has(Id::Stdin),
         write_only_terminal: options.user.is_some() && !options.has(Id::Stdin),
         termination_log: options.termination_log,
-        statuses: if options.has(Id::Rc) { StatusSet::InitScript } else { StatusSet::Own },
+        start_failure_statuses: if options.has(Id::Rc) { StatusSet::InitScript } else { StatusSet::Own },
         ignores_hangup,
         personality: options.personality,
     })
@@ -217,7 +217,7 @@ pub fn resolve_base_env(options: &Options, host: &Host<'_>) -> Result<Env> {
     Ok(program::base_env(options, host, user::identity(options, host)?.as_ref()))
 }
 
-fn handler_program(
+fn crash_handler_program(
     path: StaticCStr,
     options: &Options,
     host: &Host<'_>,
@@ -249,10 +249,11 @@ fn output(
     identity: Option<&Identity>,
     change: Option<&Identity>,
 ) -> Result<Output> {
-    let owner = change.map(|identity| (identity.uid, identity.gid));
+    let output_owner = change.map(|identity| (identity.uid, identity.gid));
     if let Some((dir, max_age)) = options.logdir {
-        let max_files = options.log_files.unwrap_or(u64::MAX);
-        let log_policy = LogPolicy { max_age, owner, max_bytes: options.log_size.unwrap_or(u64::MAX), max_files };
+        let most = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
+        let (max_file_bytes, max_rotated_files) = (most(options.log_size), most(options.log_files));
+        let log_policy = LogPolicy { max_age, output_owner, max_file_bytes, max_rotated_files };
         let rotator = options.log_size.map(|_| helpers_without_exec::rotator(log_policy, change));
         // Absolute, because the manager opens the directory again after it may have left the working directory.
         let absolute_dir = command_path::absolute(dir, host).unwrap_or(dir);
@@ -271,7 +272,7 @@ fn output(
     let env = host.env.with_login_vars(identity);
     let program =
         program::helper_program(command, paths, words, env, identity, change, program::keep_one_harmless(options));
-    Ok(Output::Logger(program, owner))
+    Ok(Output::Logger(program, output_owner))
 }
 
 /// The connection to syslog, if vsrun itself must send its records there. With `logger -t TAG` as the logger, syslog

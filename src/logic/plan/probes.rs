@@ -39,7 +39,7 @@ pub struct PlannedProbe {
 
 /// Plans the probes that the options request. None if they request no probe and no `--ready alive:`, whose time is part
 /// of the schedule.
-pub fn probes(options: &Options, server: &Program, change: Option<&Identity>) -> Option<Box<Probes>> {
+pub fn plan_probes(options: &Options, server: &Program, change: Option<&Identity>) -> Option<Box<Probes>> {
     let ready = options.ready.unwrap_or(ReadyCondition::Exec);
     let plan = |text: StaticCStr| {
         let probe = Probe::parse(text.to_bytes())?;
@@ -54,7 +54,7 @@ pub fn probes(options: &Options, server: &Program, change: Option<&Identity>) ->
     let health = later.as_ref().map(|_| HealthSettings {
         interval: options.health_interval.unwrap_or(Span::secs(10)),
         timeout: options.health_timeout.unwrap_or(Span::secs(2)),
-        retries: options.health_retries.unwrap_or(3),
+        failure_threshold: options.health_retries.unwrap_or(3),
     });
     let is_timed = first.is_some() || later.is_some() || matches!(ready, ReadyCondition::Alive(_));
     is_timed.then(|| Box::new(Probes { schedule: Schedule::new(ready, health), ready: first, health: later }))
@@ -67,5 +67,5 @@ fn exec_probe_program(server: &Program, words: &[StaticCStr]) -> Box<Program> {
     let steps = companion_programs::companion_steps(server, command);
     let mut env = server.env.clone();
     env.remove(&companion_programs::is_server_only_var);
-    Box::new(Program { steps, paths: vec![command], argv: words.to_vec(), env, personality: &VSRUN })
+    Box::new(Program { steps, exec_paths: vec![command], argv: words.to_vec(), env, personality: &VSRUN })
 }

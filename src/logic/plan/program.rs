@@ -8,7 +8,8 @@ use super::account::Identity;
 use super::command_path::{absolute, paths_to_try};
 use super::env::Env;
 use super::expand;
-use super::host::{Host, StdinTerminal};
+use super::host::Host;
+use super::host::StdinTerminal::{self, NotControlling};
 use super::personality::{AccountRules, Personality, Session, VSRUN};
 use super::step::{KeepPermitted, Step};
 use crate::logic::base::cstr::StaticCStr;
@@ -24,7 +25,7 @@ pub struct Program {
     /// The steps, in order. The last one is the exec, or the work of a process that executes nothing.
     pub steps: Vec<Step>,
     /// The paths to try for the exec, in order.
-    pub paths: Vec<StaticCStr>,
+    pub exec_paths: Vec<StaticCStr>,
     /// The arguments, with the program's own name first.
     pub argv: Vec<StaticCStr>,
     /// The environment of the program.
@@ -55,9 +56,9 @@ pub fn base_env(options: &Options, host: &Host<'_>, identity: Option<&Identity>)
 /// The server's environment, without the variables that are set at each start.
 fn server_env(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> Env {
     let mut env = base_env(options, host, identity);
-    for entries in [&host.env_entries, &options.env] {
+    for entries in [&host.env_entries_from_files, &options.env] {
         for entry in entries {
-            env.put(entry);
+            env.apply_entry(entry);
         }
     }
     if let Some(span) = options.watchdog {
@@ -89,21 +90,21 @@ pub fn server(
         *first = name;
     }
 
-    let mut steps: Vec<Step> = options.cgroup.map(Step::Cgroup).into_iter().collect();
+    let mut steps: Vec<Step> = options.cgroup.map(Step::EnterCgroup).into_iter().collect();
     steps.extend(session_steps(options, host));
     if let Some(path) = options.pidfile {
-        steps.push(if options.is_supervised() { Step::WriteManagedPid(path) } else { Step::KeepPidfileLock(path) });
+        steps.push(if options.is_supervised() { Step::WriteManagedPid(path) } else { Step::WritePidAndKeepLock(path) });
     }
     steps.extend((!options.has(Id::Stdin)).then_some(Step::RedirectInput));
-    push_attribute_steps(&mut steps, options, host);
+    push_attribute_and_io_steps(&mut steps, options, host);
     if let (Some((dir, _)), None, None) = (options.logdir, options.work_dir, options.root) {
         steps.push(Step::EnterLogDir(dir));
     }
     let is_late = closes_fds_at_exec(options, change);
     if !is_late {
-        push_close_step(&mut steps, Step::CloseDescriptors, options);
+        push_descriptor_steps(&mut steps, Step::CloseDescriptors, options);
     }
-    let inside = push_directory_steps(&mut steps, options, host)?;
+    let inside = push_chroot_and_return_chdir(&mut steps, options, host)?;
     let keep = if options.caps.is_some() { KeepPermitted::All } else { KeepPermitted::Nothing };
     push_privilege_steps(&mut steps, identity, change, keep);
     if let Some(caps) = options.caps {
@@ -124,17 +125,17 @@ pub fn server(
         None => {}
     }
     if is_late {
-        push_close_step(&mut steps, Step::CloexecDescriptors, options);
+        push_descriptor_steps(&mut steps, Step::CloexecDescriptors, options);
     }
     steps.extend(confined);
     unblock_and_push_last(&mut steps, Step::Exec(command));
     let paths = paths_to_try(command, env.get(b"PATH"));
-    Ok(Box::new(Program { steps, paths, argv, env, personality: options.personality }))
+    Ok(Box::new(Program { steps, exec_paths: paths, argv, env, personality: options.personality }))
 }
 
 /// Adds the steps for attributes, output and sockets. Limits are set after the other attributes, which a limit on
 /// descriptors or file sizes could make fail.
-fn push_attribute_steps(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) {
+fn push_attribute_and_io_steps(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) {
     for is_limit in [false, true] {
         steps.extend(options.attribute_steps.iter().filter(|step| matches!(step, Step::Limit(_)) == is_limit));
     }
@@ -142,7 +143,7 @@ fn push_attribute_steps(steps: &mut Vec<Step>, options: &Options, host: &Host<'_
         steps.push(Step::RedirectOutput);
     }
     let sockets = socket_activation::count(host.inherited.count, &options.listen);
-    if sockets > 0 || host.updates_listen_pid {
+    if sockets > 0 || host.must_update_listen_pid {
         steps.push(Step::PassSockets(sockets));
     }
     if options.watchdog.is_some() {
@@ -162,12 +163,12 @@ fn closes_fds_at_exec(options: &Options, change: Option<&Identity>) -> bool {
     keeps_all && !options.is_supervised() && !options.background
 }
 
-fn push_close_step(steps: &mut Vec<Step>, how: Step, options: &Options) {
+fn push_descriptor_steps(steps: &mut Vec<Step>, how: Step, options: &Options) {
     if options.passes_inherited_fds() {
         return;
     }
     steps.push(how);
-    if let Some(ReadyCondition::Newline(number)) = options.ready {
+    if let Some(ReadyCondition::NewlineOnFd(number)) = options.ready {
         steps.push(Step::PassReadyPipe(number));
     }
 }
@@ -176,26 +177,25 @@ fn push_close_step(steps: &mut Vec<Step>, how: Step, options: &Options) {
 #[inline(never)]
 fn session_steps(options: &Options, host: &Host<'_>) -> Vec<Step> {
     // A server of another user never gets the terminal, from which it could read what is typed.
-    let terminal =
-        if options.has(Id::Stdin) && options.user.is_none() { host.terminal } else { StdinTerminal::NotControlling };
+    let terminal = if options.has(Id::Stdin) && options.user.is_none() { host.terminal } else { NotControlling };
     let stays = options.is_supervised();
     if !stays || options.user.is_none() {
         match (options.personality.session, terminal) {
-            (Session::OwnGroup, StdinTerminal::NotControlling) => {
-                return vec![Step::UnblockSignals, Step::NewBackgroundGroup];
+            (Session::OwnGroup, NotControlling) => return vec![Step::UnblockSignals, Step::NewBackgroundGroup],
+            (Session::NewSessionWithTerminal, _) => {
+                return vec![Step::UnblockSignals, Step::Setsid, Step::SetControllingTerminal];
             }
-            (Session::WithTerminal, _) => return vec![Step::UnblockSignals, Step::Setsid, Step::ControlTerminal],
-            (Session::Caller, _) => return vec![Step::UnblockSignals],
+            (Session::SameAsVsrun, _) => return vec![Step::UnblockSignals],
             (Session::FromOptions | Session::OwnGroup, _) => {}
         }
     }
     let steps: &[Step] = match (stays, options.background, terminal) {
         // To take the foreground, the process must still have SIGTTOU blocked.
-        (true, false, StdinTerminal::Controlling) => &[Step::TakeForeground, Step::UnblockSignals],
+        (true, false, StdinTerminal::Foreground) => &[Step::TakeForeground, Step::UnblockSignals],
         // The server becomes a background job of the shell: the kernel stops it if it reads from the terminal.
         (true, false, StdinTerminal::Background) => &[Step::UnblockSignals, Step::NewBackgroundGroup],
         (true, _, _) => &[Step::UnblockSignals, Step::Setsid],
-        (false, false, _) if options.user.is_some() => &[Step::UnblockSignals, Step::DropTerminal],
+        (false, false, _) if options.user.is_some() => &[Step::UnblockSignals, Step::DropControllingTerminal],
         // With `--background`, vsrun is in a session without a leader, and so has no terminal.
         (false, _, _) => &[Step::UnblockSignals],
     };
@@ -204,7 +204,7 @@ fn session_steps(options: &Options, host: &Host<'_>) -> Vec<Step> {
 
 /// Adds the steps before a change of user: to a new root, or back to the caller's directory. Returns the step for the
 /// working directory. It comes after the change of user, so that it fails if that user may not search the directory.
-fn push_directory_steps(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) -> Result<Option<Step>> {
+fn push_chroot_and_return_chdir(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) -> Result<Option<Step>> {
     let moved = leaves_callers_dir(options, host);
     let full = |dir| if moved { absolute(dir, host) } else { Ok(dir) };
     if let Some(dir) = options.root {
@@ -215,7 +215,7 @@ fn push_directory_steps(steps: &mut Vec<Step>, options: &Options, host: &Host<'_
         (Some(dir), None, _) => Some(Step::Chdir(full(dir)?)),
         (None, None, None) if moved => {
             let dir = full(c".")?;
-            steps.push(Step::ReturnToCallersDir(dir, host.cwd_identity));
+            steps.push(Step::ReturnToCallersDir(dir, host.cwd_dev_and_inode));
             Some(Step::EnterReplacedDir(dir))
         }
         (None, _, _) => None,
@@ -290,11 +290,11 @@ pub fn helper_program(
     ];
     push_privilege_steps(&mut steps, identity, change, rights);
     unblock_and_push_last(&mut steps, Step::Exec(command));
-    Box::new(Program { steps, paths, argv, env, personality: &VSRUN })
+    Box::new(Program { steps, exec_paths: paths, argv, env, personality: &VSRUN })
 }
 
 /// The capability that a helper program keeps: a harmless one that the server does not have. The kernel does not let a
 /// process trace one that has a capability which the tracer does not have.
 pub fn keep_one_harmless(options: &Options) -> KeepPermitted {
-    KeepPermitted::OneHarmless(options.caps.map_or(0, |caps| caps.set))
+    KeepPermitted::OneHarmlessNotIn(options.caps.map_or(0, |caps| caps.set))
 }

@@ -14,11 +14,11 @@ pub const UNKNOWN_NAME: &[u8] = b"unknown";
 #[derive(Debug, Default)]
 pub struct ServerSockets {
     /// The number of sockets that vsrun's parent has passed; they come first.
-    pub inherited: u16,
+    pub inherited_count: u16,
     /// The sockets that vsrun opens, each in the format of `--listen`.
-    pub own: Vec<StaticCStr>,
+    pub listen_options: Vec<StaticCStr>,
     /// The user and group that will own the files of Unix sockets. None means vsrun's own user and group.
-    pub owner: Option<(u32, u32)>,
+    pub unix_socket_owner: Option<(u32, u32)>,
 }
 
 /// The number of all sockets: passed ones and vsrun's own.

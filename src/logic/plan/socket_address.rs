@@ -21,9 +21,9 @@ pub struct Listener<'a> {
     /// The name of the socket, which the server finds in `LISTEN_FDNAMES`.
     pub name: &'a [u8],
     /// The socket's address, as it was written on the command line.
-    pub text: &'a [u8],
+    pub address_text: &'a [u8],
     /// The socket's address as the bytes of a sockaddr, for bind(2).
-    pub address: Vec<u8>,
+    pub sockaddr: Vec<u8>,
     /// The transport of the socket.
     pub transport: Transport,
 }
@@ -40,15 +40,16 @@ pub enum Transport {
 impl<'a> Listener<'a> {
     /// Parses `[NAME=][ADDRESS:]PORT[/udp]` or `[NAME=]/PATH`.
     pub fn parse(text: &'a [u8]) -> Option<Self> {
-        let mut listener = Self { name: DEFAULT_SOCKET_NAME, text, address: Vec::new(), transport: Transport::Stream };
+        let mut listener =
+            Self { name: DEFAULT_SOCKET_NAME, address_text: text, sockaddr: Vec::new(), transport: Transport::Stream };
         if let Some(at) = text.iter().position(|byte| *byte == b'=')
             && !text.starts_with(b"/")
         {
-            (listener.name, listener.text) = (valid_name(text.get(..at)?)?, text.get(at + 1..)?);
+            (listener.name, listener.address_text) = (valid_name(text.get(..at)?)?, text.get(at + 1..)?);
         }
-        let text = listener.text;
+        let text = listener.address_text;
         if text.starts_with(b"/") {
-            listener.address = [&1u16.to_ne_bytes()[..], text, b"\0"].concat();
+            listener.sockaddr = [&1u16.to_ne_bytes()[..], text, b"\0"].concat();
             return (text.len() <= MAX_PATH_BYTES).then_some(listener);
         }
         let mut rest = text;
@@ -60,9 +61,9 @@ impl<'a> Listener<'a> {
         let digits = rest.rsplit(|byte| *byte == b':').next()?;
         let port = u16::try_from(parse_number(digits)?).ok().filter(|port| *port > 0)?.to_be_bytes();
         match rest.get(..rest.len() - digits.len())? {
-            [] => listener.address = v6_address([0; 16], port),
-            [b'[', ip @ .., b']', b':'] => listener.address = v6_address(parse_v6(ip)?, port),
-            [ip @ .., _] => listener.address = v4_address(parse_v4(ip)?, port),
+            [] => listener.sockaddr = sockaddr_in6([0; 16], port),
+            [b'[', ip @ .., b']', b':'] => listener.sockaddr = sockaddr_in6(parse_v6(ip)?, port),
+            [ip @ .., _] => listener.sockaddr = sockaddr_in(parse_v4(ip)?, port),
         }
         Some(listener)
     }
@@ -70,9 +71,11 @@ impl<'a> Listener<'a> {
     /// The IPv4 address to use if no ADDRESS was given and the kernel has no IPv6. None if an ADDRESS or a path was
     /// given.
     pub fn ipv4_fallback(&self) -> Option<Vec<u8>> {
-        match self.address.as_slice() {
-            [_, _, high, low, ..] if self.text.first()?.is_ascii_digit() && !self.text.contains(&b':') => {
-                Some(v4_address([0; 4], [*high, *low]))
+        match self.sockaddr.as_slice() {
+            [_, _, high, low, ..]
+                if self.address_text.first()?.is_ascii_digit() && !self.address_text.contains(&b':') =>
+            {
+                Some(sockaddr_in([0; 4], [*high, *low]))
             }
             _ => None,
         }
@@ -80,12 +83,12 @@ impl<'a> Listener<'a> {
 
     /// True if this is a Unix socket, whose address is a path.
     pub fn is_path(&self) -> bool {
-        self.text.starts_with(b"/")
+        self.address_text.starts_with(b"/")
     }
 
     /// The path of a Unix socket.
     pub fn path(&self) -> StaticCStr {
-        leak_cstr(self.text.into())
+        leak_cstr(self.address_text.into())
     }
 }
 
@@ -121,12 +124,12 @@ pub fn join_port_and_bind(port: Option<StaticCStr>, bind: Option<StaticCStr>) ->
 }
 
 /// The bytes of a sockaddr_in.
-fn v4_address(ip: [u8; 4], port: [u8; 2]) -> Vec<u8> {
+fn sockaddr_in(ip: [u8; 4], port: [u8; 2]) -> Vec<u8> {
     [&2u16.to_ne_bytes()[..], &port, &ip, &[0; 8]].concat()
 }
 
 /// The bytes of a sockaddr_in6.
-fn v6_address(ip: [u8; 16], port: [u8; 2]) -> Vec<u8> {
+fn sockaddr_in6(ip: [u8; 16], port: [u8; 2]) -> Vec<u8> {
     [&10u16.to_ne_bytes()[..], &port, &[0; 4], &ip, &[0; 4]].concat()
 }
 

@@ -18,18 +18,18 @@ use crate::logic::formats::log_name::LogPolicy;
 #[cfg_attr(test, derive(PartialEq, Eq))]
 pub enum Step {
     /// Enter this control group.
-    Cgroup(StaticCStr),
+    EnterCgroup(StaticCStr),
     /// Unblock all signals, except those that the program inherits as blocked under another tool's name. vsrun has no
     /// signal handler that could run now.
     UnblockSignals,
     /// Lead a new session and process group, without a terminal.
     Setsid,
     /// Make the terminal on descriptor 0, if it is one, the controlling terminal of the new session.
-    ControlTerminal,
+    SetControllingTerminal,
     /// Give up the controlling terminal without a new session.
-    DropTerminal,
+    DropControllingTerminal,
     /// Write the pid into this pidfile, and keep only a shared lock on a read-only descriptor of it.
-    KeepPidfileLock(StaticCStr),
+    WritePidAndKeepLock(StaticCStr),
     /// Write the pid into this pidfile, which the supervisor keeps locked.
     WriteManagedPid(StaticCStr),
     /// Lead a new process group, and make it the foreground group of the terminal on descriptor 0.
@@ -39,7 +39,7 @@ pub enum Step {
     /// Set the nice value.
     Nice(i32),
     /// Set the adjustment of the out-of-memory score (/proc/self/oom_score_adj).
-    OomScore(StaticCStr),
+    OomScoreAdj(StaticCStr),
     /// Set a resource limit.
     Limit(ResourceLimit),
     /// Redirect standard input to a given file, or to `/dev/null`.
@@ -101,7 +101,7 @@ pub enum Step {
     /// Move the write end of the ready pipe to this descriptor, on which the program reports that it is ready.
     PassReadyPipe(i32),
     /// Create a Landlock rule set that handles these rights.
-    CreateRuleset(HandledRights),
+    CreateLandlockRuleset(HandledRights),
     /// Add a rule to the Landlock rule set. The second value is the rights to files that the rule set handles.
     AddLandlockRule(Rule, u64),
     /// Confine the process by the Landlock rule set (landlock_restrict_self(2)), and close the rule set.
@@ -112,9 +112,9 @@ pub enum Step {
     /// Run the rotator of the server's output, without an exec.
     RunLogRotator(LogPolicy),
     /// Run a network probe, without an exec.
-    RunProbe,
+    RunNetworkProbe,
     /// Execute the program. The command is for messages only; the paths to try are in
-    /// [`Program::paths`](super::program::Program::paths).
+    /// [`Program::exec_paths`](super::program::Program::exec_paths).
     Exec(StaticCStr),
 }
 
@@ -127,24 +127,24 @@ pub enum KeepPermitted {
     All,
     /// Keep one harmless capability that is not in this set, which is the server's. The server cannot trace a process
     /// that has a capability which the server does not have.
-    OneHarmless(u64),
+    OneHarmlessNotIn(u64),
 }
 
 impl fmt::Display for Step {
     /// Writes what the step does, in words that follow "cannot" in a message.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = include_bytes!(concat!(env!("OUT_DIR"), "/step_text.txt"));
-        FilledPhrase(Phrase { table, index: self.step_text() as u8 }, &[self.object()]).fmt(f)
+        FilledPhrase(Phrase { table, index: self.step_text() as u8 }, &[self.message_arg()]).fmt(f)
     }
 }
 
 impl Step {
     /// The path, number or option value that appears in a message about the step.
-    fn object(&self) -> MessageArg<'static> {
+    fn message_arg(&self) -> MessageArg<'static> {
         match *self {
-            Self::KeepPidfileLock(text)
+            Self::WritePidAndKeepLock(text)
             | Self::WriteManagedPid(text)
-            | Self::OomScore(text)
+            | Self::OomScoreAdj(text)
             | Self::EnterLogDir(text)
             | Self::ReturnToCallersDir(text, _)
             | Self::EnterReplacedDir(text)
@@ -152,7 +152,7 @@ impl Step {
             | Self::Chdir(text)
             | Self::VerifyCwdInsideRoot(text)
             | Self::Exec(text)
-            | Self::Cgroup(text)
+            | Self::EnterCgroup(text)
             | Self::VerifyLandlockCwd(text)
             | Self::AddLandlockRule(Rule::Path(_, text), _)
             | Self::Limit(ResourceLimit { text, .. })
@@ -165,11 +165,11 @@ impl Step {
                 MessageArg::Number(number.into())
             }
             Self::UnblockSignals
-            | Self::CreateRuleset(_)
+            | Self::CreateLandlockRuleset(_)
             | Self::LandlockRestrictSelf
             | Self::Setsid
-            | Self::ControlTerminal
-            | Self::DropTerminal
+            | Self::SetControllingTerminal
+            | Self::DropControllingTerminal
             | Self::TakeForeground
             | Self::NewBackgroundGroup
             | Self::RedirectInput
@@ -184,7 +184,7 @@ impl Step {
             | Self::CloseDescriptors
             | Self::CloexecDescriptors
             | Self::RunLogRotator(_)
-            | Self::RunProbe => MessageArg::None,
+            | Self::RunNetworkProbe => MessageArg::None,
         }
     }
 
@@ -192,12 +192,12 @@ impl Step {
         match self {
             Self::UnblockSignals => StepText::UnblockSignals,
             Self::Setsid => StepText::Setsid,
-            Self::ControlTerminal => StepText::ControlTerminal,
-            Self::DropTerminal => StepText::DropTerminal,
-            Self::KeepPidfileLock(_) | Self::WriteManagedPid(_) => StepText::WritePidfile,
+            Self::SetControllingTerminal => StepText::ControlTerminal,
+            Self::DropControllingTerminal => StepText::DropTerminal,
+            Self::WritePidAndKeepLock(_) | Self::WriteManagedPid(_) => StepText::WritePidfile,
             Self::TakeForeground => StepText::TakeForeground,
             Self::Nice(_) => StepText::Nice,
-            Self::OomScore(_) => StepText::OomScore,
+            Self::OomScoreAdj(_) => StepText::OomScore,
             Self::Limit(_) => StepText::Limit,
             Self::RedirectInput => StepText::RedirectInput,
             Self::RedirectOutput => StepText::RedirectOutput,
@@ -221,8 +221,8 @@ impl Step {
             Self::Umask(_) => StepText::Umask,
             Self::CloseDescriptors | Self::CloexecDescriptors => StepText::CloseDescriptors,
             Self::PassReadyPipe(_) => StepText::PassReadyPipe,
-            Self::Cgroup(_) => StepText::Cgroup,
-            Self::CreateRuleset(_) => StepText::CreateRuleset,
+            Self::EnterCgroup(_) => StepText::Cgroup,
+            Self::CreateLandlockRuleset(_) => StepText::CreateRuleset,
             Self::AddLandlockRule(Rule::Path(PathAccess::Ro, _), _) => StepText::Ro,
             Self::AddLandlockRule(Rule::Path(PathAccess::Rox, _), _) => StepText::Rox,
             Self::AddLandlockRule(Rule::Path(PathAccess::Rw, _), _) => StepText::Rw,
@@ -232,7 +232,7 @@ impl Step {
             Self::VerifyLandlockCwd(_) => StepText::VerifyLandlockCwd,
             Self::LandlockRestrictSelf => StepText::RestrictSelf,
             Self::RunLogRotator(_) => StepText::RunLogRotator,
-            Self::RunProbe => StepText::RunProbe,
+            Self::RunNetworkProbe => StepText::RunProbe,
             Self::Exec(_) => StepText::Exec,
         }
     }

@@ -13,14 +13,14 @@ impl Step {
             Self::Groups(_) | Self::Gid(_) => Some(Reason::SetGid),
             Self::Uid(..) => Some(Reason::SetUid),
             Self::Nice(_) => Some(Reason::SysNice),
-            Self::OomScore(_) | Self::Limit(_) => Some(Reason::SysResource),
+            Self::OomScoreAdj(_) | Self::Limit(_) => Some(Reason::SysResource),
             Self::Capabilities(_) => Some(Reason::SetPcap),
             Self::UnblockSignals
-            | Self::Cgroup(_)
+            | Self::EnterCgroup(_)
             | Self::Setsid
-            | Self::ControlTerminal
-            | Self::DropTerminal
-            | Self::KeepPidfileLock(_)
+            | Self::SetControllingTerminal
+            | Self::DropControllingTerminal
+            | Self::WritePidAndKeepLock(_)
             | Self::WriteManagedPid(_)
             | Self::TakeForeground
             | Self::NewBackgroundGroup
@@ -42,12 +42,12 @@ impl Step {
             | Self::CloseDescriptors
             | Self::CloexecDescriptors
             | Self::PassReadyPipe(_)
-            | Self::CreateRuleset(_)
+            | Self::CreateLandlockRuleset(_)
             | Self::AddLandlockRule(..)
             | Self::LandlockRestrictSelf
             | Self::VerifyLandlockCwd(_)
             | Self::RunLogRotator(_)
-            | Self::RunProbe
+            | Self::RunNetworkProbe
             | Self::Exec(_) => None,
         }
     }
@@ -64,8 +64,8 @@ impl Step {
     pub fn needs_own_memory(&self) -> bool {
         match self {
             Self::TakeForeground
-            | Self::Cgroup(_)
-            | Self::ControlTerminal
+            | Self::EnterCgroup(_)
+            | Self::SetControllingTerminal
             | Self::BlockSignals
             | Self::JoinNewKeyring
             | Self::Chroot(_)
@@ -77,15 +77,15 @@ impl Step {
             | Self::VerifyCredentials { .. }
             | Self::Capabilities(_)
             | Self::RunLogRotator(_)
-            | Self::RunProbe => true,
+            | Self::RunNetworkProbe => true,
             Self::UnblockSignals
             | Self::Setsid
-            | Self::DropTerminal
-            | Self::KeepPidfileLock(_)
+            | Self::DropControllingTerminal
+            | Self::WritePidAndKeepLock(_)
             | Self::WriteManagedPid(_)
             | Self::NewBackgroundGroup
             | Self::Nice(_)
-            | Self::OomScore(_)
+            | Self::OomScoreAdj(_)
             | Self::Limit(_)
             | Self::RedirectInput
             | Self::RedirectOutput
@@ -100,7 +100,7 @@ impl Step {
             | Self::CloseDescriptors
             | Self::CloexecDescriptors
             | Self::PassReadyPipe(_)
-            | Self::CreateRuleset(_)
+            | Self::CreateLandlockRuleset(_)
             | Self::AddLandlockRule(..)
             | Self::LandlockRestrictSelf
             | Self::VerifyLandlockCwd(_)

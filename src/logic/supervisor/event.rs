@@ -105,9 +105,9 @@ pub enum Action {
     /// Only wait for the next event.
     Wait,
     /// Start the server.
-    Launch(LogFiles),
+    StartServer(LogFilesAtStart),
     /// Start the crash handler for this exit of the server.
-    RunHandler(Exit),
+    RunCrashHandler(Exit),
     /// Send a signal that makes its recipient exit. SIGCONT follows, because a stopped process does not handle signals.
     Send(Signal, Recipient),
     /// Forward a signal that vsrun received. Unlike with `Send`, no SIGCONT follows.
@@ -119,9 +119,9 @@ pub enum Action {
     /// Report that the server is ready: to the parent process that waits for the start, and to the service manager.
     ReportReady,
     /// Start a candidate beside the server, to replace it when the candidate is ready.
-    LaunchCandidate,
+    StartCandidate,
     /// Make the candidate the server, and the server the old server.
-    SwitchOver,
+    SwitchToCandidate,
     /// Send a signal to the candidate or the old server, to its group, or to the processes that outlived it. SIGCONT
     /// follows.
     SendToSecondProcess(Signal, Recipient),
@@ -131,7 +131,7 @@ pub enum Action {
 
 /// What happens to the log files between two runs of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFiles {
+pub enum LogFilesAtStart {
     /// The new run appends to the same files.
     Keep,
     /// The files are rotated, because the restart was requested.
@@ -147,7 +147,7 @@ pub enum Recipient {
     /// The server's whole process group.
     Group,
     /// The crash handler's process group.
-    Handler,
+    CrashHandlerGroup,
     /// What is left of a run whose server exited: its process group, its descendants, or both.
     RemainingOfRun,
     /// Every descendant of vsrun and, if vsrun is the PID 1 of a container, every other process in it.
@@ -159,7 +159,7 @@ pub enum Recipient {
 #[cfg_attr(test, derive(Hash))]
 pub enum Ending {
     /// The server exited and is not restarted: vsrun exits with the status of the server's exit.
-    Server(Exit),
+    ServerExited(Exit),
     /// `--restart-limit` is reached: vsrun exits with the status of the server's last exit.
     GaveUp(Exit),
     /// A stop was requested: vsrun exits with status 0.
@@ -172,7 +172,7 @@ impl Ending {
     /// vsrun's exit status for this ending.
     pub fn status(self) -> u8 {
         match self {
-            Self::Server(exit) | Self::GaveUp(exit) => exit.status(),
+            Self::ServerExited(exit) | Self::GaveUp(exit) => exit.shell_status(),
             Self::Stopped => exit::OK,
             Self::FirstStartFailed(code) => code,
         }

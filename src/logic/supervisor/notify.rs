@@ -17,8 +17,8 @@ const OVERFLOW_UID: u32 = 65_534;
 /// The user id is compared and not the pid, because a child of the server often sends `READY=1` (systemd-notify, a
 /// shell wrapper). A process outside of vsrun's pid namespace has pid 0. All users outside of its user namespace have
 /// the same uid, the overflow uid, and the server's may be that one too.
-pub fn is_trusted(pid: i32, uid: u32, server: u32) -> bool {
-    uid == 0 || uid == server && (pid > 0 || uid != OVERFLOW_UID)
+pub fn is_trusted_sender(pid: i32, uid: u32, server_uid: u32) -> bool {
+    uid == 0 || uid == server_uid && (pid > 0 || uid != OVERFLOW_UID)
 }
 
 /// The contents of one message. All assignments in a message count; of two values for one name, the last counts.
@@ -57,7 +57,7 @@ pub enum IgnoreReason {
     Malformed,
     /// The message has descriptors, and vsrun cannot close them now: the child that closes the descriptors of earlier
     /// messages hangs.
-    DescriptorCloserHangs,
+    CannotCloseDescriptors,
 }
 
 impl IgnoreReason {
@@ -67,19 +67,19 @@ impl IgnoreReason {
             Self::OtherUser => Reason::NotServersUser,
             Self::Unsupported => Reason::UnsupportedMessage,
             Self::Malformed => Reason::NotMicroseconds,
-            Self::DescriptorCloserHangs => Reason::DescriptorsHang,
+            Self::CannotCloseDescriptors => Reason::DescriptorsHang,
         }
     }
 
     /// The reason's bit in a set of reasons.
-    pub fn bit(self) -> u8 {
+    pub fn bit_mask(self) -> u8 {
         1 << self as u8
     }
 }
 
 /// The names of variables in a message that vsrun knows. `Message::assign` uses their indexes. (A match on byte strings
 /// would be compiled to a comparison for each byte.)
-const KNOWN_NAMES: &[u8] =
+const KNOWN_VARIABLE_NAMES: &[u8] =
     b"READY,WATCHDOG,STOPPING,RELOADING,STATUS,MONOTONIC_USEC,WATCHDOG_USEC,EXTEND_TIMEOUT_USEC,FDSTORE,MAINPID";
 
 /// Parses a message: lines of `NAME=VALUE`. Unknown names are skipped: they are for other service managers.
@@ -97,7 +97,7 @@ impl<'a> Message<'a> {
         let mut halves = split_byte(line, b'=');
         let (Some(name), Some(value)) = (halves.next(), halves.rest) else { return };
         let is_one = value == b"1";
-        match index_in_comma_list(KNOWN_NAMES, name) {
+        match index_in_comma_list(KNOWN_VARIABLE_NAMES, name) {
             Some(0) => self.ready |= is_one,
             Some(1) => {
                 self.alive |= is_one;
@@ -138,7 +138,7 @@ impl<'a> Message<'a> {
         {
             *until = (*until).max(now.after(span));
         }
-        if let (Some(span), Some(until)) = (self.extend_timeout, &mut state.ready_deadline) {
+        if let (Some(span), Some(until)) = (self.extend_timeout, &mut state.promoted_ready_deadline) {
             *until = (*until).max(now.after(span));
         }
         if policy.watchdog.is_some()
@@ -197,9 +197,9 @@ pub fn is_service_manager_var(name: &[u8]) -> bool {
 
 /// The interval at which vsrun sends `WATCHDOG=1` to its service manager: half of `WATCHDOG_USEC`, and at least a
 /// millisecond. None if vsrun need not send it: `WATCHDOG_PID` has another pid, or `WATCHDOG_USEC` no positive number.
-pub fn watchdog_interval(usec: &[u8], pid: Option<&[u8]>, own: i32) -> Option<Span> {
-    let is_ours = pid.is_none_or(|pid| parse_number(pid) == u64::try_from(own).ok());
-    let micros = parse_number(usec).filter(|micros| is_ours && *micros > 0)?;
+pub fn heartbeat_interval(watchdog_usec: &[u8], watchdog_pid: Option<&[u8]>, own_pid: i32) -> Option<Span> {
+    let is_ours = watchdog_pid.is_none_or(|pid| parse_number(pid) == u64::try_from(own_pid).ok());
+    let micros = parse_number(watchdog_usec).filter(|micros| is_ours && *micros > 0)?;
     Some(Span((micros / 2000).max(1)))
 }
 

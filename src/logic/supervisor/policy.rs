@@ -79,18 +79,18 @@ pub struct Policy {
     /// The signal that asks the server to exit.
     pub stop_signal: Signal,
     /// How long processes that outlive the server have to exit before they are killed. None: they are left alone.
-    pub linger: Option<Span>,
+    pub linger_timeout: Option<Span>,
     /// Which exits are a success (`--success-exit`).
     pub success: SuccessExits,
     /// The shortest and the longest pause between consecutive restarts.
-    pub restart_delay: (Span, Span),
+    pub restart_delay_range: (Span, Span),
     /// How many restarts in which duration are allowed before the supervisor gives up. None: any number.
     pub limit: Option<RestartLimit>,
     /// How long the first server process may take until it is ready. None: for ever.
     pub ready_timeout: Option<Span>,
     /// How long the new server of a replacement may take until it is ready. None: the server cannot be replaced,
     /// because its kind of `--ready` does not show that the new process works.
-    pub candidate_timeout: Option<Span>,
+    pub candidate_ready_timeout: Option<Span>,
     /// How long a ready server may send no `WATCHDOG=1`. None: for ever.
     pub watchdog: Option<Span>,
     /// How long a ready server goes on after a request to stop, before it is sent the stop signal. None: not at all.
@@ -111,7 +111,7 @@ impl Policy {
     /// The pause before a restart: none if `failures` is 0, then the shortest pause, doubled by each further failure up
     /// to the longest pause.
     pub fn pause_after(&self, failures: u32) -> Span {
-        let (min, max) = self.restart_delay;
+        let (min, max) = self.restart_delay_range;
         match failures.checked_sub(1) {
             None => Span::ZERO,
             Some(doublings) => Span(min.0.saturating_mul(1u64.checked_shl(doublings).unwrap_or(u64::MAX))).min(max),
@@ -125,14 +125,14 @@ impl Policy {
 
     /// True if a forwarded signal asks the server and vsrun to exit. Always false for a manager, which exits only on
     /// its own stop requests.
-    pub fn ends_service(&self, signal: Signal) -> bool {
+    pub fn forwarding_ends_service(&self, signal: Signal) -> bool {
         self.role != Role::Manager && [Signal::TERM, self.stop_signal].contains(&signal)
     }
 
     /// True if an init treats a forwarded signal as a request to stop, to which `--stop-delay` applies: SIGTERM, SIGINT
     /// or the stop signal. Always false for a manager.
-    pub fn is_forwarded_stop(&self, signal: Signal) -> bool {
-        self.ends_service(signal) || self.role != Role::Manager && signal == Signal::INT
+    pub fn is_forwarded_stop_request(&self, signal: Signal) -> bool {
+        self.forwarding_ends_service(signal) || self.role != Role::Manager && signal == Signal::INT
     }
 
     /// If a process is sent the stop signal or KILL now: the time at which it is sent KILL, or KILL again. None: never.

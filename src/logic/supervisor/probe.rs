@@ -63,7 +63,8 @@ impl Probe {
 fn parse_addresses_and_host(text: &[u8]) -> Option<(Vec<Vec<u8>>, &[u8])> {
     let parse = |text: &[u8]| {
         let listener = Listener::parse(text)?;
-        (listener.transport == Transport::Stream && listener.text.len() == text.len()).then_some(listener.address)
+        (listener.transport == Transport::Stream && listener.address_text.len() == text.len())
+            .then_some(listener.sockaddr)
     };
     if text.starts_with(b"/") {
         return Some((vec![parse(text)?], b"localhost"));
@@ -85,25 +86,27 @@ pub enum HttpAnswer {
     /// An HTTP status from 200 to 399.
     Healthy,
     /// An HTTP status outside of 200 to 399.
-    Status(u16),
+    UnhealthyStatus(u16),
     /// The response is not HTTP.
-    Other,
+    NotHttp,
 }
 
 /// How many bytes of an HTTP response are read: the length of `HTTP/1.1 200`.
-pub const STATUS_LINE_SIZE: usize = 12;
+pub const STATUS_LINE_PREFIX_SIZE: usize = 12;
 
 /// Evaluates the first bytes of an HTTP response.
 pub fn evaluate_response(bytes: &[u8]) -> HttpAnswer {
-    const STATUS_LINE_PATTERN: &[u8; STATUS_LINE_SIZE] = b"HTTP/1.# ###";
+    const STATUS_LINE_PREFIX_PATTERN: &[u8; STATUS_LINE_PREFIX_SIZE] = b"HTTP/1.# ###";
     let fits = |(byte, wanted): (&u8, &u8)| if *wanted == b'#' { byte.is_ascii_digit() } else { byte == wanted };
-    if !bytes.iter().zip(STATUS_LINE_PATTERN).all(fits) {
-        return HttpAnswer::Other;
+    if !bytes.iter().zip(STATUS_LINE_PREFIX_PATTERN).all(fits) {
+        return HttpAnswer::NotHttp;
     }
-    let Some(digits) = bytes.get(STATUS_LINE_SIZE - 3..STATUS_LINE_SIZE) else { return HttpAnswer::Incomplete };
+    let Some(digits) = bytes.get(STATUS_LINE_PREFIX_SIZE - 3..STATUS_LINE_PREFIX_SIZE) else {
+        return HttpAnswer::Incomplete;
+    };
     match digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0')) {
         200..=399 => HttpAnswer::Healthy,
-        status => HttpAnswer::Status(status),
+        status => HttpAnswer::UnhealthyStatus(status),
     }
 }
 
@@ -189,14 +192,14 @@ mod tests {
             (b"HTTP/1.0 204 No Content\r\n", HttpAnswer::Healthy),
             (b"HTTP/1.1 302 Found\r\n", HttpAnswer::Healthy),
             (b"HTTP/1.1 399", HttpAnswer::Healthy),
-            (b"HTTP/1.1 400", HttpAnswer::Status(400)),
-            (b"HTTP/1.1 503 x", HttpAnswer::Status(503)),
-            (b"HTTP/1.1 100", HttpAnswer::Status(100)),
-            (b"HTTP/1.1 999", HttpAnswer::Status(999)),
-            (b"HTTP/2 200", HttpAnswer::Other),
-            (b"220 smtp", HttpAnswer::Other),
-            (b"HTTP/1.1 2x0", HttpAnswer::Other),
-            (b"\0", HttpAnswer::Other),
+            (b"HTTP/1.1 400", HttpAnswer::UnhealthyStatus(400)),
+            (b"HTTP/1.1 503 x", HttpAnswer::UnhealthyStatus(503)),
+            (b"HTTP/1.1 100", HttpAnswer::UnhealthyStatus(100)),
+            (b"HTTP/1.1 999", HttpAnswer::UnhealthyStatus(999)),
+            (b"HTTP/2 200", HttpAnswer::NotHttp),
+            (b"220 smtp", HttpAnswer::NotHttp),
+            (b"HTTP/1.1 2x0", HttpAnswer::NotHttp),
+            (b"\0", HttpAnswer::NotHttp),
         ] {
             assert_eq!(evaluate_response(bytes), expected, "{:?}", bytes.escape_ascii().to_string());
         }

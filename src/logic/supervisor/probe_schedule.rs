@@ -7,13 +7,13 @@ use super::readiness::ReadyCondition;
 use crate::logic::base::time::{Span, Time};
 
 /// The pause before the first attempt of a readiness probe. It doubles after each attempt.
-const FIRST_PAUSE: Span = Span::millis(20);
+const FIRST_READY_PROBE_PAUSE: Span = Span::millis(20);
 /// The longest pause between two attempts of a readiness probe.
-const LONGEST_PAUSE: Span = Span::secs(1);
+const LONGEST_READY_PROBE_PAUSE: Span = Span::secs(1);
 /// The shortest and the longest time limit of an attempt of a readiness probe. The limit doubles after each attempt
 /// that exceeded it, so a server that hangs once is soon tried again, and a server that always answers slowly becomes
 /// ready.
-const ATTEMPT_LIMITS: (Span, Span) = (Span::secs(1), Span::secs(16));
+const READY_ATTEMPT_TIMEOUT_RANGE: (Span, Span) = (Span::secs(1), Span::secs(16));
 /// The pause before the next attempt if a probe could not be started. That does not count as a failed attempt.
 const NOT_STARTED_PAUSE: Span = Span::secs(1);
 
@@ -25,7 +25,7 @@ pub struct HealthSettings {
     /// How long a probe may take.
     pub timeout: Span,
     /// The server is stopped after this number of failures in a row.
-    pub retries: u64,
+    pub failure_threshold: u64,
 }
 
 /// The option that a probe belongs to.
@@ -41,7 +41,7 @@ pub enum ProbeKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
     /// Report that the server is ready: it has run for the time of `--ready alive:`.
-    Ready,
+    ReportReady,
     /// Start an attempt of this probe, with this time limit.
     Attempt(ProbeKind, Span),
 }
@@ -67,25 +67,25 @@ pub struct Schedule {
     stage: Option<ProbeKind>,
     /// When the next attempt is due. None while a readiness probe runs, or if nothing is scheduled.
     next: Option<Time>,
-    pause: Span,
-    attempt_timeout: Span,
-    failures: u64,
+    ready_probe_pause: Span,
+    ready_attempt_timeout: Span,
+    health_failures: u64,
 }
 
 impl Schedule {
     /// Makes a schedule in which nothing is due until `begin` or `on_ready` is called.
     pub fn new(ready: ReadyCondition, health: Option<HealthSettings>) -> Self {
-        let (pause, attempt_timeout) = (FIRST_PAUSE, ATTEMPT_LIMITS.0);
-        Self { ready, health, stage: None, next: None, pause, attempt_timeout, failures: 0 }
+        let (ready_probe_pause, ready_attempt_timeout) = (FIRST_READY_PROBE_PAUSE, READY_ATTEMPT_TIMEOUT_RANGE.0);
+        Self { ready, health, stage: None, next: None, ready_probe_pause, ready_attempt_timeout, health_failures: 0 }
     }
 
     /// Schedules what `--ready` needs; does nothing if that is neither an attempt nor a wait. To be called when the
     /// server has been executed.
     pub fn begin(&mut self, now: Time) {
         let first = match self.ready {
-            ReadyCondition::Exec | ReadyCondition::Newline(_) | ReadyCondition::Notify => return,
+            ReadyCondition::Exec | ReadyCondition::NewlineOnFd(_) | ReadyCondition::Notify => return,
             ReadyCondition::Alive(span) => span,
-            ReadyCondition::Probe(_) => FIRST_PAUSE,
+            ReadyCondition::Probe(_) => FIRST_READY_PROBE_PAUSE,
         };
         *self =
             Self { stage: Some(ProbeKind::Ready), next: Some(now.after(first)), ..Self::new(self.ready, self.health) };
@@ -99,7 +99,7 @@ impl Schedule {
         }
         self.stage = self.health.map(|_| ProbeKind::Health);
         self.next = self.health.map(|health| now.after(health.interval));
-        self.failures = 0;
+        self.health_failures = 0;
     }
 
     /// Ends the schedule. To be called when the server has exited or has been asked to exit.
@@ -118,14 +118,14 @@ impl Schedule {
         let which = self.stage?;
         self.next = None;
         Some(match (which, self.ready, self.health) {
-            (ProbeKind::Ready, ReadyCondition::Alive(_), _) => Due::Ready,
+            (ProbeKind::Ready, ReadyCondition::Alive(_), _) => Due::ReportReady,
             (ProbeKind::Health, _, Some(health)) => {
                 // The interval is measured between the starts of two probes, so a slow probe does not delay the next
                 // one.
                 self.next = Some(now.after(health.interval));
                 Due::Attempt(which, health.timeout)
             }
-            (ProbeKind::Ready | ProbeKind::Health, ..) => Due::Attempt(which, self.attempt_timeout),
+            (ProbeKind::Ready | ProbeKind::Health, ..) => Due::Attempt(which, self.ready_attempt_timeout),
         })
     }
 
@@ -133,21 +133,22 @@ impl Schedule {
     pub fn on_result(&mut self, tried: AttemptResult, now: Time) -> Option<Event> {
         let is_ready = self.stage? == ProbeKind::Health;
         match tried {
-            AttemptResult::Healthy if is_ready => self.failures = 0,
+            AttemptResult::Healthy if is_ready => self.health_failures = 0,
             AttemptResult::Healthy => return Some(Event::Ready),
             AttemptResult::NotStarted => self.next = Some(now.after(NOT_STARTED_PAUSE)),
             AttemptResult::Failed | AttemptResult::TimedOut if is_ready => {
-                self.failures = self.failures.saturating_add(1);
-                if self.health.is_some_and(|health| self.failures >= health.retries) {
+                self.health_failures = self.health_failures.saturating_add(1);
+                if self.health.is_some_and(|health| self.health_failures >= health.failure_threshold) {
                     return Some(Event::Unhealthy);
                 }
             }
             AttemptResult::Failed | AttemptResult::TimedOut => {
-                self.pause = self.pause.doubled().min(LONGEST_PAUSE);
+                self.ready_probe_pause = self.ready_probe_pause.doubled().min(LONGEST_READY_PROBE_PAUSE);
                 if tried == AttemptResult::TimedOut {
-                    self.attempt_timeout = self.attempt_timeout.doubled().min(ATTEMPT_LIMITS.1);
+                    self.ready_attempt_timeout =
+                        self.ready_attempt_timeout.doubled().min(READY_ATTEMPT_TIMEOUT_RANGE.1);
                 }
-                self.next = Some(now.after(self.pause));
+                self.next = Some(now.after(self.ready_probe_pause));
             }
         }
         None
@@ -158,7 +159,8 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    const HEALTH: HealthSettings = HealthSettings { interval: Span::secs(10), timeout: Span::secs(2), retries: 3 };
+    const HEALTH: HealthSettings =
+        HealthSettings { interval: Span::secs(10), timeout: Span::secs(2), failure_threshold: 3 };
 
     fn at(schedule: &mut Schedule, expected: u64) -> Option<Due> {
         let next = schedule.deadline()?;
@@ -202,14 +204,14 @@ mod tests {
     fn a_server_is_ready_after_it_has_lived_that_long() {
         let mut schedule = Schedule::new(ReadyCondition::Alive(Span::secs(5)), None);
         schedule.begin(Time(7));
-        assert_eq!(at(&mut schedule, 5007), Some(Due::Ready));
+        assert_eq!(at(&mut schedule, 5007), Some(Due::ReportReady));
         schedule.on_ready(Time(5007));
         assert_eq!(schedule.deadline(), None);
     }
 
     #[test]
     fn some_failures_in_a_row_end_the_server() {
-        for ready in [ReadyCondition::Exec, ReadyCondition::Notify, ReadyCondition::Newline(3)] {
+        for ready in [ReadyCondition::Exec, ReadyCondition::Notify, ReadyCondition::NewlineOnFd(3)] {
             let mut schedule = Schedule::new(ready, Some(HEALTH));
             schedule.begin(Time(0));
             assert_eq!(schedule.deadline(), None, "not before it is ready");
@@ -238,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_refused_fork_is_no_failure_of_the_server() {
-        let mut schedule = Schedule::new(ReadyCondition::Exec, Some(HealthSettings { retries: 1, ..HEALTH }));
+        let mut schedule = Schedule::new(ReadyCondition::Exec, Some(HealthSettings { failure_threshold: 1, ..HEALTH }));
         schedule.on_ready(Time(0));
         for now in [10_000, 11_000, 12_000] {
             assert_eq!(at(&mut schedule, now), Some(Due::Attempt(ProbeKind::Health, Span::secs(2))));

@@ -14,7 +14,7 @@ pub enum ReadyCondition {
     /// execve(2) of the server succeeded.
     Exec,
     /// The server writes a newline to this descriptor, as in the protocol of s6.
-    Newline(i32),
+    NewlineOnFd(i32),
     /// The server sends `READY=1` to `$NOTIFY_SOCKET` (sd_notify(3)).
     Notify,
     /// The server has run for this time.
@@ -38,7 +38,7 @@ impl ReadyCondition {
                     return Span::parse_nonzero(span).map(Self::Alive);
                 }
                 let number = parse_number(text.strip_prefix(b"fd:")?)?;
-                i32::try_from(number).ok().filter(|number| (3..=65_535).contains(number)).map(Self::Newline)
+                i32::try_from(number).ok().filter(|number| (3..=65_535).contains(number)).map(Self::NewlineOnFd)
             }
         }
     }
@@ -53,8 +53,8 @@ mod tests {
         for (text, ready) in [
             ("exec", ReadyCondition::Exec),
             ("notify", ReadyCondition::Notify),
-            ("fd:3", ReadyCondition::Newline(3)),
-            ("fd:65535", ReadyCondition::Newline(65_535)),
+            ("fd:3", ReadyCondition::NewlineOnFd(3)),
+            ("fd:65535", ReadyCondition::NewlineOnFd(65_535)),
             ("alive:5", ReadyCondition::Alive(Span::secs(5))),
             ("alive:200ms", ReadyCondition::Alive(Span::millis(200))),
             ("probe:8080/health", ReadyCondition::Probe(c"8080/health")),

@@ -13,9 +13,9 @@ use crate::logic::base::time::{Span, Time};
 
 /// How long a candidate may take to be ready. None: the server cannot be replaced, because this kind of `--ready` does
 /// not show that the new process works.
-pub fn candidate_timeout(ready: Option<ReadyCondition>, timeout: Option<Span>) -> Option<Span> {
+pub fn candidate_ready_timeout(ready: Option<ReadyCondition>, timeout: Option<Span>) -> Option<Span> {
     let lives = match ready? {
-        ReadyCondition::Newline(_) | ReadyCondition::Notify => Span::ZERO,
+        ReadyCondition::NewlineOnFd(_) | ReadyCondition::Notify => Span::ZERO,
         ReadyCondition::Alive(span) => span,
         // An `exec:` probe gets the pid of the candidate. A network probe could be answered by the old server.
         ReadyCondition::Probe(text) if text.to_bytes().starts_with(b"exec:") => Span::ZERO,
@@ -82,9 +82,9 @@ pub enum Outcome {
     /// The new server can no longer report that it is ready.
     NeverReady,
     /// A stop was requested during the replacement.
-    Stopped,
+    StopRequested,
     /// A restart was requested during the replacement.
-    Restarted,
+    RestartRequested,
     /// No replacement was begun.
     Refused(Refusal),
 }
@@ -98,9 +98,9 @@ pub enum Refusal {
     /// No server is running, or the server is being ended, or no server process has been ready yet.
     NotRunning,
     /// The server's kind of `--ready` does not show that a new process works.
-    NoReadiness,
+    UnsuitableReadyCondition,
     /// The server has the terminal (`--stdin`), which two servers cannot share.
-    Terminal,
+    ServerHasTerminal,
 }
 
 /// The number by which a manager acknowledges a request, before the outcome is known.
@@ -132,12 +132,12 @@ impl Outcome {
             Self::ForkFailed => (5, 0),
             Self::NotReadyInTime => (6, 0),
             Self::NeverReady => (7, 0),
-            Self::Stopped => (8, 0),
-            Self::Restarted => (9, 0),
+            Self::StopRequested => (8, 0),
+            Self::RestartRequested => (9, 0),
             Self::Refused(Refusal::UnderWay) => (10, 0),
             Self::Refused(Refusal::NotRunning) => (11, 0),
-            Self::Refused(Refusal::NoReadiness) => (12, 0),
-            Self::Refused(Refusal::Terminal) => (13, 0),
+            Self::Refused(Refusal::UnsuitableReadyCondition) => (12, 0),
+            Self::Refused(Refusal::ServerHasTerminal) => (13, 0),
             Self::ExitedUnreaped => (14, 0),
         };
         kind << 8 | u16::from(detail)
@@ -155,12 +155,12 @@ impl Outcome {
             5 => Self::ForkFailed,
             6 => Self::NotReadyInTime,
             7 => Self::NeverReady,
-            8 => Self::Stopped,
-            9 => Self::Restarted,
+            8 => Self::StopRequested,
+            9 => Self::RestartRequested,
             10 => Self::Refused(Refusal::UnderWay),
             11 => Self::Refused(Refusal::NotRunning),
-            12 => Self::Refused(Refusal::NoReadiness),
-            13 => Self::Refused(Refusal::Terminal),
+            12 => Self::Refused(Refusal::UnsuitableReadyCondition),
+            13 => Self::Refused(Refusal::ServerHasTerminal),
             14 => Self::ExitedUnreaped,
             _ => return None,
         })
@@ -176,12 +176,12 @@ impl Outcome {
             Self::ExitedUnreaped => Reason::NewExited,
             Self::NotReadyInTime => Reason::NewLate,
             Self::NeverReady => Reason::NewNeverReady,
-            Self::Stopped => Reason::StopMeanwhile,
-            Self::Restarted => Reason::RestartMeanwhile,
+            Self::StopRequested => Reason::StopMeanwhile,
+            Self::RestartRequested => Reason::RestartMeanwhile,
             Self::Refused(Refusal::UnderWay) => Reason::ReplacementUnderWay,
             Self::Refused(Refusal::NotRunning) => Reason::NoReadyServer,
-            Self::Refused(Refusal::NoReadiness) => Reason::ReplaceNeeds,
-            Self::Refused(Refusal::Terminal) => Reason::HasTerminal,
+            Self::Refused(Refusal::UnsuitableReadyCondition) => Reason::ReplaceNeeds,
+            Self::Refused(Refusal::ServerHasTerminal) => Reason::HasTerminal,
         };
         [MessageArg::Reason(reason), MessageArg::None]
     }
@@ -203,7 +203,7 @@ impl SecondProcess {
     }
 
     /// None if no processes remain after the second process. Otherwise, true if they have been sent KILL.
-    pub fn remaining_killed(self) -> Option<bool> {
+    pub fn descendants_were_sent_kill(self) -> Option<bool> {
         if let Self::DescendantsRemain { next, .. } = self { Some(next.is_none()) } else { None }
     }
 
@@ -241,16 +241,16 @@ mod tests {
             (None, None),
             (Some(ReadyCondition::Exec), None),
             (Some(ReadyCondition::Notify), minute),
-            (Some(ReadyCondition::Newline(3)), minute),
+            (Some(ReadyCondition::NewlineOnFd(3)), minute),
             (Some(ReadyCondition::Alive(Span::secs(90))), Some(Span::secs(150))),
             (Some(ReadyCondition::Alive(Span(u64::MAX))), Some(Span(u64::MAX))),
             (Some(ReadyCondition::Probe(c"exec:/bin/true")), minute),
             (Some(ReadyCondition::Probe(c"8080/")), None),
             (Some(ReadyCondition::Probe(c"/run/exec:/true")), None),
         ] {
-            assert_eq!(candidate_timeout(ready, None), without, "{ready:?}");
+            assert_eq!(candidate_ready_timeout(ready, None), without, "{ready:?}");
             let given = Some(Span::secs(5));
-            assert_eq!(candidate_timeout(ready, given), without.and(given), "{ready:?}");
+            assert_eq!(candidate_ready_timeout(ready, given), without.and(given), "{ready:?}");
         }
     }
 }

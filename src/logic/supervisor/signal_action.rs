@@ -14,7 +14,7 @@ pub enum SignalAction {
     /// Start a second server, and stop the first when the second is ready.
     Replace,
     /// Open the log files again at their paths, after another program has renamed them.
-    Reopen,
+    ReopenLogs,
     /// Do nothing.
     Ignore,
     /// Stop the server, then power off, reboot or halt the machine.
@@ -32,7 +32,7 @@ pub struct SignalTable {
 
 /// What the shutdown signals of systemd, nspawn and LXC do: RTMIN+3, RTMIN+4, RTMIN+5 and PWR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShutdownSignals {
+pub enum ShutdownEffect {
     /// They end the machine (`--at-exit`).
     EndMachine,
     /// They are forwarded, like other signals.
@@ -42,8 +42,8 @@ pub enum ShutdownSignals {
 impl SignalTable {
     /// Makes the table: TERM and INT stop a manager's server, HUP restarts it, the shutdown signals do what `shutdown`
     /// says, and every other signal is forwarded. The actions in `given` replace these defaults.
-    pub fn new(role: Role, shutdown: ShutdownSignals, given: &[(Signal, SignalAction)]) -> Self {
-        let machine = shutdown == ShutdownSignals::EndMachine;
+    pub fn new(role: Role, shutdown: ShutdownEffect, given: &[(Signal, SignalAction)]) -> Self {
+        let machine = shutdown == ShutdownEffect::EndMachine;
         let mut signal_table = Self { table: [SignalAction::Ignore; 64], at_exit: None };
         for (action, number) in signal_table.table.iter_mut().zip(1..) {
             if let Some(signal) = Signal::new(number) {
@@ -96,7 +96,7 @@ pub fn parse(text: &[u8]) -> Option<(Signal, SignalAction)> {
     let action = match index_in_comma_list(b"stop,restart,reopen,ignore,poweroff,reboot,halt,replace,forward", action) {
         Some(0) => SignalAction::Stop,
         Some(1) => SignalAction::Restart,
-        Some(2) => SignalAction::Reopen,
+        Some(2) => SignalAction::ReopenLogs,
         Some(3) => SignalAction::Ignore,
         Some(4) => SignalAction::EndMachine(AtExit::Poweroff),
         Some(5) => SignalAction::EndMachine(AtExit::Reboot),
@@ -120,9 +120,9 @@ mod tests {
     fn defaults_and_what_replaces_them() {
         let given = ["USR1=reopen", "HUP=forward:USR2", "INT=ignore", "term=forward", "RTMIN+1=stop", "10=reopen"];
         let given: Vec<_> = given.iter().map(|text| parse(text.as_bytes()).unwrap()).collect();
-        let signal_table = SignalTable::new(Role::Manager, ShutdownSignals::Forward, &given);
+        let signal_table = SignalTable::new(Role::Manager, ShutdownEffect::Forward, &given);
         for (name, action) in [
-            ("USR1", SignalAction::Reopen),
+            ("USR1", SignalAction::ReopenLogs),
             ("HUP", SignalAction::Forward(signal("USR2"))),
             ("INT", SignalAction::Ignore),
             ("TERM", SignalAction::Forward(Signal::TERM)),
@@ -132,13 +132,13 @@ mod tests {
         ] {
             assert_eq!(signal_table.get(signal(name)), action, "{name}");
         }
-        let plain = SignalTable::new(Role::Manager, ShutdownSignals::Forward, &[]);
+        let plain = SignalTable::new(Role::Manager, ShutdownEffect::Forward, &[]);
         assert_eq!(
             [plain.get(Signal::TERM), plain.get(Signal::INT), plain.get(Signal::HUP)],
             [SignalAction::Stop, SignalAction::Stop, SignalAction::Restart]
         );
         for role in [Role::Init, Role::InitWithTimeout] {
-            let init = SignalTable::new(role, ShutdownSignals::Forward, &[parse(b"HUP=restart").unwrap()]);
+            let init = SignalTable::new(role, ShutdownEffect::Forward, &[parse(b"HUP=restart").unwrap()]);
             for number in 2..=64 {
                 let signal = Signal::new(number).unwrap();
                 assert_eq!(init.get(signal), SignalAction::Forward(signal), "{signal}");
@@ -152,8 +152,8 @@ mod tests {
         let ends = [("RTMIN+3", AtExit::Halt), ("RTMIN+4", AtExit::Poweroff), ("RTMIN+5", AtExit::Reboot)];
         for role in [Role::Manager, Role::Init, Role::InitWithTimeout] {
             let (machine, other) = (
-                SignalTable::new(role, ShutdownSignals::EndMachine, &[]),
-                SignalTable::new(role, ShutdownSignals::Forward, &[]),
+                SignalTable::new(role, ShutdownEffect::EndMachine, &[]),
+                SignalTable::new(role, ShutdownEffect::Forward, &[]),
             );
             for (name, end) in ends.into_iter().chain([("PWR", AtExit::Poweroff)]) {
                 assert_eq!(machine.get(signal(name)), SignalAction::EndMachine(end), "{name}");
@@ -166,7 +166,7 @@ mod tests {
             assert_eq!(different.collect::<Vec<_>>(), [30, 37, 38, 39]);
             let own = SignalTable::new(
                 role,
-                ShutdownSignals::EndMachine,
+                ShutdownEffect::EndMachine,
                 &[parse(b"PWR=stop").unwrap(), parse(b"USR2=halt").unwrap()],
             );
             assert_eq!(

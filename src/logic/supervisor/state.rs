@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::event::{Action, Ending};
 use super::policy::{Policy, Restart};
 use super::replacement::{Outcome, SecondProcess};
-use crate::logic::base::exit::{Exit, SETUP};
+use crate::logic::base::exit::{Exit, VSRUN_FAILED};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time, earliest};
 
@@ -26,16 +26,16 @@ pub struct State {
     /// Unexpected exits in a row without a stable run in between.
     pub(super) consecutive_failures: u32,
     /// When the current run of the server began.
-    pub(super) started_at: Time,
+    pub(super) run_started_at: Time,
     /// The second process of a replacement.
     pub second: SecondProcess,
     /// The number of restarts after unexpected exits, for records and the crash handler.
-    pub(super) restarts: u64,
+    pub(super) unexpected_restarts: u64,
     /// The times of the last restarts, as many as `--restart-limit` needs. Allocated at the start, because a running
     /// supervisor must not allocate.
     pub(super) restart_times: Vec<Time>,
     /// The signals forwarded to the server in the current run, as bits.
-    pub(super) forwarded_signals: u64,
+    pub(super) forwarded_signal_bits: u64,
     /// The pause after the last fork(2) that failed; zero after a run.
     pub(super) fork_backoff: Span,
     /// When the watchdog fires, if one is armed.
@@ -43,7 +43,7 @@ pub struct State {
     /// The watchdog time of the current run: `--watchdog`, until the server sends `WATCHDOG_USEC=`.
     pub(super) watchdog: Option<Span>,
     /// When the server has to be ready, if it is a candidate that became the server because the old one exited.
-    pub(super) ready_deadline: Option<Time>,
+    pub(super) promoted_ready_deadline: Option<Time>,
     /// The outcome of the replacement under way: `Done` from its start on, until it fails.
     pub(super) pending_outcome: Option<Outcome>,
     /// The outcome of the last replacement, until it has been reported.
@@ -60,20 +60,20 @@ pub enum Phase {
     /// The server runs and a server process has been ready once.
     Running,
     /// A stop was requested. At `until` (`--stop-delay`) the server gets `signal`, or the stop signal if it is None.
-    Delaying { signal: Option<Signal>, until: Time },
+    DelayingStop { signal: Option<Signal>, until: Time },
     /// The server has been sent a signal to end it. At `until` it is sent KILL. `next` follows its exit.
     Stopping { next: AfterStop, until: Option<Time> },
     /// The server exited. What is left of its group or its descendants has been sent TERM, or KILL if `killed`. `exit`
     /// is None until the rest of the group is gone and the server can be reaped.
     StoppingRemaining { next: AfterStop, exit: Option<Exit>, until: Option<Time>, killed: bool },
     /// The crash handler runs.
-    HandlerRunning { exit: Exit, until: Option<Time>, pause: Pause },
+    HandlerRunning { exit: Exit, until: Option<Time>, pause: RestartPause },
     /// The crash handler exceeded `--handler-timeout` and has been sent TERM. At `until` it is sent KILL.
     HandlerTimedOut { exit: Exit, until: Option<Time> },
     /// A stop was requested while the handler ran. It has been sent TERM, and the supervisor exits after it.
     HandlerStopping { until: Option<Time> },
     /// The server is gone. The second process, or what it has left behind, is being ended. `then` follows.
-    AwaitingSecondProcess { then: AfterSecondProcess },
+    AwaitingSecondProcessExit { then: AfterSecondProcess },
     /// A pause before a restart.
     Backoff { until: Time },
     /// fork(2) failed. `task` is tried again at `until`.
@@ -136,7 +136,7 @@ pub enum AfterStop {
     FailStart,
     /// The exit is handled as one that was not requested: after a `ForcedStop`, or after an exit of the server by
     /// itself, while its remaining processes are being ended.
-    HandleExit,
+    HandleUnrequestedExit,
 }
 
 /// What follows the exit of the second process, when the server is gone already.
@@ -146,13 +146,13 @@ pub enum AfterSecondProcess {
     /// The supervisor exits.
     Finish(Ending),
     /// The server is started, because a restart was requested.
-    Launch,
+    StartServer,
 }
 
 /// The pause before a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
-pub enum Pause {
+pub enum RestartPause {
     /// As long as the number of consecutive failures requires.
     Backoff,
     /// No pause, because a restart was requested while the crash handler ran.
@@ -164,13 +164,13 @@ pub enum Pause {
 #[cfg_attr(test, derive(Hash))]
 pub enum ForkTask {
     /// Start the server.
-    Launch,
+    StartServer,
     /// Start the crash handler.
     RunHandler {
         /// The exit of the server that the handler decides about.
         exit: Exit,
         /// Whether the restart after the handler waits for the pause.
-        pause: Pause,
+        pause: RestartPause,
     },
 }
 
@@ -181,16 +181,16 @@ impl State {
         Self {
             phase: Phase::Starting { until: policy.ready_timeout.map(|span| now.after(span)) },
             has_been_ready: false,
-            started_at: now,
+            run_started_at: now,
             consecutive_failures: 0,
-            restarts: 0,
+            unexpected_restarts: 0,
             restart_times: Vec::with_capacity(room),
-            forwarded_signals: 0,
+            forwarded_signal_bits: 0,
             fork_backoff: Span::ZERO,
             watchdog_deadline: None,
             watchdog: policy.watchdog,
             forced: None,
-            ready_deadline: None,
+            promoted_ready_deadline: None,
             second: SecondProcess::None,
             pending_outcome: None,
             unreported_outcome: None,
@@ -205,15 +205,15 @@ impl State {
     /// The deadline of the phase; in `Phase::Running`, of a promoted candidate to be ready, or of the watchdog.
     pub fn phase_deadline(&self) -> Option<Time> {
         match self.phase {
-            Phase::Running => self.ready_deadline.or(self.watchdog_deadline),
-            Phase::AwaitingSecondProcess { .. } | Phase::Done => None,
+            Phase::Running => self.promoted_ready_deadline.or(self.watchdog_deadline),
+            Phase::AwaitingSecondProcessExit { .. } | Phase::Done => None,
             Phase::Starting { until }
             | Phase::Stopping { until, .. }
             | Phase::StoppingRemaining { until, .. }
             | Phase::HandlerRunning { until, .. }
             | Phase::HandlerTimedOut { until, .. }
             | Phase::HandlerStopping { until } => until,
-            Phase::Delaying { until, .. }
+            Phase::DelayingStop { until, .. }
             | Phase::Backoff { until }
             | Phase::ForkRetry { until, .. }
             | Phase::DrainingRemaining { until, .. }
@@ -223,7 +223,7 @@ impl State {
 
     /// True if the server was killed by a signal that was forwarded to it in the current run.
     pub fn is_by_forwarded_signal(&self, exit: Exit) -> bool {
-        exit.signal().is_some_and(|signal| self.forwarded_signals & signal.bit() != 0)
+        exit.signal().is_some_and(|signal| self.forwarded_signal_bits & signal.bit() != 0)
     }
 
     /// True if a forwarded signal asked for this exit. A signal with another meaning (USR1, a real-time signal) kills
@@ -233,9 +233,9 @@ impl State {
     }
 
     /// Ends the run. If it was long enough, the count of consecutive failures starts again at zero.
-    pub(super) fn end_run(&mut self, policy: &Policy, now: Time) {
+    pub(super) fn record_run_end(&mut self, policy: &Policy, now: Time) {
         self.fork_backoff = Span::ZERO;
-        if now.since(self.started_at) >= STABLE_UPTIME.min(policy.restart_delay.1) {
+        if now.since(self.run_started_at) >= STABLE_UPTIME.min(policy.restart_delay_range.1) {
             self.consecutive_failures = 0;
         }
     }
@@ -245,19 +245,19 @@ impl State {
     pub(super) fn apply_success_exit(&self, policy: &Policy, ending: Ending) -> Ending {
         let apply_success_exit = |exit| match self.forced {
             _ if !policy.success.contains(exit) => exit,
-            Some(ForcedStop::Unready) => Exit::Code(SETUP),
+            Some(ForcedStop::Unready) => Exit::Code(VSRUN_FAILED),
             Some(forced) => Exit::Signal { signal: forced.signal(policy), core: false },
             None => Exit::SUCCESS,
         };
         match ending {
-            Ending::Server(exit) => Ending::Server(apply_success_exit(exit)),
+            Ending::ServerExited(exit) => Ending::ServerExited(apply_success_exit(exit)),
             Ending::GaveUp(exit) => Ending::GaveUp(apply_success_exit(exit)),
             Ending::Stopped | Ending::FirstStartFailed(_) => ending,
         }
     }
 
     /// True if an exit of the server leads to a restart, by the rules of `--restart`.
-    pub(super) fn is_unexpected(&self, policy: &Policy, exit: Exit) -> bool {
+    pub(super) fn allows_restart_after(&self, policy: &Policy, exit: Exit) -> bool {
         let passed = self.was_requested_by_signal(policy, exit);
         match policy.restart {
             Restart::No => false,
@@ -283,17 +283,17 @@ impl State {
     /// Stops a server that is silent or not healthy. Its exit counts as unexpected.
     pub(super) fn force_stop(&mut self, policy: &Policy, forced: ForcedStop, now: Time) -> Action {
         self.forced = Some(forced);
-        self.phase = Phase::Stopping { next: AfterStop::HandleExit, until: policy.stop_deadline(now) };
+        self.phase = Phase::Stopping { next: AfterStop::HandleUnrequestedExit, until: policy.stop_deadline(now) };
         Action::Send(forced.signal(policy), policy.signal_scope)
     }
 
     /// The number of restarts after unexpected exits so far.
-    pub fn restarts(&self) -> u64 {
-        self.restarts
+    pub fn unexpected_restarts(&self) -> u64 {
+        self.unexpected_restarts
     }
 
     /// How long the current run has lasted.
     pub fn uptime(&self, now: Time) -> Span {
-        now.since(self.started_at)
+        now.since(self.run_started_at)
     }
 }

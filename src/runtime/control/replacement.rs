@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use super::{FoundServer, MAX_UNREADABLE_LOCK_CHECKS, POLL_PAUSE_MS, Pidfile, READ_ATTEMPTS, has_passed};
+use super::{FoundServer, MAX_UNREADABLE_LOCK_CHECKS, PIDFILE_READ_ATTEMPTS, POLL_PAUSE_MS, Pidfile, has_passed};
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, MessageArg, Result};
 use crate::logic::base::exit;
@@ -33,20 +33,20 @@ const REPEAT_ACCEPTED_AFTER_CHECKS: u64 = 100;
 /// When the server was not replaced, with the reason, or when the outcome cannot be determined.
 pub fn replace(path: StaticCStr, file: &Pidfile, server: FoundServer) -> Result<u8> {
     let error = || Error::of(Problem::Replace, path.to_bytes());
-    let fail = |why| Err(error().reason(why));
+    let fail = |why| Err(error().with_reason_arg(why));
     if server.lock != LockState::Exclusive {
         return fail(Reason::NoManager);
     }
-    let manager = server.owner;
+    let manager = server.control_target;
     // The token distinguishes requests that are made at about the same time. Only its lowest 20 bits are used.
     let new = || {
         let token = clock::monotonic_micros() << 8 ^ u64::from(process::own_pid().number().cast_unsigned());
         encode_request(u32::try_from(token & 0xf_ffff).unwrap_or(0))
     };
-    let answer = |value| lock::read_answer(file.file.as_fd(), token_of(value).unwrap_or(0));
+    let answer = |value| lock::read_answer_from_locks(file.file.as_fd(), token_of(value).unwrap_or(0));
     // If the token has an answer already, an earlier request has used it.
     let is_unused = |value: &u32| !matches!(answer(*value), LockAnswer::Number(_));
-    let Some(value) = (0..READ_ATTEMPTS).map(|_| new()).find(is_unused) else {
+    let Some(value) = (0..PIDFILE_READ_ATTEMPTS).map(|_| new()).find(is_unused) else {
         return fail(Reason::ItsLockUnreadable);
     };
     let (mut until, mut checks, mut hidden) = (now().after(ACK_TIMEOUT), 0, 0);
@@ -63,9 +63,9 @@ pub fn replace(path: StaticCStr, file: &Pidfile, server: FoundServer) -> Result<
                     return Ok(exit::OK);
                 }
                 let refused = outcome == Some(Outcome::Refused(Refusal::NotRunning));
-                let code = if refused { exit::NOT_RUNNING } else { exit::SETUP };
+                let code = if refused { exit::NOT_RUNNING } else { exit::VSRUN_FAILED };
                 let [reason, more] = outcome.map_or([MessageArg::None, MessageArg::None], Outcome::describe);
-                return Err(error().with(reason).with(more).status(code));
+                return Err(error().with_arg(reason).with_arg(more).with_status(code));
             }
             LockAnswer::QueryFailed if hidden == MAX_UNREADABLE_LOCK_CHECKS => return fail(Reason::ItsLockUnreadable),
             LockAnswer::QueryFailed => {
@@ -81,7 +81,7 @@ pub fn replace(path: StaticCStr, file: &Pidfile, server: FoundServer) -> Result<
                 && why != Errno::SRCH
                 && repeated == REPEAT_AFTER_CHECKS
             {
-                let error = Error::new(Problem::SendRequest).number(manager.pid.into());
+                let error = Error::new(Problem::SendRequest).with_number_arg(manager.pid.into());
                 return Err(add_errno(error, why));
             }
         }

@@ -10,7 +10,7 @@ use crate::logic::base::error::{Error, Result};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::plan::env::env_dir_entry;
-use crate::logic::plan::file_env::add_entry;
+use crate::logic::plan::file_env::add_or_replace_entry;
 use crate::runtime::report::os_error::add_errno;
 use crate::runtime::resources::walk::{self, Walk};
 use crate::sys::dir::{self, Dir};
@@ -29,13 +29,13 @@ pub fn read(path: StaticCStr, entries: &mut Vec<StaticCStr>) -> Result<()> {
     let walk = walk::walk_to(path, Problem::UseEnvDir, path)?;
     let mut at = c"";
     let Err(why) = read_from(&walk, entries, &mut at) else { return Ok(()) };
-    let error = Error::of(Problem::ReadEnvDir, path.to_bytes()).name(at.to_bytes());
-    Err(if why == Errno::INVAL { error.reason(Reason::NotAVariable) } else { add_errno(error, why) })
+    let error = Error::of(Problem::ReadEnvDir, path.to_bytes()).with_name_arg(at.to_bytes());
+    Err(if why == Errno::INVAL { error.with_reason_arg(Reason::NotAVariable) } else { add_errno(error, why) })
 }
 
 /// Reads the directory at the end of a walk, which has checked the owners of its path. Sets `at` to the name of the
 /// file that it reads, for the error text.
-fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) -> sys::Result<()> {
+fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, current_file: &mut StaticCStr) -> sys::Result<()> {
     let dir = sys::path_walk::open_for_listing(walk.fd())?;
     let mut names = Vec::new();
     dir.for_each_name(&mut |name: &CStr| {
@@ -45,13 +45,13 @@ fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) ->
     })?;
     let mut contents = FileContents::default();
     for name in names {
-        *at = name;
-        if read_variable(&mut contents, &dir, name, walk)? {
+        *current_file = name;
+        if read_variable_unless_dir(&mut contents, &dir, name, walk)? {
             let entry = env_dir_entry(name.to_bytes(), &contents);
             if entry.count_bytes() >= MAX_VARIABLE_BYTES {
                 return Err(Errno::INVAL);
             }
-            add_entry(entries, entry);
+            add_or_replace_entry(entries, entry);
         }
     }
     Ok(())
@@ -60,7 +60,7 @@ fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) ->
 /// Reads the file of one variable. Returns false for a directory; fails with EPERM if another user could have put the
 /// file there, and with EINVAL if it cannot be a variable.
 #[inline(never)]
-fn read_variable(contents: &mut FileContents, dir: &Dir, name: &CStr, walk: &Walk) -> sys::Result<bool> {
+fn read_variable_unless_dir(contents: &mut FileContents, dir: &Dir, name: &CStr, walk: &Walk) -> sys::Result<bool> {
     let file = file_contents::open_beneath(dir.as_fd(), name)?;
     let about = dir::fstat(file.as_fd())?;
     if about.directory {

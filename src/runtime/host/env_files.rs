@@ -12,7 +12,7 @@ use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::formats::env_file;
 use crate::logic::plan::env::{Env, EnvFiles};
-use crate::logic::plan::file_env::{self, add_entry};
+use crate::logic::plan::file_env::{self, add_or_replace_entry};
 use crate::runtime::report::os_error::add_errno;
 use crate::runtime::resources::walk::Walk;
 use crate::runtime::resources::walk_file;
@@ -49,15 +49,15 @@ fn read_sources(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -
         return Ok(());
     }
     let mut env = base.clone();
-    entries.iter().for_each(|entry| env.put(entry));
+    entries.iter().for_each(|entry| env.apply_entry(entry));
     for name in &sources.file_env_names {
         if let Some(path) = file_env::file_env_path(name, &env)? {
             read_checking_owners(path, MAX_VALUE_BYTES, &mut contents, Some(name))?;
             let Some(entry) = file_env::file_env_entry(name, &contents) else {
-                return Err(Error::of(Problem::UseSecret, path.to_bytes()).name(name.to_bytes()));
+                return Err(Error::of(Problem::UseSecret, path.to_bytes()).with_name_arg(name.to_bytes()));
             };
-            add_entry(entries, file_env::file_variable(name));
-            add_entry(entries, entry);
+            add_or_replace_entry(entries, file_env::file_variable_name(name));
+            add_or_replace_entry(entries, entry);
         }
     }
     Ok(())
@@ -69,19 +69,19 @@ fn read_checking_owners(
     path: StaticCStr,
     max_size: u64,
     contents: &mut FileContents,
-    name: Option<StaticCStr>,
+    variable: Option<StaticCStr>,
 ) -> Result<()> {
     let mut walk = Walk::new();
     let result = walk_file::open(&mut walk, path).and_then(|file| read_limited(&file, max_size, contents));
     result.map_err(|why| {
         let path = path.to_bytes();
-        let error = match name {
-            Some(name) => Error::of(Problem::ReadSecret, path).name(name.to_bytes()),
+        let error = match variable {
+            Some(name) => Error::of(Problem::ReadSecret, path).with_name_arg(name.to_bytes()),
             None => Error::of(Problem::ReadEnvFile, path),
         };
         match &walk.refusal {
-            Some(refusal) => add_errno(error, why).with(MessageArg::Distrust(refusal.error())),
-            None if why == Errno::INVAL => error.reason(Reason::ItIsNotRegular),
+            Some(refusal) => add_errno(error, why).with_arg(MessageArg::Distrust(refusal.error())),
+            None if why == Errno::INVAL => error.with_reason_arg(Reason::ItIsNotRegular),
             None => add_errno(error, why),
         }
     })

@@ -63,21 +63,21 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
         env.remove(&|name| name == emulated_tools::ARGS_VARIABLE);
     }
     let mut inherited = InheritedSockets::default();
-    let mut updates_listen_pid = false;
+    let mut must_update_listen_pid = false;
     // The pid is formatted only if the environment announces sockets to a pid (LISTEN_PID).
     let named = env.get(b"LISTEN_PID").is_some();
     let pid = if named { format!("{}", process::own_pid()) } else { String::new() };
     if !options.passes_inherited_fds() {
         inherited = InheritedSockets::take_from_env(&mut env, pid.as_bytes());
-    } else if personality.passes_sockets && named && env.get(b"LISTEN_PID") == Some(pid.as_bytes()) {
-        updates_listen_pid = true;
+    } else if personality.changes_listen_pid && named && env.get(b"LISTEN_PID") == Some(pid.as_bytes()) {
+        must_update_listen_pid = true;
         env.remove(&|name| name == b"LISTEN_PID");
     }
     let watchdog_interval = env
         .get(b"WATCHDOG_USEC")
-        .and_then(|usec| notify::watchdog_interval(usec, env.get(b"WATCHDOG_PID"), process::own_pid().number()));
+        .and_then(|usec| notify::heartbeat_interval(usec, env.get(b"WATCHDOG_PID"), process::own_pid().number()));
     let (euid, egid) = (credentials::effective_uid(), credentials::effective_gid());
-    let mut host = Host { euid, egid, env, inherited, watchdog_interval, updates_listen_pid, ..Host::default() };
+    let mut host = Host { euid, egid, env, inherited, watchdog_interval, must_update_listen_pid, ..Host::default() };
     if let Some(login) = &options.user {
         // If USER and GROUP are both numbers, /etc/passwd is needed only for the home directory.
         let numbers = matches!((&login.user, &login.group), (NameOrId::Id(_), Some(NameOrId::Id(_))));
@@ -85,7 +85,7 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
             Err(_) if numbers => account_files.passwd = FileContents::default(),
             result => result?,
         }
-        host.groups = credentials::groups_if_ids_equal();
+        host.own_groups = credentials::groups_if_ids_equal();
         // A numeric group needs no lookup in /etc/group.
         if !matches!(login.group, Some(NameOrId::Id(_))) {
             read_account_file(c"/etc/group", &mut account_files.group)?;
@@ -99,17 +99,17 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
     }
     if options.is_supervised() && options.has(Id::Stdin) {
         host.terminal = match terminal::has_terminal_foreground() {
-            Some(true) => StdinTerminal::Controlling,
+            Some(true) => StdinTerminal::Foreground,
             Some(false) => StdinTerminal::Background,
             None => StdinTerminal::NotControlling,
         };
     }
-    host.hangup_ignored = !options.background && !personality.inherits_callers_state && poll::is_hangup_ignored();
+    host.hangup_ignored = !options.background && !personality.inherits_callers_state && poll::is_sighup_ignored();
     if options.is_supervised() || options.syslog.is_some() {
         host.cwd = credentials::current_dir();
-        host.cwd_identity = dir::stat_path(c".").map(|about| about.id).unwrap_or_default();
+        host.cwd_dev_and_inode = dir::stat_path(c".").map(|about| about.id).unwrap_or_default();
     }
-    if options.confine.is_some() {
+    if options.confine.is_requested() {
         host.landlock = match landlock::abi() {
             Ok(abi) => LandlockSupport::Abi(abi),
             Err(Errno::NOSYS) => LandlockSupport::Missing,
@@ -117,11 +117,11 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
             Err(_) => LandlockSupport::Refused,
         };
     }
-    (host.passwd, host.group) = (&account_files.passwd, &account_files.group);
+    (host.passwd_file, host.group_file) = (&account_files.passwd, &account_files.group);
     if let Some(sources) = options.env_sources() {
         let base =
             if sources.file_env_names.is_empty() { Env::default() } else { planner::resolve_base_env(options, &host)? };
-        host.env_entries = env_files::read_all(&sources, &base)?;
+        host.env_entries_from_files = env_files::read_all(&sources, &base)?;
     }
     Ok(host)
 }
@@ -130,7 +130,9 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
 fn read_account_file(path: &CStr, contents: &mut FileContents) -> Result<()> {
     match env_files::read(path, u64::MAX, contents) {
         Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
-        Err(Errno::INVAL) => Err(Error::of(Problem::ReadAccounts, path.to_bytes()).reason(Reason::ItIsNotRegular)),
+        Err(Errno::INVAL) => {
+            Err(Error::of(Problem::ReadAccounts, path.to_bytes()).with_reason_arg(Reason::ItIsNotRegular))
+        }
         Err(why) => Err(os_error_of(Problem::ReadAccounts, path.to_bytes(), why)),
     }
 }

@@ -21,7 +21,7 @@ use crate::sys::process::{Forked, Pid};
 use crate::sys::{self, clock, fd, poll, process};
 
 /// The shortest and the longest pause before a log child that exited is started again.
-const RETRY_DELAYS: (Span, Span) = (Span::millis(100), Span::secs(5));
+const RETRY_DELAY_RANGE: (Span, Span) = (Span::millis(100), Span::secs(5));
 /// How long a log child may take from its start to its exec.
 const EXEC_TIMEOUT: Span = Span::secs(5);
 /// A log child that ran for this long is considered working: the pause before its next restart is the shortest again.
@@ -39,19 +39,19 @@ pub struct LogChild {
     name: &'static str,
     pipe: OwnedFd,
     /// The standard output of the log child; for a rotator, its directory. None: vsrun's standard output.
-    output: Option<OwnedFd>,
+    child_stdout: Option<OwnedFd>,
     /// The standard error of the log child at its next start; for a rotator, its file. None: the same as its standard
     /// output or, if that is None too, vsrun's standard error.
-    error: Option<OwnedFd>,
+    child_stderr: Option<OwnedFd>,
     /// The process of the log child, if it runs.
     pub running: Option<Running>,
-    pause: Span,
+    retry_pause: Span,
     /// When the log child is started again. None if it has never exited, or is not vsrun's child.
     retry_at: Option<Time>,
     /// The program to run.
     pub program: ExecImage,
     /// All steps of a rotator. `program` omits those that change the user if the rotator runs with vsrun's own rights.
-    steps: Vec<Step>,
+    all_rotator_steps: Vec<Step>,
 }
 
 /// A running logger or rotator.
@@ -60,7 +60,7 @@ pub struct Running {
     pub pid: Pid,
     since: Time,
     /// The pipe that reports a failed start. None if the caller of `launch` reads it, and after the exec or a kill.
-    report: Option<OwnedFd>,
+    report_pipe: Option<OwnedFd>,
 }
 
 /// The user that a rotator runs as.
@@ -74,16 +74,26 @@ pub enum RotatorUser {
 
 impl LogChild {
     /// Makes a log child, without starting it.
-    pub fn new(name: &'static str, program: Box<Program>, pipe: OwnedFd, output: Option<OwnedFd>) -> Box<Self> {
+    pub fn new(name: &'static str, program: Box<Program>, pipe: OwnedFd, child_stdout: Option<OwnedFd>) -> Box<Self> {
         let program = ExecImage::new(program);
-        let (error, steps, running, pause, again) = (None, Vec::new(), None, RETRY_DELAYS.0, None);
-        Box::new(Self { name, program, pipe, output, error, steps, running, pause, retry_at: again })
+        let (child_stderr, steps, running, retry_pause, again) = (None, Vec::new(), None, RETRY_DELAY_RANGE.0, None);
+        Box::new(Self {
+            name,
+            program,
+            pipe,
+            child_stdout,
+            child_stderr,
+            all_rotator_steps: steps,
+            running,
+            retry_pause,
+            retry_at: again,
+        })
     }
 
     /// The descriptors for the next start of the log child.
     pub fn io(&self) -> ChildIo<'_> {
-        let output = self.output.as_ref().map(AsFd::as_fd);
-        let error = self.error.as_ref().map_or(output, |error| Some(error.as_fd()));
+        let output = self.child_stdout.as_ref().map(AsFd::as_fd);
+        let error = self.child_stderr.as_ref().map_or(output, |error| Some(error.as_fd()));
         let rotator: fn(_) -> ! = super::rotator::run;
         ChildIo { input: Some(self.pipe.as_fd()), output, error, rotator: Some(rotator), ..ChildIo::default() }
     }
@@ -91,10 +101,10 @@ impl LogChild {
     /// Sets where a rotator writes: a new file, and the directory of that file if it has changed. `user` is the user
     /// that it runs as.
     pub fn set_destination(&mut self, dir: Option<OwnedFd>, file: OwnedFd, user: RotatorUser) {
-        self.output = dir.or(self.output.take());
-        self.error = Some(file);
-        if self.steps.is_empty() {
-            self.steps.clone_from(&self.program.steps);
+        self.child_stdout = dir.or(self.child_stdout.take());
+        self.child_stderr = Some(file);
+        if self.all_rotator_steps.is_empty() {
+            self.all_rotator_steps.clone_from(&self.program.steps);
         }
         // `program.steps` has room for all steps, so refilling it does not allocate.
         let is_users = |step: &Step| {
@@ -108,7 +118,9 @@ impl LogChild {
             )
         };
         self.program.steps.clear();
-        self.program.steps.extend(self.steps.iter().filter(|step| user == RotatorUser::OfServer || !is_users(step)));
+        self.program
+            .steps
+            .extend(self.all_rotator_steps.iter().filter(|step| user == RotatorUser::OfServer || !is_users(step)));
     }
 
     /// Kills a rotator, and starts another one on the same pipe. No byte is lost: bytes that the rotator has not yet
@@ -125,7 +137,7 @@ impl LogChild {
     pub fn deadline(&self) -> Option<Time> {
         match &self.running {
             None => self.retry_at,
-            Some(running) => running.report.as_ref().map(|_| running.since.after(EXEC_TIMEOUT)),
+            Some(running) => running.report_pipe.as_ref().map(|_| running.since.after(EXEC_TIMEOUT)),
         }
     }
 
@@ -137,7 +149,7 @@ impl LogChild {
         if let Some(running) = &mut self.running {
             // The exec closes the child's end of the report pipe. A process that has not reached its exec, for example
             // because its user has stopped it, is killed.
-            if let Some(report) = running.report.take()
+            if let Some(report) = running.report_pipe.take()
                 && !poll::wait_for_close(report.as_fd(), 0)
             {
                 deliver::to_child(running.pid, Signal::KILL, &self.program);
@@ -145,7 +157,7 @@ impl LogChild {
         } else {
             let launched = self.launch(now).map(|report| {
                 if let Some(running) = &mut self.running {
-                    running.report = Some(report);
+                    running.report_pipe = Some(report);
                 }
             });
             if launched.is_err() {
@@ -158,7 +170,7 @@ impl LogChild {
     pub fn on_exit(&mut self, pid: Pid, now: Time) -> Option<&'static str> {
         let running = self.running.take_if(|running| running.pid == pid)?;
         if now.since(running.since) >= STABLE_UPTIME {
-            self.pause = RETRY_DELAYS.0;
+            self.retry_pause = RETRY_DELAY_RANGE.0;
         }
         self.schedule_retry(now);
         Some(self.name)
@@ -211,16 +223,16 @@ impl LogChild {
     /// When the kernel cannot create a process, or no descriptor is available.
     pub fn launch(&mut self, now: Time) -> sys::Result<OwnedFd> {
         let launched = spawn(&self.program, &self.io())?;
-        self.running = Some(Running { pid: launched.pid, since: now, report: None });
+        self.running = Some(Running { pid: launched.pid, since: now, report_pipe: None });
         // The child has inherited this descriptor of its log file. If vsrun kept it open too, a deleted file would
         // still use disk space.
-        self.error = None;
+        self.child_stderr = None;
         Ok(launched.report)
     }
 
     fn schedule_retry(&mut self, now: Time) {
-        self.retry_at = Some(now.after(self.pause));
-        self.pause = self.pause.doubled().min(RETRY_DELAYS.1);
+        self.retry_at = Some(now.after(self.retry_pause));
+        self.retry_pause = self.retry_pause.doubled().min(RETRY_DELAY_RANGE.1);
     }
 
     /// Waits until the start of the log child has reached its exec or has failed.
@@ -231,13 +243,13 @@ impl LogChild {
         let name = self.name.as_bytes();
         let report = report.map_err(|why| os_error_of(Problem::StartLogChild, name, why))?;
         let start = match &self.running {
-            Some(running) => StartOutcome::await_in_time(&report, running.pid, &self.program),
+            Some(running) => StartOutcome::await_end_or_kill(&report, running.pid, &self.program),
             None => StartOutcome::await_end(&report),
         };
         match start {
             StartOutcome::Done | StartOutcome::WithoutPidfile => Ok(()),
             StartOutcome::Failed(failure) => {
-                Err(Error::of(Problem::LogChildFailed, name).with(MessageArg::Cause(failure.error(&self.program))))
+                Err(Error::of(Problem::LogChildFailed, name).with_arg(MessageArg::Cause(failure.error(&self.program))))
             }
             StartOutcome::Killed => Err(Error::of(Problem::LogChildKilled, name)),
         }
@@ -253,16 +265,17 @@ pub fn spawn_orphan(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<OwnedF
     let (report, write) = fd::pipe()?;
     match process::fork()? {
         Forked::Child => {
-            let failure =
-                match spawn(program, io).map(|child| StartOutcome::await_in_time(&child.report, child.pid, program)) {
-                    Ok(StartOutcome::Done | StartOutcome::WithoutPidfile) => {
-                        let _ = fd::write_all(write.as_fd(), &[EXEC_IS_NEXT]);
-                        process::exit(exit::OK)
-                    }
-                    Ok(StartOutcome::Failed(failure)) => failure,
-                    Ok(StartOutcome::Killed) => process::exit(exit::SETUP),
-                    Err(why) => StepFailure::new(usize::from(FORK_FAILED_INDEX), why),
-                };
+            let failure = match spawn(program, io)
+                .map(|child| StartOutcome::await_end_or_kill(&child.report, child.pid, program))
+            {
+                Ok(StartOutcome::Done | StartOutcome::WithoutPidfile) => {
+                    let _ = fd::write_all(write.as_fd(), &[EXEC_IS_NEXT]);
+                    process::exit(exit::OK)
+                }
+                Ok(StartOutcome::Failed(failure)) => failure,
+                Ok(StartOutcome::Killed) => process::exit(exit::VSRUN_FAILED),
+                Err(why) => StepFailure::new(usize::from(FORK_FAILED_INDEX), why),
+            };
             report_and_exit(program, &failure, write.as_fd())
         }
         Forked::Parent(pid) => {

@@ -34,7 +34,7 @@ pub struct LogDir {
 }
 
 /// Where a rotation, or a reopening after an external rename, has begun new files.
-pub enum Rotated {
+pub enum NewRecordsFile {
     /// In the same directory. Contains the new file of vsrun's own records, if one was begun.
     SameDir(Option<OwnedFd>),
     /// In another directory, to which the path leads now. Contains the new file of vsrun's own records.
@@ -48,13 +48,13 @@ impl LogDir {
     /// # Errors
     /// When the directory or a file cannot be opened.
     #[inline(never)]
-    pub fn open(path: &CStr, later: StaticCStr, policy: LogPolicy) -> Result<(Box<Self>, OwnedFd)> {
+    pub fn open_with_records_file(path: &CStr, later: StaticCStr, policy: LogPolicy) -> Result<(Box<Self>, OwnedFd)> {
         let mut walk = Walk::new();
-        let file_dir = LogFileDir::open_or_make(path, policy.owner, &mut walk);
+        let file_dir = LogFileDir::open_or_make(path, policy.output_owner, &mut walk);
         let begun = file_dir.and_then(|file_dir| {
-            let records = file_dir.begin_at_start(VSRUN_LOG_FILE, OpenMode::NewAppend, OpenMode::Append, None)?;
+            let records = file_dir.begin_file_at_start(VSRUN_LOG_FILE, OpenMode::NewAppend, OpenMode::Append, None)?;
             let (new, old) = create_and_open_modes(&policy);
-            let output = file_dir.begin_at_start(OUTPUT_FILE, new, old, policy.owner)?;
+            let output = file_dir.begin_file_at_start(OUTPUT_FILE, new, old, policy.output_owner)?;
             Ok((file_dir, records, output))
         });
         let (file_dir, records, output) = begun.map_err(|why| walk.error(Problem::UseLogdir, path.to_bytes(), why))?;
@@ -95,7 +95,7 @@ impl LogDir {
         let (pipe, write) = pipe::create_large()?;
         // Give the pipe to the server's user, so that the server may open it as /dev/stdout. Nothing else needs that,
         // so errors are ignored.
-        if let Some((uid, gid)) = self.policy.owner {
+        if let Some((uid, gid)) = self.policy.output_owner {
             let _ = dir::fchown(write.as_fd(), uid, gid);
         }
         let file = core::mem::replace(&mut self.output, write);
@@ -107,22 +107,22 @@ impl LogDir {
     /// The user that the rotator runs as: the server's user if the directory belongs to that user or the policy names
     /// no owner, and otherwise vsrun's own user.
     fn rotator_user(&self) -> RotatorUser {
-        let is_users = self.policy.owner.is_none_or(|(uid, _)| self.file_dir.about.owner == uid);
+        let is_users = self.policy.output_owner.is_none_or(|(uid, _)| self.file_dir.about.owner == uid);
         if is_users { RotatorUser::OfServer } else { RotatorUser::Own }
     }
 
     /// The current end of the server's file: its inode and its length. Zeros if there is no such file.
-    pub fn end_position(&self) -> FilePosition {
-        self.file_dir.dir.stat(OUTPUT_FILE).map_or((0, 0), |about| (about.id.1, about.size))
+    pub fn output_end_position(&self) -> InodeAndOffset {
+        self.file_dir.dir.lstat(OUTPUT_FILE).map_or((0, 0), |about| (about.id.1, about.size))
     }
 
     /// Opens the server's file to read it from a position on. If the name belongs to another file by now, reads that
     /// file from its beginning.
-    pub fn open_output_at(&self, (file, place): FilePosition) -> sys::Result<OwnedFd> {
+    pub fn open_output_at(&self, (file, place): InodeAndOffset) -> sys::Result<OwnedFd> {
         let (reader, about) = self.file_dir.open_single_link(OUTPUT_FILE, OpenMode::ReadOnly)?;
         dir::seek(reader.as_fd(), if about.id.1 == file { place } else { 0 })?;
         // The user may have replaced the file. The replacement must at least belong to the user.
-        if self.policy.owner.is_none_or(|(uid, _)| about.owner == uid) { Ok(reader) } else { Err(Errno::EXIST) }
+        if self.policy.output_owner.is_none_or(|(uid, _)| about.owner == uid) { Ok(reader) } else { Err(Errno::EXIST) }
     }
 
     /// Renames the files and begins new ones, in the directory to which the path leads now. If that fails, the old
@@ -130,19 +130,21 @@ impl LogDir {
     ///
     /// # Errors
     /// The errors of the walk to the directory, and of the file system.
-    pub fn rotate(&mut self, writer: Option<&mut LogChild>, walk: &mut Walk) -> sys::Result<Rotated> {
+    pub fn rotate(&mut self, writer: Option<&mut LogChild>, walk: &mut Walk) -> sys::Result<NewRecordsFile> {
         if let Some(file_dir) = self.open_if_moved(walk)? {
-            return Ok(Rotated::NewDir(self.begin_files_in(file_dir, writer)?));
+            return Ok(NewRecordsFile::NewDir(self.begin_files_in(file_dir, writer)?));
         }
         match writer {
             Some(writer) => {
                 self.file_dir.move_aside(OUTPUT_FILE)?;
                 writer.reopen();
             }
-            None => self.output = self.file_dir.begin_file(OUTPUT_FILE, OpenMode::NewAppend, self.policy.owner)?,
+            None => {
+                self.output = self.file_dir.begin_file(OUTPUT_FILE, OpenMode::NewAppend, self.policy.output_owner)?
+            }
         }
         (self.sweep, self.next_sweep_at) = (LogSweep::default(), Time::default());
-        Ok(Rotated::SameDir(Some(self.file_dir.begin_file(VSRUN_LOG_FILE, OpenMode::NewAppend, None)?)))
+        Ok(NewRecordsFile::SameDir(Some(self.file_dir.begin_file(VSRUN_LOG_FILE, OpenMode::NewAppend, None)?)))
     }
 
     /// Reopens the file of vsrun's own records by its name, because another process may have renamed it. The rotator
@@ -155,47 +157,49 @@ impl LogDir {
         records: BorrowedFd<'_>,
         writer: Option<&mut LogChild>,
         walk: &mut Walk,
-    ) -> sys::Result<Rotated> {
+    ) -> sys::Result<NewRecordsFile> {
         if let Some(file_dir) = self.open_if_moved(walk)? {
-            return Ok(Rotated::NewDir(self.begin_files_in(file_dir, writer)?));
+            return Ok(NewRecordsFile::NewDir(self.begin_files_in(file_dir, writer)?));
         }
         if let Some(writer) = writer {
             writer.reopen();
         }
         if self.file_dir.is_file_named(VSRUN_LOG_FILE, records) {
-            return Ok(Rotated::SameDir(None));
+            return Ok(NewRecordsFile::SameDir(None));
         }
-        let records = self.file_dir.reopen(VSRUN_LOG_FILE, OpenMode::Append, OpenMode::NewAppend, None)?;
-        Ok(Rotated::SameDir(Some(records)))
+        let records =
+            self.file_dir.reopen_or_begin_file(VSRUN_LOG_FILE, OpenMode::Append, OpenMode::NewAppend, None)?;
+        Ok(NewRecordsFile::SameDir(Some(records)))
     }
 
     /// True if another program numbers renamed files too, so that the newest has the number 1 and all others are
     /// renamed each time, as logrotate does without `dateext`. Then the numbers do not show which file is old.
-    pub fn is_renumbered_by_others(&self, of: StaticCStr, file: BorrowedFd<'_>) -> bool {
-        let Ok(first) = self.stat_rotated(of, 1) else { return false };
+    pub fn is_renumbered_by_others(&self, file_name: StaticCStr, file: BorrowedFd<'_>) -> bool {
+        let Ok(first) = self.stat_rotated(file_name, 1) else { return false };
         // The modification times show which renamed file is the newest if the file has only one writer: so it is with
         // vsrun's own records, and with the server's file if there is a rotator. Without a rotator, a process that the
         // server has left behind may still write to any renamed file.
-        let by_age = of == VSRUN_LOG_FILE || self.policy.max_bytes != u64::MAX;
+        let by_age = file_name == VSRUN_LOG_FILE || self.policy.max_file_bytes != u64::MAX;
         dir::fstat(file).is_ok_and(|file| file.id == first.id)
-            || by_age && self.stat_rotated(of, 2).is_ok_and(|second| first.mtime > second.mtime)
+            || by_age && self.stat_rotated(file_name, 2).is_ok_and(|second| first.mtime > second.mtime)
     }
 
-    fn stat_rotated(&self, of: StaticCStr, number: u32) -> sys::Result<dir::FileStat> {
-        let name = rotated_name(of, number);
-        self.file_dir.dir.stat(CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default())
+    fn stat_rotated(&self, file_name: StaticCStr, number: u32) -> sys::Result<dir::FileStat> {
+        let name = rotated_name(file_name, number);
+        self.file_dir.dir.lstat(CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default())
     }
 
     /// Opens the directory to which the path leads now. None if that is the directory in use.
     fn open_if_moved(&self, walk: &mut Walk) -> sys::Result<Option<LogFileDir>> {
-        let file_dir = LogFileDir::open(self.path, self.policy.owner, walk)?;
+        let file_dir = LogFileDir::open(self.path, self.policy.output_owner, walk)?;
         Ok(Some(file_dir).filter(|file_dir| file_dir.about.id != self.file_dir.about.id))
     }
 
     /// Begins new files in another directory. Returns the file of vsrun's own records.
     fn begin_files_in(&mut self, file_dir: LogFileDir, writer: Option<&mut LogChild>) -> sys::Result<OwnedFd> {
         let records = file_dir.begin_file(VSRUN_LOG_FILE, OpenMode::NewAppend, None)?;
-        let output = file_dir.begin_file(OUTPUT_FILE, create_and_open_modes(&self.policy).0, self.policy.owner)?;
+        let output =
+            file_dir.begin_file(OUTPUT_FILE, create_and_open_modes(&self.policy).0, self.policy.output_owner)?;
         let again = file_dir.reopen_dir()?;
         self.file_dir = file_dir;
         match writer {
@@ -210,7 +214,7 @@ impl LogDir {
     }
 
     /// When the next sweep for old files is due.
-    pub fn deadline(&self) -> Time {
+    pub fn next_sweep_time(&self) -> Time {
         self.next_sweep_at
     }
 
@@ -226,12 +230,12 @@ impl LogDir {
 }
 
 /// A position in a server's file: the inode of the file, and the number of bytes before the position.
-pub type FilePosition = (u64, u64);
+pub type InodeAndOffset = (u64, u64);
 
 /// How the server's file is opened: the mode to create it, and the mode if it exists. The rotator must not open it with
 /// O_APPEND, because splice(2) refuses that.
 fn create_and_open_modes(policy: &LogPolicy) -> (OpenMode, OpenMode) {
-    if policy.max_bytes == u64::MAX {
+    if policy.max_file_bytes == u64::MAX {
         (OpenMode::NewAppend, OpenMode::Append)
     } else {
         (OpenMode::NewReadWrite, OpenMode::ReadWrite)

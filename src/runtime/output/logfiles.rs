@@ -37,7 +37,7 @@ pub struct LogFileDir {
     /// The owner, mode and identity of the directory.
     pub about: FileStat,
     /// True if other users may create and remove names in the directory.
-    shared: bool,
+    others_may_write: bool,
 }
 
 impl LogFileDir {
@@ -65,7 +65,7 @@ impl LogFileDir {
     /// When the directory cannot be listed, or root must not trust it.
     pub fn from_walk(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
         walk.verify_owner(path, owner)?;
-        Ok(Self { dir: path_walk::open_for_listing(walk.fd())?, about: walk.about, shared: walk.is_shared() })
+        Ok(Self { dir: path_walk::open_for_listing(walk.fd())?, about: walk.about, others_may_write: walk.is_shared() })
     }
 
     /// Uses the directory that the rotator has inherited. If it belongs to the user, the rotator runs as that user and
@@ -75,8 +75,9 @@ impl LogFileDir {
     /// The errors of fstat(2).
     pub fn from_inherited(dir: Dir, policy: &LogPolicy) -> sys::Result<Self> {
         let (about, own) = (dir::fstat(dir.as_fd())?, credentials::effective_uid());
-        let shared = PathTrustCheck::new(own, own).is_shared(about.owner, about.mode);
-        Ok(Self { dir, about, shared: shared && policy.owner.is_none_or(|(uid, _)| uid != about.owner) })
+        let is_shared = PathTrustCheck::new(own, own).is_shared_dir(about.owner, about.mode);
+        let others_may_write = is_shared && policy.output_owner.is_none_or(|(uid, _)| uid != about.owner);
+        Ok(Self { dir, about, others_may_write })
     }
 
     /// Opens the directory a second time, because getdents(2) moves the offset of the open file.
@@ -89,7 +90,7 @@ impl LogFileDir {
 
     /// True if a name in the directory names this open file.
     pub fn is_file_named(&self, name: &CStr, file: BorrowedFd<'_>) -> bool {
-        self.dir.stat(name).is_ok_and(|there| dir::fstat(file).is_ok_and(|file| file.id == there.id))
+        self.dir.lstat(name).is_ok_and(|there| dir::fstat(file).is_ok_and(|file| file.id == there.id))
     }
 
     /// Opens the file with this name to continue it, if no other user could have planted it; otherwise begins a new
@@ -97,28 +98,28 @@ impl LogFileDir {
     ///
     /// # Errors
     /// The errors of the file system; EEXIST if the file is not one to which vsrun would write.
-    pub fn reopen(
+    pub fn reopen_or_begin_file(
         &self,
-        of: StaticCStr,
-        how: OpenMode,
-        fresh: OpenMode,
+        file_name: StaticCStr,
+        open_mode: OpenMode,
+        create_mode: OpenMode,
         owner: Option<(u32, u32)>,
     ) -> sys::Result<OwnedFd> {
-        if !self.shared {
-            match self.open_single_link(of, how) {
+        if !self.others_may_write {
+            match self.open_single_link(file_name, open_mode) {
                 Err(Errno::NOENT) => {}
                 result => return result.map(|(file, _)| file),
             }
         }
-        self.begin_file(of, fresh, owner)
+        self.begin_file(file_name, create_mode, owner)
     }
 
     /// Opens the file with this name, if it is a regular file with a single link.
     ///
     /// # Errors
     /// The errors of the file system; EEXIST if it is not such a file.
-    pub fn open_single_link(&self, of: StaticCStr, how: OpenMode) -> sys::Result<(OwnedFd, FileStat)> {
-        let file = self.dir.open_file(of, how, 0)?;
+    pub fn open_single_link(&self, file_name: StaticCStr, open_mode: OpenMode) -> sys::Result<(OwnedFd, FileStat)> {
+        let file = self.dir.open_file(file_name, open_mode, 0)?;
         let about = dir::fstat(file.as_fd())?;
         if about.regular && about.links == 1 { Ok((file, about)) } else { Err(Errno::EXIST) }
     }
@@ -128,18 +129,20 @@ impl LogFileDir {
     ///
     /// # Errors
     /// The errors of the file system.
-    pub fn begin_at_start(
+    pub fn begin_file_at_start(
         &self,
-        of: StaticCStr,
-        how: OpenMode,
-        old: OpenMode,
+        file_name: StaticCStr,
+        create_mode: OpenMode,
+        open_mode: OpenMode,
         owner: Option<(u32, u32)>,
     ) -> sys::Result<OwnedFd> {
-        match self.begin_file(of, how, owner) {
-            Err(Errno::OVERFLOW) if !self.shared => self.open_single_link(of, old).map(|(file, _)| file),
+        match self.begin_file(file_name, create_mode, owner) {
+            Err(Errno::OVERFLOW) if !self.others_may_write => {
+                self.open_single_link(file_name, open_mode).map(|(file, _)| file)
+            }
             Err(Errno::OVERFLOW) => {
-                self.rename_to_free_number(of, MAX_ROTATION_NUMBER + 1)?;
-                self.begin_file(of, how, owner)
+                self.rename_to_free_number(file_name, MAX_ROTATION_NUMBER + 1)?;
+                self.begin_file(file_name, create_mode, owner)
             }
             result => result,
         }
@@ -149,9 +152,14 @@ impl LogFileDir {
     ///
     /// # Errors
     /// The errors of the file system; EOVERFLOW if all numbers are taken.
-    pub fn begin_file(&self, of: StaticCStr, how: OpenMode, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
+    pub fn begin_file(
+        &self,
+        file_name: StaticCStr,
+        create_mode: OpenMode,
+        owner: Option<(u32, u32)>,
+    ) -> sys::Result<OwnedFd> {
         for _ in 0..NAME_ATTEMPTS {
-            match self.dir.open_file(of, how, FILE_MODE) {
+            match self.dir.open_file(file_name, create_mode, FILE_MODE) {
                 Ok(file) => {
                     dir::fchmod(file.as_fd(), FILE_MODE)?;
                     if let Some((uid, gid)) = owner {
@@ -159,7 +167,7 @@ impl LogFileDir {
                     }
                     return Ok(file);
                 }
-                Err(Errno::EXIST) => self.move_aside(of)?,
+                Err(Errno::EXIST) => self.move_aside(file_name)?,
                 Err(why) => return Err(why),
             }
         }
@@ -170,8 +178,8 @@ impl LogFileDir {
     ///
     /// # Errors
     /// The errors of the file system; EOVERFLOW if all numbers are taken.
-    pub fn move_aside(&self, of: StaticCStr) -> sys::Result<()> {
-        let highest = highest_number(of);
+    pub fn move_aside(&self, file_name: StaticCStr) -> sys::Result<()> {
+        let highest = highest_number(file_name);
         if highest.load(Ordering::Relaxed) == 0 {
             self.scan_numbers()?;
         }
@@ -180,15 +188,15 @@ impl LogFileDir {
         if next > MAX_ROTATION_NUMBER {
             return Err(Errno::OVERFLOW);
         }
-        let number = self.rename_to_free_number(of, next)?;
+        let number = self.rename_to_free_number(file_name, next)?;
         highest.fetch_max(number, Ordering::Relaxed);
         Ok(())
     }
 
     /// Renames a file: appends the first free number from `first` on. Returns the number.
-    fn rename_to_free_number(&self, of: StaticCStr, first: u32) -> sys::Result<u32> {
+    fn rename_to_free_number(&self, file_name: StaticCStr, first: u32) -> sys::Result<u32> {
         for number in first..first.saturating_add(NAME_ATTEMPTS) {
-            match self.dir.rename_noreplace(of, as_name(&rotated_name(of, number))) {
+            match self.dir.rename_noreplace(file_name, as_name(&rotated_name(file_name, number))) {
                 Err(Errno::EXIST) => {}
                 // If another process has removed the file, its name is free as well.
                 Ok(()) | Err(Errno::NOENT) => return Ok(number),
@@ -202,18 +210,18 @@ impl LogFileDir {
     /// sweep reads the rest later.
     fn scan_numbers(&self) -> sys::Result<()> {
         self.dir.rewind()?;
-        self.dir.list_next_names(BLOCKS_PER_SWEEP_PART * 8, &mut |name| raise_highest(name)).map(drop)
+        self.dir.list_next_names(BLOCKS_PER_SWEEP_PART * 8, &mut |name| raise_highest_number(name)).map(drop)
     }
 }
 
 /// The highest known number of renamed files with this base name; 0 before the first is found.
-fn highest_number(of: StaticCStr) -> &'static AtomicU32 {
+fn highest_number(file_name: StaticCStr) -> &'static AtomicU32 {
     let [records, output] = shared_counters::shared_or_own();
-    if of == VSRUN_LOG_FILE { records } else { output }
+    if file_name == VSRUN_LOG_FILE { records } else { output }
 }
 
 /// Raises the highest number to the number in a name.
-fn raise_highest(name: &CStr) {
+fn raise_highest_number(name: &CStr) {
     for of in [VSRUN_LOG_FILE, OUTPUT_FILE] {
         if let Some(number) = number_ignoring_extension(name.to_bytes(), of) {
             highest_number(of).fetch_max(number, Ordering::Relaxed);
@@ -227,50 +235,50 @@ fn raise_highest(name: &CStr) {
 #[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct LogSweep {
     /// The number of the current pass; 0 if no sweep is running.
-    pass: u8,
-    output_count: u64,
+    pass_number: u8,
+    output_file_count: u64,
     lowest: LowestNumbers,
 }
 
 impl LogSweep {
     /// Examines the next part of the directory. Returns true if the sweep is over.
     pub fn sweep_part(&mut self, file_dir: &LogFileDir, policy: &LogPolicy) -> bool {
-        if self.pass == 0 {
+        if self.pass_number == 0 {
             self.begin_pass(file_dir);
         }
         let (today, _) = clock::wall_secs_and_millis();
         let dir = &file_dir.dir;
         let more = dir.list_next_names(BLOCKS_PER_SWEEP_PART, &mut |name| {
-            raise_highest(name);
+            raise_highest_number(name);
             let output = suffix_number(name.to_bytes(), OUTPUT_FILE);
             let is_ours = output.is_some() || suffix_number(name.to_bytes(), VSRUN_LOG_FILE).is_some();
             if !is_ours {
                 return;
             }
-            let Ok(file) = dir.stat(name) else { return };
+            let Ok(file) = dir.lstat(name) else { return };
             if !file.regular || (expired(file.mtime, today, policy.max_age) && dir.unlink(name).is_ok()) {
                 return;
             }
             if let Some(number) = output {
-                self.output_count += 1;
+                self.output_file_count += 1;
                 self.lowest.insert(number);
             }
         });
         if more == Ok(true) {
             return false;
         }
-        while self.output_count > policy.max_files
+        while self.output_file_count > policy.max_rotated_files
             && let Some(number) = self.lowest.pop_lowest()
         {
             if dir.unlink(as_name(&rotated_name(OUTPUT_FILE, number))).is_err() {
                 // A file that cannot be deleted must not be retried for ever.
-                self.pass = MAX_PASSES;
+                self.pass_number = MAX_PASSES;
                 break;
             }
-            self.output_count -= 1;
+            self.output_file_count -= 1;
         }
-        if more.is_err() || self.output_count <= policy.max_files || self.pass >= MAX_PASSES {
-            self.pass = 0;
+        if more.is_err() || self.output_file_count <= policy.max_rotated_files || self.pass_number >= MAX_PASSES {
+            self.pass_number = 0;
             return true;
         }
         self.begin_pass(file_dir);
@@ -278,7 +286,7 @@ impl LogSweep {
     }
 
     fn begin_pass(&mut self, file_dir: &LogFileDir) {
-        *self = Self { pass: self.pass + 1, ..Self::default() };
+        *self = Self { pass_number: self.pass_number + 1, ..Self::default() };
         let _ = file_dir.dir.rewind();
     }
 }

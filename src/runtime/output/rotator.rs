@@ -13,7 +13,7 @@ use super::logfiles::{LogFileDir, LogSweep};
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
-use crate::logic::formats::log_name::{LogPolicy, LongLine, OUTPUT_FILE, bytes_that_fit};
+use crate::logic::formats::log_name::{LogPolicy, LongLineAction, OUTPUT_FILE, bytes_before_rotation};
 use crate::runtime::host::clock::now;
 use crate::sys::dir::{self, Dir, OpenMode};
 use crate::sys::poll::{self, SignalMask, Signals};
@@ -24,15 +24,15 @@ const LINE_END_WINDOW: usize = 16 * 1024;
 /// After moving fewer bytes than this, the rotator pauses, so that many small writes are moved at once.
 const SMALL_MOVE: usize = 32 * 1024;
 /// The pause after moving fewer than `SMALL_MOVE` bytes, in milliseconds.
-const POLL_MS: u64 = 1;
+const SMALL_MOVE_PAUSE_MS: u64 = 1;
 /// Delay before retrying a failed write, in milliseconds.
 const RETRY_MS: u64 = 1000;
 
 #[repr(C)] // Small and frequent fields first: shorter instructions.
 struct Rotator {
     file: Option<OwnedFd>,
-    /// The size in bytes at which the file is rotated. After a failed rotation it is larger than `policy.max_bytes`.
-    limit: u64,
+    /// The size in bytes at which the file is rotated. After a failed rotation it is larger than `policy.max_file_bytes`.
+    size_limit: u64,
     /// When the next sweep for old log files begins, or the current one continues.
     next_sweep: Time,
     policy: LogPolicy,
@@ -44,7 +44,7 @@ struct Rotator {
 pub fn run(policy: LogPolicy) -> ! {
     let _ = poll::set_mask(SignalMask::All);
     // Close all descriptors from 3 on, above all those of the pidfiles, whose locks the rotator must not keep.
-    let _ = fd::close_all_except(fd::FIRST_AFTER_STDIO..fd::FIRST_AFTER_STDIO);
+    let _ = fd::close_above_stdio_except(fd::FIRST_AFTER_STDIO..fd::FIRST_AFTER_STDIO);
     let (file_dir, signals) = loop {
         let file_dir = fd::duplicate(fd::standard(1)).and_then(|dir| LogFileDir::from_inherited(Dir(dir), &policy));
         if let (Ok(file_dir), Ok(signals)) = (file_dir, Signals::open()) {
@@ -58,7 +58,7 @@ pub fn run(policy: LogPolicy) -> ! {
     // Replace descriptor 2, because it would keep the log file open after the file has been deleted.
     let _ = fd::dup_onto(fd::standard(1), 2);
     let (sweep, next_sweep) = (LogSweep::default(), now().after(SWEEP_INTERVAL));
-    let mut rotator = Rotator { file_dir, policy, file, limit: policy.max_bytes, sweep, next_sweep };
+    let mut rotator = Rotator { file_dir, policy, file, size_limit: policy.max_file_bytes, sweep, next_sweep };
     let input = fd::standard(0);
     loop {
         let time = now();
@@ -76,11 +76,11 @@ pub fn run(policy: LogPolicy) -> ! {
         while let Some(arrived) = signals.next() {
             if arrived.signal == Signal::HUP.number() {
                 rotator.file.take_if(|file| !rotator.file_dir.is_file_named(OUTPUT_FILE, file.as_fd()));
-                rotator.limit = policy.max_bytes;
+                rotator.size_limit = policy.max_file_bytes;
             }
         }
-        match rotator.open().and_then(|()| rotator.splice_some(input, count)) {
-            Ok(moved) if moved < SMALL_MOVE => poll::sleep_ms(POLL_MS),
+        match rotator.ensure_file_open().and_then(|()| rotator.splice_or_rotate(input, count)) {
+            Ok(moved) if moved < SMALL_MOVE => poll::sleep_ms(SMALL_MOVE_PAUSE_MS),
             Ok(_) => {}
             Err(Errno::FBIG) => rotator.on_file_too_large(input),
             Err(_) => poll::sleep_ms(RETRY_MS),
@@ -90,13 +90,13 @@ pub fn run(policy: LogPolicy) -> ! {
 
 impl Rotator {
     /// Opens the server's log file by its name, if no file is open.
-    fn open(&mut self) -> sys::Result<()> {
+    fn ensure_file_open(&mut self) -> sys::Result<()> {
         if self.file.is_none() {
-            self.file = Some(self.file_dir.reopen(
+            self.file = Some(self.file_dir.reopen_or_begin_file(
                 OUTPUT_FILE,
                 OpenMode::ReadWrite,
                 OpenMode::NewReadWrite,
-                self.policy.owner,
+                self.policy.output_owner,
             )?);
         }
         Ok(())
@@ -104,21 +104,21 @@ impl Rotator {
 
     /// Moves a part of the pipe's contents, which are `count` bytes, into the file, or rotates the file. Returns the
     /// number of moved bytes, or `SMALL_MOVE` if the caller must not pause.
-    fn splice_some(&mut self, input: BorrowedFd<'_>, count: u64) -> sys::Result<usize> {
+    fn splice_or_rotate(&mut self, input: BorrowedFd<'_>, count: u64) -> sys::Result<usize> {
         let Some(file) = self.file.as_ref().filter(|_| count > 0) else { return Ok(SMALL_MOVE) };
         let file = file.as_fd();
         // Always write at the end of the file, because another process may have truncated it.
         let size = pipe::seek_end(file)?;
-        let rest = self.limit.saturating_sub(size);
+        let rest = self.size_limit.saturating_sub(size);
         let far = rest.saturating_sub(LINE_END_WINDOW as u64);
         if count <= rest || far > 0 {
             return pipe::splice(input, file, if count <= rest { count } else { far });
         }
         let mut window = [0; LINE_END_WINDOW];
         let length = pipe::peek(input, &mut window)?;
-        let has_begun = size == 0 || (size / 2 < self.limit && !pipe::is_line_end(file, size));
-        let long = if has_begun { LongLine::Finish } else { LongLine::Rotate };
-        match bytes_that_fit(window.get(..length).unwrap_or_default(), rest, long) {
+        let has_begun = size == 0 || (size / 2 < self.size_limit && !pipe::is_newline_before(file, size));
+        let long = if has_begun { LongLineAction::Finish } else { LongLineAction::Rotate };
+        match bytes_before_rotation(window.get(..length).unwrap_or_default(), rest, long) {
             Some(count) => pipe::splice(input, file, count as u64).map(|_| SMALL_MOVE),
             None => {
                 self.rotate(size);
@@ -130,9 +130,9 @@ impl Rotator {
     /// Renames the log file, whose size is `size`, and creates a new one. If that fails, the old file stays in use
     /// until it has grown by the maximum size again.
     fn rotate(&mut self, size: u64) {
-        self.limit = size.saturating_add(self.policy.max_bytes);
-        if let Ok(file) = self.file_dir.begin_file(OUTPUT_FILE, OpenMode::NewReadWrite, self.policy.owner) {
-            (self.file, self.limit) = (Some(file), self.policy.max_bytes);
+        self.size_limit = size.saturating_add(self.policy.max_file_bytes);
+        if let Ok(file) = self.file_dir.begin_file(OUTPUT_FILE, OpenMode::NewReadWrite, self.policy.output_owner) {
+            (self.file, self.size_limit) = (Some(file), self.policy.max_file_bytes);
             (self.sweep, self.next_sweep) = (LogSweep::default(), Time::default());
         }
     }

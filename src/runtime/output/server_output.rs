@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::log_child::{LogChild, spawn_orphan};
-use super::logdir::{FilePosition, LogDir, Rotated};
+use super::logdir::{InodeAndOffset, LogDir, NewRecordsFile};
 use crate::logic::base::error::{Error, MessageArg, Result};
 use crate::logic::base::note::Note;
 use crate::logic::base::problem::Problem;
@@ -40,7 +40,7 @@ pub fn open(output: Output) -> Result<(ServerOutput, Log)> {
     let place = match output {
         Output::Inherit => LogTarget::Stderr,
         Output::Files { dir, absolute_dir, log_policy, rotator } => {
-            let (mut logs, records) = LogDir::open(dir, absolute_dir, log_policy)?;
+            let (mut logs, records) = LogDir::open_with_records_file(dir, absolute_dir, log_policy)?;
             destination.child = rotator.map(|program| logs.add_rotator(program)).transpose().map_err(fail)?;
             destination.logs = Some(logs);
             LogTarget::File(records)
@@ -66,7 +66,7 @@ pub fn open(output: Output) -> Result<(ServerOutput, Log)> {
 /// When none of the paths is such a file.
 pub fn verify_logger(program: &Program) -> Result<()> {
     let mut why = None;
-    for path in &program.paths {
+    for path in &program.exec_paths {
         match access::may_execute(path) {
             Ok(()) => return Ok(()),
             Err(error) => why = Some(error),
@@ -74,7 +74,7 @@ pub fn verify_logger(program: &Program) -> Result<()> {
     }
     let name = program.argv.first().copied().unwrap_or_default().to_bytes();
     Err(match why {
-        Some(why) if program.paths.len() == 1 => os_error_of(Problem::UseLogger, name, why),
+        Some(why) if program.exec_paths.len() == 1 => os_error_of(Problem::UseLogger, name, why),
         _ => Error::of(Problem::FindLogger, name),
     })
 }
@@ -98,14 +98,14 @@ impl ServerOutput {
 
     /// Waits until the rotator has written all output so far, for half a second at most. Returns the current end of the
     /// server's log file, or zeros if there is no such file.
-    pub fn mark(&self) -> FilePosition {
+    pub fn drain_and_mark_end(&self) -> InodeAndOffset {
         self.drain();
-        self.logs.as_deref().map_or((0, 0), LogDir::end_position)
+        self.logs.as_deref().map_or((0, 0), LogDir::output_end_position)
     }
 
     /// Waits for the rotator, and opens the server's log file to read it from `mark` on. If that position is one in
     /// another file, the file is read from its beginning. None if the file cannot be opened.
-    pub fn read_from(&self, mark: FilePosition) -> Option<OwnedFd> {
+    pub fn open_log_from(&self, mark: InodeAndOffset) -> Option<OwnedFd> {
         self.drain();
         self.logs.as_ref()?.open_output_at(mark).ok()
     }
@@ -120,25 +120,25 @@ impl ServerOutput {
     /// Renames the log files and creates new ones, if the output goes to files.
     pub fn rotate(&mut self, log: &mut Log) {
         self.drain();
-        self.warn_of_foreign_numbers(log);
+        self.warn_if_logs_renumbered(log);
         let Some(logs) = &mut self.logs else { return };
         let mut walk = Walk::new();
         let result = logs.rotate(self.child.as_deref_mut(), &mut walk);
-        self.continue_records("rotate", result, &walk, log);
+        self.switch_log_and_record_result("rotate", result, &walk, log);
     }
 
     /// Reopens the log files by their names, if the output goes to files.
     pub fn reopen(&mut self, log: &mut Log) {
-        self.warn_of_foreign_numbers(log);
+        self.warn_if_logs_renumbered(log);
         let Some(logs) = &mut self.logs else { return };
         let mut walk = Walk::new();
         let result = logs.reopen(log.fd(), self.child.as_deref_mut(), &mut walk);
-        self.continue_records("reopen", result, &walk, log);
+        self.switch_log_and_record_result("reopen", result, &walk, log);
     }
 
     /// Records a warning if another program renames the log files too, with the number 1 for the newest, as logrotate
     /// does. Then vsrun, which deletes the files with the lowest numbers first, may delete the newest ones.
-    fn warn_of_foreign_numbers(&self, log: &Log) {
+    fn warn_if_logs_renumbered(&self, log: &Log) {
         let Some(logs) = &self.logs else { return };
         for (of, file) in [(VSRUN_LOG_FILE, log.fd()), (OUTPUT_FILE, logs.output())] {
             if logs.is_renumbered_by_others(of, file) {
@@ -150,17 +150,23 @@ impl ServerOutput {
 
     /// Records the result of a rotation or reopening, and continues vsrun's own records in the new file, if there is
     /// one. `doing` is "rotate" or "reopen".
-    fn continue_records(&self, doing: &str, result: sys::Result<Rotated>, walk: &Walk, log: &mut Log) {
+    fn switch_log_and_record_result(
+        &self,
+        doing: &str,
+        result: sys::Result<NewRecordsFile>,
+        walk: &Walk,
+        log: &mut Log,
+    ) {
         let path = self.logs.as_deref().map_or(c"", LogDir::path).to_bytes();
         match result {
-            Ok(Rotated::SameDir(None)) => {}
-            Ok(Rotated::SameDir(Some(records))) => {
+            Ok(NewRecordsFile::SameDir(None)) => {}
+            Ok(NewRecordsFile::SameDir(Some(records))) => {
                 if doing == "rotate" {
                     log.note(Priority::Info, Note::Renamed, &[]);
                 }
                 log.target = LogTarget::File(records);
             }
-            Ok(Rotated::NewDir(records)) => {
+            Ok(NewRecordsFile::NewDir(records)) => {
                 // Record the path of the new log directory in both the old and the new file. The old file may have been
                 // deleted already.
                 let mut new = Some(LogTarget::File(records));
@@ -180,7 +186,7 @@ impl ServerOutput {
                 let (path, why) = (Escaped(path), walk.error_text(why));
                 let message =
                     format_args!("cannot {doing} the log files in '{path}': {why}; the present files stay in use");
-                return log.record_and_print(message);
+                return log.record_and_print_warning(message);
             }
         }
         match doing {
@@ -193,7 +199,7 @@ impl ServerOutput {
     ///
     /// # Errors
     /// When it cannot be executed.
-    pub fn start(&mut self) -> Result<()> {
+    pub fn start_log_child(&mut self) -> Result<()> {
         let Some(logger) = &mut self.child else { return Ok(()) };
         let report = logger.launch(Time(clock::monotonic_millis()));
         logger.await_exec(report)
@@ -204,19 +210,19 @@ impl ServerOutput {
     ///
     /// # Errors
     /// When it cannot be executed.
-    pub fn start_orphan(&self) -> Result<()> {
+    pub fn start_orphan_log_child(&self) -> Result<()> {
         let Some(logger) = &self.child else { return Ok(()) };
         logger.await_exec(spawn_orphan(&logger.program, &logger.io()))
     }
 
     /// The pid of the running logger or rotator. That process must outlive every process that writes to its pipe.
-    pub fn child_pid(&self) -> Option<Pid> {
+    pub fn log_child_pid(&self) -> Option<Pid> {
         Some(self.child.as_ref()?.running.as_ref()?.pid)
     }
 
     /// The time at which `run_due` has to be called next. None if nothing is due.
     pub fn deadline(&self) -> Option<Time> {
-        let sweep = self.logs.as_deref().map(LogDir::deadline);
+        let sweep = self.logs.as_deref().map(LogDir::next_sweep_time);
         let again = self.child.as_ref().and_then(|logger| logger.deadline());
         if sweep.is_none() || again.is_some_and(|again| sweep > Some(again)) { again } else { sweep }
     }
@@ -224,7 +230,7 @@ impl ServerOutput {
     /// Starts or continues the removal of old log files, and restarts the logger or rotator, if that is due.
     pub fn run_due(&mut self, now: Time) {
         if let Some(logs) = &mut self.logs
-            && logs.deadline() <= now
+            && logs.next_sweep_time() <= now
         {
             logs.sweep(now);
         }
@@ -241,7 +247,7 @@ impl ServerOutput {
 
     /// Waits until the logger or rotator has read everything and has exited, for five seconds at most. All other
     /// descriptors of the pipe's write end must be closed before.
-    pub fn close(self, log: Log, signals: &Signals) {
+    pub fn close_and_await_exit(self, log: Log, signals: &Signals) {
         drop(log);
         // Dropping `logs` also closes vsrun's descriptor of the end of the pipe that the server writes to.
         drop(self.logs);

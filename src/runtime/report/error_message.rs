@@ -21,5 +21,5 @@ pub fn send_error(error: &Error, pipe: &OwnedFd) {
 /// Reads an error that [`send_error`] has sent. None if the message is empty, or its exit status is 0.
 pub fn parse_error(message: &[u8]) -> Option<Error> {
     let (code, text) = message.split_first().filter(|(code, _)| **code != exit::OK)?;
-    Some(Error::new(Problem::Reported).raw(&String::from_utf8_lossy(text)).status(*code))
+    Some(Error::new(Problem::Reported).with_raw_arg(&String::from_utf8_lossy(text)).with_status(*code))
 }

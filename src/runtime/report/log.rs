@@ -61,11 +61,11 @@ pub enum LogTarget {
 
 /// Which records are written to standard error.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Verbosity {
+pub enum StderrVerbosity {
     /// All records.
     All,
     /// Only errors and steps. This is used if no supervisor stays after the start, and for some emulated tools.
-    Errors,
+    ErrorsAndSteps,
 }
 
 /// The writer of vsrun's own log records.
@@ -73,13 +73,13 @@ pub struct Log {
     /// The main place to which records are written.
     pub target: LogTarget,
     /// Which records are written if `target` is standard error.
-    pub verbosity: Verbosity,
+    pub stderr_verbosity: StderrVerbosity,
     /// True if records of the priorities notice and info are dropped, whatever `target` is.
     pub quiet: bool,
     /// The connection to syslog, in addition to `target` or instead of it.
     syslog: Option<Syslog>,
     /// A duplicate of the original standard error for the records of steps, if vsrun's other records go to syslog.
-    trace: Option<OwnedFd>,
+    stderr_for_steps: Option<OwnedFd>,
     /// Standard error opened a second time, if it is a terminal. Writing to this open file description never blocks.
     terminal: Option<OwnedFd>,
 }
@@ -108,7 +108,14 @@ const SYSLOG_SOCKET: &[u8] = b"/dev/log";
 impl Log {
     /// Makes a log that writes to this target.
     pub fn new(place: LogTarget) -> Self {
-        Self { target: place, verbosity: Verbosity::All, quiet: false, syslog: None, trace: None, terminal: None }
+        Self {
+            target: place,
+            stderr_verbosity: StderrVerbosity::All,
+            quiet: false,
+            syslog: None,
+            stderr_for_steps: None,
+            terminal: None,
+        }
     }
 
     /// Connects the log to syslog, in addition to the target or instead of it, if options for syslog are given.
@@ -127,9 +134,9 @@ impl Log {
     ///
     /// # Errors
     /// When no descriptor is available.
-    pub fn separate_trace(&mut self, debug: StepTrace) -> Result<(), Error> {
+    pub fn keep_stderr_for_steps(&mut self, debug: StepTrace) -> Result<(), Error> {
         if debug == StepTrace::ToStderr {
-            self.trace = Some(stderr()?);
+            self.stderr_for_steps = Some(duplicate_stderr()?);
         }
         Ok(())
     }
@@ -164,9 +171,9 @@ impl Log {
             }
         }
         let error = matches!(priority, Priority::Err | Priority::Debug);
-        let apart = self.trace.as_ref().filter(|_| priority == Priority::Debug);
+        let apart = self.stderr_for_steps.as_ref().filter(|_| priority == Priority::Debug);
         let _ = match &self.target {
-            LogTarget::Stderr if self.verbosity == Verbosity::Errors && !error => return,
+            LogTarget::Stderr if self.stderr_verbosity == StderrVerbosity::ErrorsAndSteps && !error => return,
             LogTarget::File(_) => {
                 let (seconds, millis) = clock::wall_secs_and_millis();
                 let stamp = Timestamp { seconds, millis };
@@ -188,7 +195,7 @@ impl Log {
 
     /// Records a warning. If vsrun's records go to a file, also prints the warning to standard error, because it may be
     /// about that file.
-    pub fn record_and_print(&self, message: fmt::Arguments<'_>) {
+    pub fn record_and_print_warning(&self, message: fmt::Arguments<'_>) {
         self.record(Priority::Warning, message);
         if let LogTarget::File(_) = self.target {
             let mut line = RecordBuf::new();
@@ -199,8 +206,8 @@ impl Log {
     }
 
     /// True if steps are recorded where the server's own standard error leads, which stays open until the exec.
-    pub fn traces_to_stderr(&self) -> bool {
-        self.trace.is_none() && !matches!(self.target, LogTarget::File(_))
+    pub fn traces_to_server_stderr(&self) -> bool {
+        self.stderr_for_steps.is_none() && !matches!(self.target, LogTarget::File(_))
     }
 
     /// Records why a start failed. Writes nothing to standard error, where the error is printed in any case.
@@ -226,7 +233,7 @@ impl Log {
 ///
 /// # Errors
 /// When no descriptor is available.
-pub fn stderr() -> Result<OwnedFd, Error> {
+pub fn duplicate_stderr() -> Result<OwnedFd, Error> {
     fd::duplicate(fd::standard(2)).map_err(|why| os_error(Problem::KeepStderr, why))
 }
 
@@ -246,8 +253,8 @@ pub fn print_error(error: &Error) -> u8 {
     print_error_of(b"vsrun", error)
 }
 
-fn print_error_of(name: &[u8], error: &Error) -> u8 {
-    let _ = fd::write_all(fd::standard(2), format!("{}: {error}\n", Escaped(name)).as_bytes());
+fn print_error_of(program_name: &[u8], error: &Error) -> u8 {
+    let _ = fd::write_all(fd::standard(2), format!("{}: {error}\n", Escaped(program_name)).as_bytes());
     error.exit_status
 }
 
@@ -255,7 +262,7 @@ fn print_error_of(name: &[u8], error: &Error) -> u8 {
 ///
 /// # Errors
 /// When the text cannot be written completely.
-pub fn print(text: &[u8]) -> Result<u8, Error> {
+pub fn print_to_stdout(text: &[u8]) -> Result<u8, Error> {
     fd::write_all(fd::standard(1), text).map_err(|why| os_error(Problem::WriteStdout, why))?;
     Ok(exit::OK)
 }

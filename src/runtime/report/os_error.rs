@@ -22,5 +22,5 @@ pub fn os_error_of(problem: Problem, name: &[u8], why: Errno) -> Error {
 
 /// Adds an errno to an error whose text has a placeholder for it.
 pub fn add_errno(error: Error, why: Errno) -> Error {
-    error.with(MessageArg::Errno(errno_text(why)))
+    error.with_arg(MessageArg::Errno(errno_text(why)))
 }

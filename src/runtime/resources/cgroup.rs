@@ -59,16 +59,16 @@ impl Cgroup {
             }
         };
         let claimed = Self { parent, name, dir, made };
-        match claimed.prepare(wanted) {
+        match claimed.verify_and_configure(wanted) {
             Ok(()) => Ok(claimed),
             Err(error) => {
-                claimed.release();
+                claimed.remove_if_created();
                 Err(error)
             }
         }
     }
 
-    fn prepare(&self, wanted: &ServerCgroup) -> Result<()> {
+    fn verify_and_configure(&self, wanted: &ServerCgroup) -> Result<()> {
         verify_unused(&self.dir).map_err(|why| use_error(wanted.dir, why))?;
         for (file, value) in &wanted.settings {
             if let Err(why) = cgroup::write(&self.dir, file, value.to_bytes()) {
@@ -103,13 +103,13 @@ impl Cgroup {
 
     /// Opens the file with the number of processes that the kernel has killed because memory ran out. None if the
     /// memory controller is not enabled.
-    pub fn memory_events(&self) -> Option<OwnedFd> {
+    pub fn open_memory_events(&self) -> Option<OwnedFd> {
         self.dir.open_file(c"memory.events", OpenMode::ReadOnly, 0).ok()
     }
 
     /// Removes the group if vsrun has created it. Leaves it if the server has created groups inside, or if its
     /// processes have not exited within a second.
-    pub fn release(&self) {
+    pub fn remove_if_created(&self) {
         if !self.made {
             return;
         }
@@ -137,7 +137,7 @@ pub fn check(wanted: &ServerCgroup) -> Result<()> {
     };
     may.map_err(|why| use_error(wanted.dir, why))?;
     for (file, value) in &wanted.settings {
-        if !is_enabled(&parent, file.to_bytes()) {
+        if !is_controller_enabled(&parent, file.to_bytes()) {
             return Err(setting_error(&parent, wanted.dir, file, value, Errno::NOENT));
         }
     }
@@ -162,30 +162,35 @@ fn verify_unused(dir: &Dir) -> sys::Result<()> {
 /// A user cannot create a symbolic link in a cgroup 2 file system, but the path to that file system may lead through a
 /// user's link: then the user would choose where root creates a group, and which empty group root writes to.
 fn open_parent(path: StaticCStr) -> Result<(Dir, StaticCStr)> {
-    let (parent, name) = group::split_path(path);
+    let (parent, name) = group::split_parent_and_name(path);
     let mut walk = Walk::new();
     match walk.go_to(parent).and_then(|()| walk.take()) {
         Ok(dir) if cgroup::is_group(&dir) => Ok((dir, name)),
-        Ok(_) => Err(Error::of(Problem::NoCgroup, path.to_bytes()).name(parent.to_bytes())),
+        Ok(_) => Err(Error::of(Problem::NoCgroup, path.to_bytes()).with_name_arg(parent.to_bytes())),
         Err(why) => Err(walk.error(Problem::UseCgroup, path.to_bytes(), why)),
     }
 }
 
 fn use_error(path: StaticCStr, why: Errno) -> Error {
     if why == Errno::BUSY {
-        return Error::of(Problem::UseCgroup, path.to_bytes()).reason(Reason::OtherProcesses);
+        return Error::of(Problem::UseCgroup, path.to_bytes()).with_reason_arg(Reason::OtherProcesses);
     }
     os_error_of(Problem::UseCgroup, path.to_bytes(), why)
 }
 
 /// Makes the error for a setting (a file of the group) that could not be written.
 fn setting_error(parent: &Dir, path: StaticCStr, file: StaticCStr, value: StaticCStr, why: Errno) -> Error {
-    let error = Error::of(Problem::WriteSetting, value.to_bytes()).name(path.to_bytes()).name(file.to_bytes());
+    let error = Error::of(Problem::WriteSetting, value.to_bytes())
+        .with_name_arg(path.to_bytes())
+        .with_name_arg(file.to_bytes());
     let error = add_errno(error, why);
     match group::controller(file.to_bytes()) {
-        Some(controller) if why == Errno::NOENT && !is_enabled(parent, file.to_bytes()) => {
-            let (above, _) = group::split_path(path);
-            Error::new(Problem::ControllerOff).with(MessageArg::Cause(error)).name(controller).name(above.to_bytes())
+        Some(controller) if why == Errno::NOENT && !is_controller_enabled(parent, file.to_bytes()) => {
+            let (above, _) = group::split_parent_and_name(path);
+            Error::new(Problem::ControllerOff)
+                .with_arg(MessageArg::Cause(error))
+                .with_name_arg(controller)
+                .with_name_arg(above.to_bytes())
         }
         _ => error,
     }
@@ -193,7 +198,7 @@ fn setting_error(parent: &Dir, path: StaticCStr, file: StaticCStr, value: Static
 
 /// True if the controller to which a settings file belongs, such as memory for `memory.max`, is enabled for the
 /// children of the group `parent`. Also true for files that belong to no controller.
-fn is_enabled(parent: &Dir, file: &[u8]) -> bool {
+fn is_controller_enabled(parent: &Dir, file: &[u8]) -> bool {
     group::controller(file).is_none_or(|controller| has_equal_part(parent, c"cgroup.subtree_control", b' ', controller))
 }
 

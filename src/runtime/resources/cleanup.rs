@@ -66,7 +66,7 @@ impl CleanupHelper {
 
     /// Must be called when the start has failed. Makes the helper undo the start and report the error, waits for the
     /// helper, and exits.
-    pub fn run(self, error: &Error) -> ! {
+    pub fn undo_start_and_exit(self, error: &Error) -> ! {
         send_error(error, &self.request);
         drop(self.request);
         let _ = fd::read_full(self.done.as_fd(), &mut [0]);

@@ -27,13 +27,14 @@ pub fn missing_capability(why: Errno) -> Option<Reason> {
 pub fn check(plan: &Plan, on_error: &mut dyn FnMut(Error)) {
     let mut add = |why| {
         if let Some(reason) = missing_capability(why) {
-            on_error(os_error(Problem::GiveFiles, why).reason(reason));
+            on_error(os_error(Problem::GiveFiles, why).with_reason_arg(reason));
         }
     };
     let other = |owner: Option<(u32, u32)>| owner.is_some_and(|(uid, _)| uid != credentials::effective_uid());
     let is_path = |text: &[u8]| Listener::parse(text).is_some_and(|listener| listener.is_path());
-    let socket = other(plan.sockets.owner) && plan.sockets.own.iter().any(|text| is_path(text.to_bytes()));
-    let logs = matches!(&plan.output, Output::Files { log_policy, .. } if other(log_policy.owner));
+    let socket = other(plan.sockets.unix_socket_owner)
+        && plan.sockets.listen_options.iter().any(|text| is_path(text.to_bytes()));
+    let logs = matches!(&plan.output, Output::Files { log_policy, .. } if other(log_policy.output_owner));
     if socket || logs {
         add(Errno::PERM);
     }

@@ -58,8 +58,8 @@ impl Pidfile {
         } else {
             let fail = |why| os_error_of(Problem::Pidfile, path.to_bytes(), why);
             let mut walk = walk::walk_to(parent, Problem::UsePidfile, path)?;
-            let (is_shared, dir) = (walk.is_shared(), walk.take().map_err(fail)?);
-            match lock_in_dir(&PidfilePlace { dir: &dir, is_shared, name, path }, purpose) {
+            let (is_dir_shared, dir) = (walk.is_shared(), walk.take().map_err(fail)?);
+            match lock_in_dir(&PidfilePlace { dir: &dir, is_dir_shared, name, path }, purpose) {
                 Ok(Some((file, about))) => return Ok(Some(Self { dir, name, path, file, stat: about })),
                 Ok(None) => return Ok(None),
                 Err(LockError::FileMissing) if purpose == OpenPurpose::Check => {
@@ -71,14 +71,14 @@ impl Pidfile {
                 Err(LockError::Other(error)) => return Err(error),
             }
         };
-        Err(Error::of(Problem::UnsuitablePidfile, path.to_bytes()).reason(fault))
+        Err(Error::of(Problem::UnsuitablePidfile, path.to_bytes()).with_reason_arg(fault))
     }
 
     /// Reserves disk space for a pid, so that `write` cannot fail after the server has been started.
     ///
     /// # Errors
     /// When the disk is full.
-    pub fn reserve(&self) -> Result<()> {
+    pub fn reserve_disk_space(&self) -> Result<()> {
         dir::fallocate(self.file.as_fd(), 16).map_err(|why| self.error(why))
     }
 
@@ -93,9 +93,9 @@ impl Pidfile {
     }
 
     /// Answers the control request with this token, by unlocking a single byte of the file, as described at
-    /// `lock::set_answer`. None removes the answer.
-    pub fn answer(&self, token: u32, number: Option<u16>) {
-        lock::set_answer(self.file.as_fd(), token, number);
+    /// `lock::encode_answer_in_locks`. None removes the answer.
+    pub fn answer_control_request(&self, token: u32, number: Option<u16>) {
+        lock::encode_answer_in_locks(self.file.as_fd(), token, number);
     }
 
     /// Empties the file, because no server is running.
@@ -143,7 +143,7 @@ impl Pidfile {
 }
 
 /// True if two paths consist of the same directory and the same name.
-pub fn is_same(one: StaticCStr, other: StaticCStr) -> bool {
+pub fn is_same_path(one: StaticCStr, other: StaticCStr) -> bool {
     let ((dir, name), (other_dir, other_name)) = (split_path(one), split_path(other));
     let place = |dir: &CStr| dir::stat_path(dir).map(|about| about.id).ok();
     name == other_name && place(dir).is_some_and(|place_of_one| place(other_dir) == Some(place_of_one))
@@ -167,7 +167,7 @@ enum LockError {
 struct PidfilePlace<'a> {
     dir: &'a Dir,
     /// True if other users may create and remove names in the directory.
-    is_shared: bool,
+    is_dir_shared: bool,
     name: StaticCStr,
     path: StaticCStr,
 }
@@ -183,9 +183,9 @@ fn lock_in_dir(
     place: &PidfilePlace<'_>,
     purpose: OpenPurpose,
 ) -> core::result::Result<Option<(OwnedFd, FileStat)>, LockError> {
-    let PidfilePlace { dir, is_shared, name, path } = *place;
+    let PidfilePlace { dir, is_dir_shared, name, path } = *place;
     for _ in 0..OPEN_ATTEMPTS {
-        let (file, made) = match open_or_create(dir, name, purpose) {
+        let (file, made) = match try_open_or_create(dir, name, purpose) {
             Ok(Some(found)) => found,
             Ok(None) => continue,
             Err(Errno::NOENT) if purpose == OpenPurpose::Check => return Err(LockError::FileMissing),
@@ -202,7 +202,8 @@ fn lock_in_dir(
             Ok(about) => about,
             Err(why) => return fail(Problem::Pidfile, why),
         };
-        if let Some(fault) = untrusted_reason(&about).or(if is_shared { unsuitable_contents(&file) } else { None }) {
+        if let Some(fault) = untrusted_reason(&about).or(if is_dir_shared { unsuitable_contents(&file) } else { None })
+        {
             return Err(LockError::Unsuitable(fault));
         }
         let locked = match purpose {
@@ -240,7 +241,7 @@ fn lock_in_dir(
 
 /// Opens the file, or creates it if it is to be locked. Also returns true if it was created. None if another process
 /// created the file after it had been found missing.
-fn open_or_create(dir: &Dir, name: &CStr, purpose: OpenPurpose) -> sys::Result<Option<(OwnedFd, bool)>> {
+fn try_open_or_create(dir: &Dir, name: &CStr, purpose: OpenPurpose) -> sys::Result<Option<(OwnedFd, bool)>> {
     match dir.open_file(name, OpenMode::ReadWrite, 0) {
         Ok(file) => return Ok(Some((file, false))),
         Err(Errno::NOENT) if purpose == OpenPurpose::Acquire => {}
@@ -281,7 +282,7 @@ fn unsuitable_contents(file: &OwnedFd) -> Option<Reason> {
 
 /// True if this name in the directory still leads to the file with these attributes.
 pub fn is_at(dir: &Dir, name: &CStr, about: &FileStat) -> bool {
-    dir.stat(name).is_ok_and(|there| there.id == about.id)
+    dir.lstat(name).is_ok_and(|there| there.id == about.id)
 }
 
 /// Splits a path into its directory and the name in it.

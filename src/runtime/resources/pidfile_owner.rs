@@ -23,34 +23,34 @@ pub struct LockedFile {
     identity: (u64, u64),
     owner: u32,
     /// True if only root and our own user can write to the file.
-    pub trusted: bool,
+    pub only_we_can_write: bool,
 }
 
 impl LockedFile {
     /// Makes the value for a file with these attributes.
     pub fn new(about: &FileStat) -> Self {
-        let trusted = [0, credentials::effective_uid()].contains(&about.owner) && about.mode & 0o022 == 0;
-        Self { identity: about.id, owner: about.owner, trusted }
+        let only_we_can_write = [0, credentials::effective_uid()].contains(&about.owner) && about.mode & 0o022 == 0;
+        Self { identity: about.id, owner: about.owner, only_we_can_write }
     }
 
     /// Opens the process with this pid, if it exists, and checks whether it has the file open and locked. If `parent`
     /// is given, stores the pid of the process's parent there.
-    pub fn examine_process(&self, number: i32, parent: Option<&mut i32>) -> (Option<Process>, ObservedLock) {
-        let proc_dir = proc_dir_path(number);
+    pub fn examine_process(&self, pid: i32, parent_pid: Option<&mut i32>) -> (Option<Process>, ObservedLock) {
+        let proc_dir = proc_dir_path(pid);
         let proc_dir = CStr::from_bytes_until_nul(proc_dir.as_bytes()).unwrap_or_default();
-        let process = match Process::open(number, proc_dir) {
+        let process = match Process::open(pid, proc_dir) {
             Ok(process) => process,
             Err(Errno::SRCH | Errno::INVAL) => return (None, ObservedLock::NotHeld),
             Err(_) => return (None, ObservedLock::Unreadable),
         };
-        let held = self.lock_seen(proc_dir, parent);
+        let held = self.observe_lock_and_parent(proc_dir, parent_pid);
         // Signal 0 shows that the process has not been reaped. So its pid was not reused, and everything that was read
         // under that pid is about this process.
         let reaped = process.send(0) == Err(Errno::SRCH);
         (Some(process), if reaped { ObservedLock::NotHeld } else { held })
     }
 
-    fn lock_seen(&self, proc_dir: &CStr, parent: Option<&mut i32>) -> ObservedLock {
+    fn observe_lock_and_parent(&self, proc_dir: &CStr, parent: Option<&mut i32>) -> ObservedLock {
         let Some(visibility) = proc_visibility() else { return ObservedLock::Unreadable };
         if visibility == ProcLockInfo::OtherPidNamespace {
             return ObservedLock::NotHeld;
@@ -110,7 +110,7 @@ impl LockedFile {
     /// Searches /proc for the processes that have the file open and locked. Returns the pid of the first one whose
     /// parent is not among them: the manager, or a server without one, and not a child that has inherited descriptors.
     /// None if there is no such process, or /proc does not show it.
-    pub fn find_manager(&self) -> Option<i32> {
+    pub fn find_locking_process(&self) -> Option<i32> {
         let visibility = proc_visibility().filter(|visibility| *visibility != ProcLockInfo::OtherPidNamespace)?;
         let proc = Dir::open(c"/proc").ok()?;
         let mut found: Vec<(i32, i32)> = Vec::new();
@@ -152,13 +152,13 @@ pub fn already_running_error(path: &CStr, file: BorrowedFd<'_>, about: &FileStat
     // The /proc of another pid namespace does not show the process.
     let is_visible = proc_visibility().is_some_and(|visibility| visibility != ProcLockInfo::OtherPidNamespace);
     if held != ObservedLock::NotHeld || !is_visible || locked.examine_process(parent, None).1 != ObservedLock::NotHeld {
-        return refused(Problem::LockedBy).number(number(pid));
+        return refused(Problem::LockedBy).with_number_arg(number(pid));
     }
-    match locked.find_manager() {
-        Some(holder) => refused(Problem::LockedByOther).number(number(holder)),
+    match locked.find_locking_process() {
+        Some(holder) => refused(Problem::LockedByOther).with_number_arg(number(holder)),
         None => refused(Problem::LockedNotBy),
     }
-    .number(number(pid))
+    .with_number_arg(number(pid))
 }
 
 /// The path of a process's directory in /proc, with a NUL at its end.

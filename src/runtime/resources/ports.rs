@@ -16,14 +16,14 @@ use crate::sys::{self, Errno, caps, socket};
 /// determined.
 #[inline(never)]
 pub fn check(listener: &Listener<'_>) -> Option<Error> {
-    let unknown = |why| Some(Error::of(Problem::PortUnchecked, listener.text).reason(why));
-    let address = match socket::verify_local_address(&listener.address) {
+    let unknown = |why| Some(Error::of(Problem::PortUnchecked, listener.address_text).with_reason_arg(why));
+    let address = match socket::verify_local_address(&listener.sockaddr) {
         Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) if let Some(second) = listener.ipv4_fallback() => {
             socket::verify_local_address(&second)
         }
         result => result,
     };
-    match address.and_then(|()| verify_may_bind(&listener.address)) {
+    match address.and_then(|()| verify_may_bind(&listener.sockaddr)) {
         Ok(()) => {}
         Err(Errno::NOPROTOOPT) => return unknown(Reason::NeedsLinux42),
         Err(why) => return Some(bind_error(listener, why)),
@@ -32,7 +32,7 @@ pub fn check(listener: &Listener<'_>) -> Option<Error> {
         Ok(None) => None,
         Ok(Some((_, TcpStates::Listening))) => Some(bind_error(listener, Errno::ADDRINUSE)),
         Ok(Some((owner, TcpStates::All))) => {
-            unknown(Reason::Connection).map(|error| error.with(MessageArg::Cause(owner)))
+            unknown(Reason::Connection).map(|error| error.with_arg(MessageArg::Cause(owner)))
         }
         Err(_) => unknown(Reason::ProcNetUnreadable),
     }
@@ -48,10 +48,10 @@ fn verify_may_bind(address: &[u8]) -> sys::Result<()> {
 
 /// Makes the error for a socket that cannot be bound.
 pub fn bind_error(listener: &Listener<'_>, why: Errno) -> Error {
-    let error = os_error_of(Problem::Listen, listener.text, why);
+    let error = os_error_of(Problem::Listen, listener.address_text, why);
     match why {
         Errno::ADDRINUSE => socket_owner::add_owner(error, listener),
-        Errno::ACCESS if !listener.is_path() => error.reason(Reason::LowPort),
+        Errno::ACCESS if !listener.is_path() => error.with_reason_arg(Reason::LowPort),
         _ => error,
     }
 }

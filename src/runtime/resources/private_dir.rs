@@ -95,7 +95,7 @@ fn bind_inside(
     let path = listener.path().to_bytes();
     let as_root = credentials::change_root(private.as_fd());
     if as_root.is_err() {
-        let family = listener.address.get(..2).unwrap_or_default();
+        let family = listener.sockaddr.get(..2).unwrap_or_default();
         bind_with_umask(socket, &[family, name.to_bytes_with_nul()].concat())?;
         return chown_and_move(name, dir, name, owner);
     }
@@ -104,7 +104,7 @@ fn bind_inside(
         let _ = path_walk::make_dir(None, leak_cstr(path.get(..at).unwrap_or_default().to_vec()));
     }
     let result =
-        bind_with_umask(socket, &listener.address).and_then(|()| chown_and_move(listener.path(), dir, name, owner));
+        bind_with_umask(socket, &listener.sockaddr).and_then(|()| chown_and_move(listener.path(), dir, name, owner));
     for at in parents().rev() {
         let _ = path_walk::remove_dir(None, leak_cstr(path.get(..at).unwrap_or_default().to_vec()));
     }

@@ -52,7 +52,7 @@ impl SocketFile {
         let (parent, name) = split_path(listener.path());
         walk.go_to(parent)?;
         let dir = walk.take()?;
-        let id = find_dead(&dir, name, listener, owner, exclusivity)?;
+        let id = find_dead_socket(&dir, name, listener, owner, exclusivity)?;
         Ok(Self { listener: listener.clone(), owner, dir, name, id, number })
     }
 
@@ -68,15 +68,15 @@ impl SocketFile {
         } else {
             // The socket keeps vsrun's user as its owner. So no chown(2) follows, which would need protection against a
             // user who replaces the file.
-            private_dir::bind_socket_at(&self.listener.address)?
+            private_dir::bind_socket_at(&self.listener.sockaddr)?
         };
-        self.id = Some(self.dir.stat(self.name)?.id);
+        self.id = Some(self.dir.lstat(self.name)?.id);
         Ok(socket)
     }
 
     /// True if there is no file at the path.
     pub fn is_missing(&self) -> bool {
-        matches!(self.dir.stat(self.name), Err(Errno::NOENT))
+        matches!(self.dir.lstat(self.name), Err(Errno::NOENT))
     }
 
     /// Removes the file, if the path still leads to it.
@@ -84,7 +84,7 @@ impl SocketFile {
     /// # Errors
     /// The errors of unlink(2).
     pub fn remove(&self) -> sys::Result<()> {
-        let is_there = self.dir.stat(self.name).is_ok_and(|there| Some(there.id) == self.id);
+        let is_there = self.dir.lstat(self.name).is_ok_and(|there| Some(there.id) == self.id);
         if is_there { self.dir.unlink(self.name) } else { Ok(()) }
     }
 }
@@ -97,7 +97,7 @@ pub fn check(listener: &Listener<'_>, owner: FileOwner, exclusivity: Exclusivity
     let (parent, name) = split_path(listener.path());
     walk.go_to(parent)?;
     let dir = walk.take()?;
-    find_dead(&dir, name, listener, owner, exclusivity)?;
+    find_dead_socket(&dir, name, listener, owner, exclusivity)?;
     access::may_write(dir.as_fd(), c".")
 }
 
@@ -107,14 +107,14 @@ pub fn check(listener: &Listener<'_>, owner: FileOwner, exclusivity: Exclusivity
 ///
 /// # Errors
 /// EADDRINUSE if any other file is at the path.
-fn find_dead(
+fn find_dead_socket(
     dir: &Dir,
     name: StaticCStr,
     listener: &Listener<'_>,
     owner: FileOwner,
     exclusivity: Exclusivity,
 ) -> sys::Result<Option<(u64, u64)>> {
-    let about = match dir.stat(name) {
+    let about = match dir.lstat(name) {
         Err(Errno::NOENT) => return Ok(None),
         result => result?,
     };

@@ -7,7 +7,7 @@ use crate::logic::base::cstr::leak_cstr;
 use crate::logic::base::error::{Error, MessageArg};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
-use crate::logic::formats::net_table::{Socket, TcpStates, find};
+use crate::logic::formats::net_table::{Socket, TcpStates, find_conflicting_socket};
 use crate::logic::formats::proc::parent_pid;
 use crate::logic::plan::socket_address::{Listener, Transport};
 use crate::sys::dir::{self, Dir};
@@ -18,19 +18,19 @@ use crate::sys::{self, Errno, socket};
 pub fn add_owner(error: Error, listener: &Listener<'_>) -> Error {
     if !listener.is_path() {
         return match describe_port_owner(listener) {
-            Ok(Some((owner, _))) => error.with(MessageArg::Cause(owner)),
+            Ok(Some((owner, _))) => error.with_arg(MessageArg::Cause(owner)),
             Ok(None) | Err(_) => error,
         };
     }
     if dir::stat_path(listener.path()).is_ok_and(|about| !about.socket) {
-        return error.reason(Reason::NoSocket);
+        return error.with_reason_arg(Reason::NoSocket);
     }
-    match socket::listener_pid(&listener.address) {
-        Err(Errno::CONNREFUSED) => error.reason(Reason::DeadSocket),
+    match socket::listener_pid(&listener.sockaddr) {
+        Err(Errno::CONNREFUSED) => error.with_reason_arg(Reason::DeadSocket),
         // The pid comes from SO_PEERCRED, and not from /proc/net/unix: a path in that table may contain a newline, so
         // that any user can forge a line.
         Ok(pid) if read_proc(pid, c"stat", parent_pid).is_some() => {
-            error.with(MessageArg::Cause(Error::new(Problem::PidHasIt).number(pid.into())))
+            error.with_arg(MessageArg::Cause(Error::new(Problem::PidHasIt).with_number_arg(pid.into())))
         }
         _ => error,
     }
@@ -51,7 +51,7 @@ pub fn describe_port_owner(listener: &Listener<'_>) -> sys::Result<Option<(Error
         for table in tables {
             match FileContents::read(table) {
                 Ok(table) => {
-                    if let Some(socket) = find(&table, listener, search) {
+                    if let Some(socket) = find_conflicting_socket(&table, listener, search) {
                         return Ok(Some((describe_owner(&socket), search)));
                     }
                 }
@@ -68,7 +68,7 @@ pub fn describe_port_owner(listener: &Listener<'_>) -> sys::Result<Option<(Error
 pub fn is_dead(listener: &Listener<'_>) -> bool {
     // connect(2) to any other file also fails with ECONNREFUSED, so the type of the file is checked first.
     dir::stat_path(listener.path()).is_ok_and(|about| about.socket)
-        && socket::listener_pid(&listener.address) == Err(Errno::CONNREFUSED)
+        && socket::listener_pid(&listener.sockaddr) == Err(Errno::CONNREFUSED)
 }
 
 /// Describes the first process that has the socket open, or the socket's user if no process can be found.

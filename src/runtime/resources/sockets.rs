@@ -24,7 +24,7 @@ pub struct SocketFiles {
     files: Vec<SocketFile>,
     /// The descriptor number of the first socket that vsrun itself has bound. The sockets before it come from vsrun's
     /// parent.
-    pub first: RawFd,
+    pub first_own_fd: RawFd,
 }
 
 /// Reserves the descriptor numbers of the server's sockets, and returns them. Every descriptor that is opened later
@@ -33,11 +33,12 @@ pub struct SocketFiles {
 /// # Errors
 /// When a socket that vsrun's parent announced is missing, or vsrun may not have that many descriptors.
 pub fn reserve_fds(listen: &ServerSockets) -> Result<Range<RawFd>> {
-    let own = fd::FIRST_AFTER_STDIO + RawFd::from(listen.inherited);
-    let end = fd::FIRST_AFTER_STDIO + RawFd::from(socket_activation::count(listen.inherited, &listen.own));
+    let own = fd::FIRST_AFTER_STDIO + RawFd::from(listen.inherited_count);
+    let end =
+        fd::FIRST_AFTER_STDIO + RawFd::from(socket_activation::count(listen.inherited_count, &listen.listen_options));
     for number in fd::FIRST_AFTER_STDIO..end {
         let result = if number < own { fd::set_cloexec(number) } else { fd::dup_onto_cloexec(fd::standard(0), number) };
-        result.map_err(|why| add_errno(Error::new(Problem::UseDescriptor).number(number.into()), why))?;
+        result.map_err(|why| add_errno(Error::new(Problem::UseDescriptor).with_number_arg(number.into()), why))?;
     }
     Ok(fd::FIRST_AFTER_STDIO..end)
 }
@@ -48,11 +49,11 @@ impl SocketFiles {
     /// # Errors
     /// When an address cannot be bound. `remove` then removes the files that were created.
     pub fn bind(&mut self, listen: &ServerSockets, exclusivity: Exclusivity) -> Result<()> {
-        let own = listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes()));
-        self.first = fd::FIRST_AFTER_STDIO + RawFd::from(listen.inherited);
-        for (number, listener) in (self.first..).zip(own) {
+        let own = listen.listen_options.iter().filter_map(|text| Listener::parse(text.to_bytes()));
+        self.first_own_fd = fd::FIRST_AFTER_STDIO + RawFd::from(listen.inherited_count);
+        for (number, listener) in (self.first_own_fd..).zip(own) {
             let mut walk = Walk::new();
-            let opened = self.open(&listener, listen.owner, exclusivity, number, &mut walk);
+            let opened = self.open(&listener, listen.unix_socket_owner, exclusivity, number, &mut walk);
             opened.map_err(|why| bind_or_walk_error(&listener, &walk, why))?;
         }
         Ok(())
@@ -115,10 +116,10 @@ fn listen_at(socket: &OwnedFd, transport: Transport, number: RawFd) -> sys::Resu
 
 /// For `--check`: reports why sockets could not be bound. Creates no file, and binds no port.
 pub fn check(listen: &ServerSockets, exclusivity: Exclusivity, on_error: &mut dyn FnMut(Error)) {
-    for listener in listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes())) {
+    for listener in listen.listen_options.iter().filter_map(|text| Listener::parse(text.to_bytes())) {
         let found = if listener.is_path() {
             let mut walk = Walk::new();
-            socket_file::check(&listener, listen.owner, exclusivity, &mut walk)
+            socket_file::check(&listener, listen.unix_socket_owner, exclusivity, &mut walk)
                 .err()
                 .map(|why| bind_or_walk_error(&listener, &walk, why))
         } else {
@@ -135,7 +136,7 @@ fn bind_or_walk_error(listener: &Listener<'_>, walk: &Walk, why: Errno) -> Error
     if why == Errno::ADDRINUSE || !listener.is_path() {
         return bind_error(listener, why);
     }
-    walk.error(Problem::Listen, listener.text, why)
+    walk.error(Problem::Listen, listener.address_text, why)
 }
 
 /// Creates a socket and binds it to a port. If no address was given and the kernel has no IPv6, uses IPv4.
@@ -144,7 +145,7 @@ fn bind_port(listener: &Listener<'_>) -> sys::Result<OwnedFd> {
         Transport::Stream => SocketKind::Stream,
         Transport::Datagram => SocketKind::Datagram,
     };
-    match (socket::bind(&listener.address, kind), listener.ipv4_fallback()) {
+    match (socket::bind(&listener.sockaddr, kind), listener.ipv4_fallback()) {
         (Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL), Some(second)) => socket::bind(&second, kind),
         (result, _) => result,
     }

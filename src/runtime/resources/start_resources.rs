@@ -26,7 +26,7 @@ impl StartResources {
     ///
     /// # Errors
     /// When the group cannot be created, or an address cannot be bound.
-    pub fn bind(&mut self, listen: &ServerSockets, cgroup: Option<&ServerCgroup>) -> Result<()> {
+    pub fn acquire_cgroup_and_sockets(&mut self, listen: &ServerSockets, cgroup: Option<&ServerCgroup>) -> Result<()> {
         self.cgroup = cgroup.map(Cgroup::acquire).transpose()?;
         let exclusivity =
             if self.pidfiles.iter().any(Option::is_some) { Exclusivity::Proven } else { Exclusivity::Unknown };
@@ -53,7 +53,7 @@ impl StartResources {
 
     /// Removes the control group, if vsrun has created it.
     pub fn remove_cgroup(&self) {
-        self.cgroup.iter().for_each(Cgroup::release);
+        self.cgroup.iter().for_each(Cgroup::remove_if_created);
     }
 }
 
@@ -61,10 +61,10 @@ impl StartResources {
 ///
 /// # Errors
 /// Wrong usage when both are the same file.
-pub fn pidfiles(plan: &Plan) -> Result<[Option<StaticCStr>; 2]> {
-    let paths = [plan.pidfile, plan.supervision.as_ref().and_then(|supervision| supervision.pidfile)];
+pub fn pidfile_paths(plan: &Plan) -> Result<[Option<StaticCStr>; 2]> {
+    let paths = [plan.pidfile, plan.supervision.as_ref().and_then(|supervision| supervision.manager_pidfile)];
     if let [Some(server), Some(manager)] = paths
-        && pidfile::is_same(server, manager)
+        && pidfile::is_same_path(server, manager)
     {
         return Err(Error::new(Problem::SamePidfile));
     }
@@ -76,7 +76,7 @@ pub fn pidfiles(plan: &Plan) -> Result<[Option<StaticCStr>; 2]> {
 /// # Errors
 /// When both are the same file, or another process has locked one.
 pub fn acquire_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
-    let [server, manager] = pidfiles(plan)?;
+    let [server, manager] = pidfile_paths(plan)?;
     let server = Pidfile::acquire_if(server)?;
     match Pidfile::acquire_if(manager) {
         Ok(manager) => Ok([server, manager]),

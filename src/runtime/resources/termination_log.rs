@@ -101,7 +101,7 @@ fn open(path: StaticCStr) -> Result<OwnedFd> {
         Err(Errno::LOOP) => Reason::ItIsSymlink,
         Err(why) => return Err(walk.error(Problem::UseTerminationLog, path.to_bytes(), why)),
     };
-    Err(Error::of(Problem::UseTerminationLog, path.to_bytes()).reason(fault))
+    Err(Error::of(Problem::UseTerminationLog, path.to_bytes()).with_reason_arg(fault))
 }
 
 /// The last lines of a file, as many as fit into `room`. If not even one line fits, the end of that line. Control

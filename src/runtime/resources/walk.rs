@@ -30,7 +30,7 @@ const PARENT_MODE: u32 = 0o755;
 #[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct Walk {
     /// True if owners of components are checked. If vsrun is not root, the kernel's own rules are enough.
-    pub(super) checked: bool,
+    pub(super) checks_owners: bool,
     trust: PathTrustCheck,
     pub(super) links: u32,
     pub(super) at: Option<OwnedFd>,
@@ -67,7 +67,7 @@ pub fn walk_to(dir: &CStr, problem: Problem, path: &CStr) -> Result<Walk> {
 ///
 /// # Errors
 /// When root must not trust the directory. The chroot step of the start reports all other errors.
-pub fn check_root(root: Option<StaticCStr>) -> Result<()> {
+pub fn verify_root_trusted(root: Option<StaticCStr>) -> Result<()> {
     let Some(root) = root else { return Ok(()) };
     let mut walk = Walk::new();
     match walk.go_to(root) {
@@ -90,10 +90,10 @@ impl Walk {
     /// Makes a walk that has not reached a directory yet.
     pub fn new() -> Self {
         let own = credentials::effective_uid();
-        let checked = own == 0;
-        let top = if checked { dir::stat_path(c"/").map_or(own, |top| top.owner) } else { own };
+        let checks_owners = own == 0;
+        let top = if checks_owners { dir::stat_path(c"/").map_or(own, |top| top.owner) } else { own };
         Self {
-            checked,
+            checks_owners,
             trust: PathTrustCheck::new(own, top),
             links: 0,
             at: None,
@@ -107,7 +107,7 @@ impl Walk {
     /// # Errors
     /// The errors of the system calls; EPERM if root must not trust a part of the path.
     pub fn go_to(&mut self, path: &CStr) -> sys::Result<()> {
-        if self.checked {
+        if self.checks_owners {
             self.follow(path.to_bytes(), None)
         } else {
             self.enter(path, path_walk::open_dir_follow(None, path)?)
@@ -192,7 +192,7 @@ impl Walk {
     pub(super) fn check(&mut self, name: &CStr, about: &FileStat) -> sys::Result<()> {
         let component = Component { owner: about.owner, links: about.links, in_shared_dir: self.is_shared() };
         match self.trust.check_next(component) {
-            Err(reason) if self.checked => self.refuse(name.to_bytes(), reason),
+            Err(reason) if self.checks_owners => self.refuse(name.to_bytes(), reason),
             Err(_) | Ok(()) => Ok(()),
         }
     }
@@ -210,9 +210,9 @@ impl Walk {
     /// # Errors
     /// EPERM if the directory that the walk has reached belongs to another user.
     pub fn verify_may_create(&mut self, name: &CStr, owner: Option<(u32, u32)>) -> sys::Result<()> {
-        match self.trust.required_owner().filter(|_| self.checked) {
+        match self.trust.required_owner().filter(|_| self.checks_owners) {
             Some(other) if owner.is_none_or(|(uid, _)| uid != other) => {
-                self.refuse(name.to_bytes(), DistrustReason::CreatedForOther(other))
+                self.refuse(name.to_bytes(), DistrustReason::CreatedInOthersDir(other))
             }
             _ => Ok(()),
         }
@@ -233,7 +233,7 @@ impl Walk {
         let made = path_walk::open_dir_nofollow(self.at.as_ref(), name);
         options.made.push((self.at.take(), leak_cstr(name.to_bytes().to_vec())));
         let made = path_walk::open_for_listing(made?.as_fd())?;
-        if self.checked && !is_just_created(&made)? {
+        if self.checks_owners && !is_just_created(&made)? {
             options.made.pop();
             return self.refuse(name.to_bytes(), DistrustReason::Replaced);
         }
@@ -261,14 +261,14 @@ impl Walk {
 
     /// True if other users may create and remove names in the directory.
     pub fn is_shared(&self) -> bool {
-        self.at.is_some() && self.trust.is_shared(self.about.owner, self.about.mode)
+        self.at.is_some() && self.trust.is_shared_dir(self.about.owner, self.about.mode)
     }
 
     /// True if a file in the directory may be read on behalf of the directory's owner: no user can have linked another
     /// user's file into it.
     pub fn trusts_file(&self, file: &FileStat) -> bool {
         let component = Component { owner: file.owner, links: file.links, in_shared_dir: self.is_shared() };
-        !self.checked || { self.trust }.check_next(component).is_ok()
+        !self.checks_owners || { self.trust }.check_next(component).is_ok()
     }
 
     /// Verifies that the directory belongs to root, to vsrun's user, or to this owner.
@@ -277,11 +277,11 @@ impl Walk {
     /// EPERM if it does not.
     pub fn verify_owner(&mut self, path: &CStr, owner: Option<(u32, u32)>) -> sys::Result<()> {
         let there = self.about.owner;
-        if !self.checked || self.trust.is_trusted_owner(there) || owner.is_some_and(|(uid, _)| uid == there) {
+        if !self.checks_owners || self.trust.is_trusted_owner(there) || owner.is_some_and(|(uid, _)| uid == there) {
             return Ok(());
         }
         let (last, _) = components(path.to_bytes()).last().unwrap_or_default();
-        self.refuse(last, DistrustReason::OtherUser(there))
+        self.refuse(last, DistrustReason::LogDirOfOtherUser(there))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::sys::{self, Errno, dir, file_contents, path_walk};
 /// # Errors
 /// The errors of the system calls. For root, EPERM if it must not trust the file, and EINVAL if it is not regular.
 pub fn open(walk: &mut Walk, path: &CStr) -> sys::Result<OwnedFd> {
-    if walk.checked { open_checked(walk, path.to_bytes()) } else { dir::open_readonly(path) }
+    if walk.checks_owners { open_checked(walk, path.to_bytes()) } else { dir::open_readonly(path) }
 }
 
 fn open_checked(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {

@@ -78,7 +78,7 @@ impl Command {
 
 /// Makes the error of a start from the text that `Command::exit_text` or `Command::timeout_text` has returned.
 pub fn before_error(words: &ErrorText) -> Error {
-    Error::new(Problem::Before).raw(words.as_str())
+    Error::new(Problem::Before).with_raw_arg(words.as_str())
 }
 
 /// How long a command that has to exit may take after SIGTERM, before it gets SIGKILL, and after SIGKILL, before vsrun
@@ -104,14 +104,14 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
     let until = timeout.map(|span| now().after(span));
     for command in &commands.list {
         let child = spawn(&command.image, io).map_err(|why| os_error(Problem::StartProcess, why))?;
-        let asked = wait(child.pid, &signals, until, &command.image, (Signal::TERM, KILL_DELAY));
+        let asked = wait_or_stop(child.pid, &signals, until, &command.image, (Signal::TERM, KILL_DELAY));
         // Kill what is left of the command's process group, as systemd does after ExecStartPre=. The command is not
         // reaped yet, so no other process group can have its number.
         deliver::kill_group(child.pid, &command.image);
         io.cgroup.iter().for_each(|group| group.kill());
-        if let ExitRequest::Stuck = asked {
+        if let ExitRequest::DidNotExit = asked {
             let error = Error::of(Problem::BeforeStuck, command.text.to_bytes());
-            return Err(error.number(child.pid.number().into()));
+            return Err(error.with_number_arg(child.pid.number().into()));
         }
         // If vsrun is PID 1, the killed processes become its children. They must be reaped now, and not become children
         // of the server, but exit only a moment after the signal. One that hangs in the kernel delays the server by one
@@ -132,13 +132,13 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
         };
         let words = command.exit_text(failure.as_ref(), exit);
         match asked {
-            ExitRequest::No if failure.is_none() && exit == Exit::SUCCESS => {}
-            ExitRequest::No | ExitRequest::Stuck => return Err(before_error(&words)),
-            ExitRequest::Late => {
+            ExitRequest::NotAsked if failure.is_none() && exit == Exit::SUCCESS => {}
+            ExitRequest::NotAsked | ExitRequest::DidNotExit => return Err(before_error(&words)),
+            ExitRequest::TimedOut => {
                 return Err(before_error(&command.timeout_text(timeout.unwrap_or_default())));
             }
-            ExitRequest::BySignal(signal) => {
-                return Err(stopped_by(signal).raw(words.as_str()));
+            ExitRequest::SignalReceived(signal) => {
+                return Err(stopped_by(signal).with_raw_arg(words.as_str()));
             }
         }
     }
@@ -147,28 +147,28 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
 
 /// Makes the error for an exit that this signal has requested. The caller adds the name of what was stopped.
 pub fn stopped_by(signal: Signal) -> Error {
-    let status = Exit::Signal { signal, core: false }.status();
-    Error::new(Problem::StoppedBy).with(MessageArg::Signal(signal)).status(status)
+    let status = Exit::Signal { signal, core: false }.shell_status();
+    Error::new(Problem::StoppedBy).with_arg(MessageArg::Signal(signal)).with_status(status)
 }
 
 /// Whether and why a command was asked to exit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum ExitRequest {
     /// The command was not asked to exit.
-    No,
+    NotAsked,
     /// The command exceeded its time limit.
-    Late,
+    TimedOut,
     /// vsrun received this signal.
-    BySignal(Signal),
+    SignalReceived(Signal),
     /// The command has not exited although it was asked to, or a tracer hides its exit.
-    Stuck,
+    DidNotExit,
 }
 
 /// Waits until the command has exited. At the time `until`, or when a signal asks this process to exit, sends the
 /// signal `first`, which is SIGTERM or SIGKILL, to the command's group. Sends SIGKILL `patience` after SIGTERM, and
 /// gives up `patience` after SIGKILL, or a second after the exit if a tracer hides that.
 #[inline(never)]
-pub fn wait(
+pub fn wait_or_stop(
     child: Pid,
     signals: &Signals,
     mut until: Option<Time>,
@@ -177,16 +177,16 @@ pub fn wait(
 ) -> ExitRequest {
     // A pidfd becomes readable when the command exits, even if a tracer hides that.
     let child_pidfd = Process::child_pidfd(child);
-    let (mut asked, mut signal, mut hidden) = (ExitRequest::No, Some(first), None);
+    let (mut asked, mut signal, mut hidden) = (ExitRequest::NotAsked, Some(first), None);
     while !process::has_exited(child) {
         let time = now();
         if hidden.is_some_and(|since| time.since(since) >= TRACER_WAIT) {
-            return ExitRequest::Stuck;
+            return ExitRequest::DidNotExit;
         }
         if until.is_some_and(|until| until <= time) {
-            let Some(next) = signal else { return ExitRequest::Stuck };
-            if asked == ExitRequest::No {
-                asked = ExitRequest::Late;
+            let Some(next) = signal else { return ExitRequest::DidNotExit };
+            if asked == ExitRequest::NotAsked {
+                asked = ExitRequest::TimedOut;
             }
             let _ = deliver::deliver(child.number(), deliver::user_of(image), &|| {
                 process::send(next.number(), SignalTarget::Group(child))?;
@@ -205,8 +205,8 @@ pub fn wait(
         }
         while let Some(arrived) = signals.next() {
             let arrived = Signal::new(arrived.signal.into()).filter(|signal| EXIT_REQUEST_SIGNALS.contains(signal));
-            if let (Some(arrived), ExitRequest::No) = (arrived, asked) {
-                (asked, until) = (ExitRequest::BySignal(arrived), Some(now()));
+            if let (Some(arrived), ExitRequest::NotAsked) = (arrived, asked) {
+                (asked, until) = (ExitRequest::SignalReceived(arrived), Some(now()));
             }
         }
     }

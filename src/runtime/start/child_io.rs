@@ -38,15 +38,15 @@ pub struct ChildIo<'a> {
     /// The control group that the child enters.
     pub cgroup: Option<&'a Cgroup>,
     /// The pipe in which the program reports that it is ready, and the descriptor number that the program expects.
-    pub ready: Option<(BorrowedFd<'a>, RawFd)>,
+    pub ready_pipe_and_number: Option<(BorrowedFd<'a>, RawFd)>,
     /// The log in which each step is recorded.
-    pub debug: Option<&'a Log>,
+    pub step_log: Option<&'a Log>,
     /// The function of the log rotator, which runs in this program without an exec. `Step::RunLogRotator` calls it.
     pub rotator: Option<fn(LogPolicy) -> !>,
     /// An environment in place of the program's own, and the number of variables at its beginning that this program
     /// does not get.
-    pub env: Option<(&'a ExecArray, usize)>,
-    /// The function of a network probe, which does not return. `Step::RunProbe` calls it with the descriptor of
+    pub env_and_skipped_vars: Option<(&'a ExecArray, usize)>,
+    /// The function of a network probe, which does not return. `Step::RunNetworkProbe` calls it with the descriptor of
     /// `report`.
     pub probe: Option<&'a dyn Fn(BorrowedFd<'_>)>,
     /// Whether the program is executed, or only checked.
@@ -74,7 +74,7 @@ pub enum StartKind {
 /// Duplicates one of our descriptors to a higher number, if its number is the one at which the program expects the
 /// ready pipe.
 pub fn move_off_ready_number(fd: BorrowedFd<'_>, io: &ChildIo<'_>) -> sys::Result<Option<OwnedFd>> {
-    match io.ready {
+    match io.ready_pipe_and_number {
         Some((_, number)) if fd.as_raw_fd() == number => fd::duplicate_from(fd, number + 1).map(Some),
         Some(_) | None => Ok(None),
     }
@@ -89,12 +89,12 @@ pub struct ExecState {
     /// `sys::cloexec_probe`.
     pub cloexec_probe: Option<OwnedFd>,
     /// The Landlock rule set, to which steps add rules.
-    pub ruleset: Option<OwnedFd>,
+    pub landlock_ruleset: Option<OwnedFd>,
     /// The number of sockets that the program gets from descriptor 3 on.
-    pub sockets: u16,
+    pub socket_count: u16,
     /// The byte that is sent to the parent before the exec.
-    pub marker: u8,
+    pub report_byte: u8,
     /// True if the path of the directory in which vsrun was called now leads to another directory, or cannot be
     /// followed.
-    pub dir_replaced: bool,
+    pub callers_dir_replaced: bool,
 }

@@ -16,18 +16,25 @@ use crate::sys::{Errno, Result, cloexec_probe, close, credentials, dir, fd};
 /// through which it could leave the root.
 pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, state: &mut ExecState) -> Result<()> {
     if program.steps.iter().any(|step| matches!(step, Step::Chroot(_))) {
-        close::verify_no_directory_fd(state.sockets)?;
+        close::verify_no_directory_fd(state.socket_count)?;
     }
-    fd::clear_cloexec_above_stdio(state.sockets)?;
+    fd::clear_cloexec_above_stdio(state.socket_count)?;
     if let Some(lock_fd) = state.lock_fd.take() {
         let moved = move_off_ready_number(lock_fd.as_fd(), io)?;
         fd::clear_cloexec(state.lock_fd.insert(moved.unwrap_or(lock_fd)).as_fd())?;
     }
-    let ready = io.ready.map(|(ready, _)| ready);
+    let ready = io.ready_pipe_and_number.map(|(ready, _)| ready);
     let [first, second] = io.cleanup_pipes;
     let [a, b, c, d, e] = [io.report, first, second, ready, state.lock_fd.as_ref().map(AsFd::as_fd)]
         .map(|fd| fd.map_or(0..0, close::range_of));
-    close::close_except(&[fd::FIRST_AFTER_STDIO..fd::FIRST_AFTER_STDIO + RawFd::from(state.sockets), a, b, c, d, e])?;
+    close::close_above_stdio_verified(&[
+        fd::FIRST_AFTER_STDIO..fd::FIRST_AFTER_STDIO + RawFd::from(state.socket_count),
+        a,
+        b,
+        c,
+        d,
+        e,
+    ])?;
     state.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify_probe_closed)
 }
 
@@ -36,9 +43,9 @@ pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, state: &mut Exec
 /// # Errors
 /// EPERM if a descriptor would survive the exec.
 pub fn cloexec_descriptors(state: &mut ExecState) -> Result<()> {
-    fd::cloexec_all()?;
+    fd::set_cloexec_above_stdio()?;
     state.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify_probe_cloexec)?;
-    fd::clear_cloexec_above_stdio(state.sockets)?;
+    fd::clear_cloexec_above_stdio(state.socket_count)?;
     state.lock_fd.as_ref().map_or(Ok(()), |lock_fd| fd::clear_cloexec(lock_fd.as_fd()))
 }
 
@@ -59,8 +66,8 @@ pub fn move_ready_pipe((ready, number): (BorrowedFd<'_>, RawFd)) -> Result<()> {
 ///
 /// # Errors
 /// When `/` cannot be entered either.
-pub fn return_to_callers_dir(path: &CStr, which: (u64, u64)) -> Result<bool> {
-    let is_there = || dir::stat_path(c".").is_ok_and(|about| about.id == which);
+pub fn enter_root_if_dir_replaced(path: &CStr, expected_id: (u64, u64)) -> Result<bool> {
+    let is_there = || dir::stat_path(c".").is_ok_and(|about| about.id == expected_id);
     if is_there() {
         return Ok(false);
     }

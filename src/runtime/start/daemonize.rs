@@ -78,14 +78,14 @@ fn leave_session(role: SessionRole, output: Output) -> sys::Result<()> {
 
 /// How often the calling process repeats a failed read, and the pause between two attempts in milliseconds.
 const READ_ATTEMPTS: usize = 100;
-const POLL_PAUSE_MS: u64 = 10;
+const READ_RETRY_PAUSE_MS: u64 = 10;
 
 /// Waits for the outcome of the start, in the calling process, prints an error, and exits. This process keeps only the
 /// pipe, and no lock or socket. So it can be killed at any time without harm.
 fn await_report(outcome_pipe: &OwnedFd, statuses: StatusSet) -> ! {
     let _ = poll::set_mask(SignalMask::None);
     let outcome_number = outcome_pipe.as_raw_fd();
-    let _ = fd::close_all_except(outcome_number..outcome_number + 1);
+    let _ = fd::close_above_stdio_except(outcome_number..outcome_number + 1);
     let mut message = vec![0; MAX_MESSAGE];
     let (mut count, mut attempts) = (0, READ_ATTEMPTS);
     while let Some(room) = message.get_mut(count..).filter(|room| !room.is_empty()) {
@@ -96,10 +96,10 @@ fn await_report(outcome_pipe: &OwnedFd, statuses: StatusSet) -> ! {
             // has exited.
             Err(_) if attempts > 0 => {
                 attempts -= 1;
-                poll::sleep_ms(POLL_PAUSE_MS);
+                poll::sleep_ms(READ_RETRY_PAUSE_MS);
             }
             Err(why) => {
-                process::exit(print_error(&os_error(Problem::ReadReport, why).with_status_from(statuses)));
+                process::exit(print_error(&os_error(Problem::ReadReport, why).convert_status_to(statuses)));
             }
         }
     }
@@ -107,7 +107,7 @@ fn await_report(outcome_pipe: &OwnedFd, statuses: StatusSet) -> ! {
         Some([exit::OK]) => exit::OK,
         message => {
             let early = || Error::new(Problem::ExitedEarly);
-            print_error(&message.and_then(parse_error).unwrap_or_else(early).with_status_from(statuses))
+            print_error(&message.and_then(parse_error).unwrap_or_else(early).convert_status_to(statuses))
         }
     };
     process::exit(status)
@@ -115,12 +115,12 @@ fn await_report(outcome_pipe: &OwnedFd, statuses: StatusSet) -> ! {
 
 impl WaitingParent {
     /// Reports to the calling process that the server has been started.
-    pub fn ready(self) {
+    pub fn report_started(self) {
         let _ = fd::write_all(self.0.as_fd(), &[exit::OK]);
     }
 
     /// Reports an error to the calling process, and exits with the same status.
-    pub fn fail(self, error: &Error) -> ! {
+    pub fn report_error_and_exit(self, error: &Error) -> ! {
         send_error(error, &self.0);
         process::exit(error.exit_status)
     }

@@ -52,7 +52,7 @@ pub fn deliver(pid: i32, user: Option<u32>, send: &dyn Fn() -> sys::Result<()>) 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// The last signal was not refused, or none has been sent yet.
-    Open,
+    NotRefused,
     /// The last signal was refused. Of successive refusals, only the first is recorded in the log.
     Refused,
 }

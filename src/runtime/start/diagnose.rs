@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use super::exec_image::ExecImage;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::text::ArrayText;
-use crate::logic::formats::executable::{ExecFailure, Executable, HEADER_SIZE, NATIVE_MACHINE, classify};
+use crate::logic::formats::executable::{ExecFailure, Executable, HEAD_READ_SIZE, NATIVE_MACHINE, classify};
 use crate::logic::plan::landlock_rules::Rule;
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, access, credentials, dir};
@@ -38,7 +38,7 @@ pub fn diagnose(step: &Step, program: &ExecImage, why: Errno, about: &mut CauseP
         return ExecFailure::Plain;
     }
     let cause = diagnose_exec(&program.paths, why, about);
-    let confines = |step: &Step| matches!(step, Step::CreateRuleset(handled) if handled.file_rights != 0);
+    let confines = |step: &Step| matches!(step, Step::CreateLandlockRuleset(handled) if handled.file_rights != 0);
     let refused = cause == ExecFailure::Plain && why == Errno::ACCESS;
     if refused && program.steps.iter().any(confines) { ExecFailure::Confined } else { cause }
 }
@@ -110,7 +110,7 @@ fn diagnose_file(path: &CStr, depth: usize, about: &mut CausePath) -> ExecFailur
     if access::may_execute(path).is_err() {
         return if access::is_noexec(path) { ExecFailure::Noexec } else { ExecFailure::NotExecutable };
     }
-    let mut head = [0; HEADER_SIZE];
+    let mut head = [0; HEAD_READ_SIZE];
     let count = match dir::open_readonly(path).and_then(|file| dir::pread_start(file.as_fd(), &mut head)) {
         Ok(count) => count,
         // Either the file may be executed but not read, or Landlock refuses it, which access(2) ignores.

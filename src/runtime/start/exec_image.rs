@@ -33,7 +33,7 @@ pub struct ExecImage {
     /// The environment of the program. Variables that differ between starts are filled in before each start.
     pub env: ExecArray,
     /// For each path, the arguments of the shell that runs it if the kernel cannot execute it. Empty if no shell does.
-    pub shells: Vec<ExecArray>,
+    pub shell_argvs: Vec<ExecArray>,
 }
 
 impl ExecImage {
@@ -62,7 +62,7 @@ impl ExecImage {
 
     /// Empties the slots of all variables that differ between the runs of the server: the commands of `--before` do not
     /// get them.
-    pub fn clear_run_slots(&mut self) {
+    pub fn clear_env_slots(&mut self) {
         (0..=NOTIFY_SLOT).for_each(|slot| self.env.set_slot(slot, b""));
     }
 
@@ -74,8 +74,8 @@ impl ExecImage {
     /// Prepares the program, with room for `slots` more variables of at most `size` bytes each.
     #[allow(clippy::boxed_local, reason = "one word is passed in place of twelve")]
     pub fn with_slots(program: Box<Program>, slots: usize, size: usize) -> Self {
-        let Program { steps, paths, argv, env, personality } = *program;
-        let mut shells = Vec::new();
+        let Program { steps, exec_paths: paths, argv, env, personality } = *program;
+        let mut shell_argvs = Vec::new();
         // The arguments of the shell are prepared before the fork, because nothing is allocated after it.
         for path in paths.iter().filter(|_| personality.inherits_callers_state) {
             let mut words = argv.clone();
@@ -83,10 +83,10 @@ impl ExecImage {
             if let Some(first) = words.get_mut(1) {
                 *first = path;
             }
-            shells.push(ExecArray::new(words, 0, 0));
+            shell_argvs.push(ExecArray::new(words, 0, 0));
         }
         let (argv, env) = (ExecArray::new(argv, 0, 0), ExecArray::new(env.0, slots, size));
-        Self { steps, paths, argv, env, env_source: None, personality, shells }
+        Self { steps, paths, argv, env, env_source: None, personality, shell_argvs }
     }
 
     /// Writes a pid into the variable `name`. A child writes its own pid; for a probe, vsrun writes the pid of the

@@ -15,8 +15,8 @@ use crate::sys::{Errno, Result, landlock};
 /// The errors of the kernel.
 pub fn apply_landlock_step(step: &Step, ruleset: &mut Option<OwnedFd>, mode: ExecMode) -> Result<()> {
     let starts = mode == ExecMode::Exec;
-    if let Step::CreateRuleset(HandledRights { file_rights, tcp, scope }) = *step {
-        let file_rights = if starts { file_rights } else { file_rights & right::READ };
+    if let Step::CreateLandlockRuleset(HandledRights { file_rights, tcp, scope }) = *step {
+        let file_rights = if starts { file_rights } else { file_rights & right::READ_FILE_AND_DIR };
         *ruleset = Some(landlock::ruleset(file_rights, tcp, scope)?);
         return Ok(());
     }

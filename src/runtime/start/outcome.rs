@@ -113,7 +113,7 @@ impl StepFailure {
     pub fn error(&self, program: &ExecImage) -> Error {
         let mut text = ErrorText::new();
         let _ = self.write(program, &mut text);
-        Error::new(Problem::Step).raw(text.as_str()).status(self.exit_status(program))
+        Error::new(Problem::Step).with_raw_arg(text.as_str()).with_status(self.exit_status(program))
     }
 
     /// Appends the text of the error to `text`, without allocation.
@@ -204,7 +204,7 @@ const EXEC_TIMEOUT_MS: u64 = 5000;
 impl StartOutcome {
     /// Reads the child's report to the end of the pipe, for five seconds at most. A child that takes longer is killed;
     /// the caller still has to reap it.
-    pub fn await_in_time(report: &OwnedFd, child: Pid, program: &ExecImage) -> Self {
+    pub fn await_end_or_kill(report: &OwnedFd, child: Pid, program: &ExecImage) -> Self {
         if poll::wait_for_close(report.as_fd(), EXEC_TIMEOUT_MS) {
             return Self::await_end(report);
         }

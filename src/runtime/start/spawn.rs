@@ -13,8 +13,8 @@ use crate::logic::plan::step::{KeepPermitted, Step};
 use crate::runtime::report::log::{Log, LogTarget, Priority};
 use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::resources::walk;
-use crate::sys::caps::Permitted;
-use crate::sys::clone::Memory;
+use crate::sys::caps::PermittedSetAction;
+use crate::sys::clone::ChildMemory;
 use crate::sys::poll::SignalMask;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, caps, cloexec_probe, clone, credentials, fd, keyring, limits, poll, process, terminal};
@@ -38,14 +38,14 @@ pub fn spawn(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<Spawned> {
     // blocked or ignored, the child gets memory of its own.
     let alarmed = program.personality.signals.is_blocked_or_ignored(Signal::ALRM);
     let is_own = io.forbids_vfork || alarmed || program.steps.iter().any(Step::needs_own_memory);
-    let mut memory = if is_own { Memory::Own } else { Memory::Shared };
+    let mut memory = if is_own { ChildMemory::Own } else { ChildMemory::Shared };
     loop {
         let (report, write) = fd::pipe()?;
-        if let Some(pid) = clone::start_with_timeout(memory, &|| child_main(program, io, &write))? {
+        if let Some(pid) = clone::start_with_exec_timeout(memory, &|| child_main(program, io, &write))? {
             return Ok(Spawned { pid, report });
         }
         // The child exceeded the one-second vfork limit; retry with fork, which does not block the supervisor.
-        memory = Memory::Own;
+        memory = ChildMemory::Own;
     }
 }
 
@@ -70,12 +70,12 @@ pub fn report_and_exit(program: &ExecImage, failure: &StepFailure, report: Borro
 /// Applies the steps and executes the program, in this process. Returns only if a step failed.
 #[inline(never)]
 pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
-    let mut state = ExecState { marker: EXEC_IS_NEXT, ..ExecState::default() };
-    let (mut log, stderr) = (io.debug, Log::new(LogTarget::Stderr));
+    let mut state = ExecState { report_byte: EXEC_IS_NEXT, ..ExecState::default() };
+    let (mut log, stderr) = (io.step_log, Log::new(LogTarget::Stderr));
     for (step_index, step) in program.steps.iter().enumerate() {
         if let ExecMode::DryRun { skipped_steps } = io.mode
             && (skipped_steps.contains(step_index)
-                || matches!(step, Step::TakeForeground | Step::ControlTerminal | Step::Cgroup(_)))
+                || matches!(step, Step::TakeForeground | Step::SetControllingTerminal | Step::EnterCgroup(_)))
         {
             // A dry run must not take the terminal, and the server's control group does not exist yet.
             continue;
@@ -84,7 +84,7 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
         if let Some(open) = log {
             record_step(open, step);
             if matches!(step, Step::CloseDescriptors) {
-                log = open.traces_to_stderr().then_some(&stderr);
+                log = open.traces_to_server_stderr().then_some(&stderr);
                 if log.is_none() {
                     // `CloseDescriptors` closes the log, so the steps after it are recorded in advance.
                     program.steps.iter().skip(step_index + 1).for_each(|step| record_step(open, step));
@@ -104,16 +104,16 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
 
 /// Whether the permitted capabilities are kept when root becomes a user. A later step drops those that the server does
 /// not keep.
-fn permitted_after_setuid(rights: KeepPermitted) -> Permitted {
-    if rights == KeepPermitted::Nothing { Permitted::Drop } else { Permitted::Keep }
+fn permitted_after_setuid(rights: KeepPermitted) -> PermittedSetAction {
+    if rights == KeepPermitted::Nothing { PermittedSetAction::Drop } else { PermittedSetAction::Keep }
 }
 
 /// Drops the process's capabilities, except those that `rights` keeps.
 fn drop_capabilities(rights: KeepPermitted) -> sys::Result<()> {
     match rights {
-        KeepPermitted::OneHarmless(excluded) => caps::keep_one_harmless(excluded),
-        KeepPermitted::All => caps::drop_capabilities(Permitted::Keep),
-        KeepPermitted::Nothing => caps::drop_capabilities(Permitted::Drop),
+        KeepPermitted::OneHarmlessNotIn(excluded) => caps::keep_one_harmless(excluded),
+        KeepPermitted::All => caps::drop_capabilities(PermittedSetAction::Keep),
+        KeepPermitted::Nothing => caps::drop_capabilities(PermittedSetAction::Drop),
     }
 }
 
@@ -121,18 +121,18 @@ fn drop_capabilities(rights: KeepPermitted) -> sys::Result<()> {
 #[inline(never)]
 fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut ExecState) -> sys::Result<()> {
     match step {
-        Step::Cgroup(_) => io.cgroup.map_or(Ok(()), Cgroup::enter),
+        Step::EnterCgroup(_) => io.cgroup.map_or(Ok(()), Cgroup::enter),
         Step::UnblockSignals => poll::set_mask(SignalMask::These(program.personality.signals.blocked)),
         Step::Setsid => process::setsid(),
-        Step::ControlTerminal => {
+        Step::SetControllingTerminal => {
             terminal::make_stdin_controlling();
             Ok(())
         }
         Step::BlockSignals => poll::set_mask(SignalMask::All),
         Step::TakeForeground => terminal::new_foreground_group(),
         Step::NewBackgroundGroup => terminal::new_process_group(),
-        Step::DropTerminal => terminal::drop_controlling_terminal(),
-        Step::KeepPidfileLock(_) => match io.pidfile {
+        Step::DropControllingTerminal => terminal::drop_controlling_terminal(),
+        Step::WritePidAndKeepLock(_) => match io.pidfile {
             Some(pidfile) => {
                 pidfile.write(process::own_pid())?;
                 pidfile.share_lock().map(|lock_fd| state.lock_fd = Some(lock_fd))
@@ -141,13 +141,13 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         },
         Step::WriteManagedPid(_) => match io.pidfile.map_or(Ok(()), |pidfile| pidfile.write(process::own_pid())) {
             Err(_) if io.start_kind == StartKind::Later => {
-                state.marker = EXEC_WITHOUT_PIDFILE;
+                state.report_byte = EXEC_WITHOUT_PIDFILE;
                 Ok(())
             }
             result => result,
         },
         Step::Nice(value) => limits::set_nice(*value),
-        Step::OomScore(value) => limits::set_oom_score_adj(value.to_bytes()),
+        Step::OomScoreAdj(value) => limits::set_oom_score_adj(value.to_bytes()),
         Step::Limit(limit) => limits::set_limit(limit.resource, limit.soft, limit.hard),
         Step::RedirectInput => {
             let opened = io.input.map_or_else(cloexec_probe::redirect_stdin_to_null, cloexec_probe::redirect_stdin);
@@ -157,15 +157,15 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
             .into_iter()
             .try_for_each(|(file, number)| file.map_or(Ok(()), |file| fd::dup_onto(file, number))),
         Step::PassSockets(count) => {
-            state.sockets = *count;
+            state.socket_count = *count;
             program.set_pid("LISTEN_PID", process::own_pid())
         }
         Step::SetWatchdogPid => program.set_pid("WATCHDOG_PID", process::own_pid()),
         Step::EnterLogDir(dir) => io.log_dir.map_or_else(|| credentials::change_dir(dir), credentials::fchdir),
         Step::ReturnToCallersDir(dir, which) => {
-            close_inherited::return_to_callers_dir(dir, *which).map(|is| state.dir_replaced = is)
+            close_inherited::enter_root_if_dir_replaced(dir, *which).map(|is| state.callers_dir_replaced = is)
         }
-        Step::EnterReplacedDir(dir) if state.dir_replaced => credentials::change_dir(dir),
+        Step::EnterReplacedDir(dir) if state.callers_dir_replaced => credentials::change_dir(dir),
         Step::EnterReplacedDir(_) => Ok(()),
         Step::Chroot(dir) => walk::change_root(dir),
         Step::Chdir(dir) => credentials::change_dir(dir),
@@ -181,14 +181,14 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         Step::Umask(mask) => process::set_umask_verified(*mask),
         Step::CloseDescriptors => close_inherited::close_descriptors(program, io, state),
         Step::CloexecDescriptors => close_inherited::cloexec_descriptors(state),
-        Step::CreateRuleset(_)
+        Step::CreateLandlockRuleset(_)
         | Step::AddLandlockRule(..)
         | Step::LandlockRestrictSelf
-        | Step::VerifyLandlockCwd(_) => landlock_steps::apply_landlock_step(step, &mut state.ruleset, io.mode),
-        Step::PassReadyPipe(_) => io.ready.map_or(Ok(()), close_inherited::move_ready_pipe),
-        Step::RunLogRotator(_) | Step::RunProbe | Step::Exec(_) => {
-            if let Some(report) = io.report.filter(|_| !matches!(step, Step::RunProbe)) {
-                fd::write_all(report, &[state.marker])?;
+        | Step::VerifyLandlockCwd(_) => landlock_steps::apply_landlock_step(step, &mut state.landlock_ruleset, io.mode),
+        Step::PassReadyPipe(_) => io.ready_pipe_and_number.map_or(Ok(()), close_inherited::move_ready_pipe),
+        Step::RunLogRotator(_) | Step::RunNetworkProbe | Step::Exec(_) => {
+            if let Some(report) = io.report.filter(|_| !matches!(step, Step::RunNetworkProbe)) {
+                fd::write_all(report, &[state.report_byte])?;
             }
             Err(try_exec(step, program, io))
         }
@@ -205,7 +205,7 @@ fn try_exec(step: &Step, program: &ExecImage, io: &ChildIo<'_>) -> Errno {
     }
     // A network probe writes why it failed into `report`. Other programs write a byte there before their exec, which a
     // probe does not do.
-    if let (Step::RunProbe, Some(probe), Some(report)) = (step, io.probe, io.report) {
+    if let (Step::RunNetworkProbe, Some(probe), Some(report)) = (step, io.probe, io.report) {
         probe(report);
     }
     poll::restore_dispositions(program.personality.signals.ignored);
@@ -213,8 +213,8 @@ fn try_exec(step: &Step, program: &ExecImage, io: &ChildIo<'_>) -> Errno {
     for (at, path) in program.paths.iter().enumerate() {
         let why = match io.mode {
             ExecMode::Exec => {
-                let (env, skipped) = io.env.unwrap_or((&program.env, 0));
-                match (exec::exec(path, &program.argv, env, skipped), program.shells.get(at)) {
+                let (env, skipped) = io.env_and_skipped_vars.unwrap_or((&program.env, 0));
+                match (exec::exec(path, &program.argv, env, skipped), program.shell_argvs.get(at)) {
                     (Errno::NOEXEC, Some(shell)) => exec::exec(SHELL_PATH, shell, env, skipped),
                     (why, _) => why,
                 }

@@ -10,10 +10,10 @@ use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::start::before_commands::Commands;
 use crate::runtime::start::daemonize::WaitingParent;
 use crate::runtime::start::exec_image::ExecImage;
-use crate::runtime::supervise::crash_handler::Handler;
+use crate::runtime::supervise::crash_handler::CrashHandler;
 use crate::runtime::supervise::prober::Prober;
 use crate::runtime::supervise::readiness::Readiness;
-use crate::runtime::supervise::service::ServiceManager;
+use crate::runtime::supervise::service_manager::ServiceManager;
 use crate::sys::poll::Signals;
 
 /// The supervisor's rules, open descriptors and programs.
@@ -26,7 +26,7 @@ pub struct SupervisorConfig {
     /// Whether the log records each step of a start (`--debug`).
     pub traces_steps: bool,
     /// The exit statuses that vsrun uses for a failed start: its own, or those of an init script (`--rc`).
-    pub failure_statuses: StatusSet,
+    pub start_failure_statuses: StatusSet,
     /// What vsrun does when the server is ready.
     pub after_start: AfterStart,
     /// Whether vsrun changes to `/` when the server is ready, because a file system cannot be unmounted while a process
@@ -38,7 +38,7 @@ pub struct SupervisorConfig {
     /// these options.
     pub prober: Option<Box<Prober>>,
     /// The crash handler, which runs after an unexpected exit of the server.
-    pub handler: Option<Box<Handler>>,
+    pub crash_handler: Option<Box<CrashHandler>>,
     /// The destination of the server's output.
     pub output: ServerOutput,
     /// How vsrun determines that the server is ready.
@@ -46,7 +46,7 @@ pub struct SupervisorConfig {
     /// The destination of vsrun's own records.
     pub log: Log,
     /// The server's command line, quoted for a shell. It is only for log records.
-    pub command: Vec<u8>,
+    pub quoted_command_line: Vec<u8>,
     /// The service manager that started vsrun, such as systemd. None if vsrun does not report to one.
     pub service_manager: Option<ServiceManager>,
     /// The options by which the state machine decides.
@@ -54,7 +54,7 @@ pub struct SupervisorConfig {
     /// The server's control group. None if no option requests one.
     pub cgroup: Option<Cgroup>,
     /// The commands of `--before`, which run before each start of the server.
-    pub before: Commands,
+    pub before_commands: Commands,
     /// What vsrun does when it receives each signal.
     pub signal_table: SignalTable,
     /// The server's program, prepared so that a start allocates nothing.

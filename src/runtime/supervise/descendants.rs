@@ -29,15 +29,14 @@ const MAX_COUNT_TURNS: usize = 8;
 
 /// The pids of the logger or rotator, and of the two probes; 0 for each that does not run. They are children of vsrun,
 /// but do not belong to the server.
-pub type Helpers = [i32; 3];
-/// The pids if no helper runs.
-pub const NO_HELPERS: Helpers = [0; 3];
+pub type HelperPids = [i32; 3];
+pub const NO_HELPERS: HelperPids = [0; 3];
 
 /// One pass over the processes in /proc that counts the descendants of vsrun and can send them a signal.
 pub struct ProcessSweep {
     /// The signal for each process that is found. None: the sweep only counts them.
     pub signal: Option<Signal>,
-    foreign: Foreign,
+    from_outside: FromOutside,
     /// If given, only these children and their descendants count.
     scope: Option<SweepScope>,
     /// True if dying processes (killed, but not gone yet) do not count until three others have been found.
@@ -46,12 +45,12 @@ pub struct ProcessSweep {
     rows: MappedTable,
     stage: Stage,
     /// The processes found. Valid only after all processes have been listed.
-    pub found: Found,
+    pub found: FoundProcesses,
 }
 
 /// Whether processes that entered our container from outside, as with nsenter(1), count like vsrun's descendants.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Foreign {
+pub enum FromOutside {
     Included,
     Excluded,
 }
@@ -65,11 +64,11 @@ enum Stage {
 
 /// The descendants of vsrun that a sweep has found.
 #[derive(Clone, Copy, Default)]
-pub struct Found {
+pub struct FoundProcesses {
     /// The number of processes found.
     pub count: usize,
     /// The pids of the first three processes found; 0 if there are fewer.
-    pub first: [i32; 3],
+    pub first_pids: [i32; 3],
     /// True if the list may be incomplete: a parent exited during the sweep, so it is not known whether its children
     /// descend from vsrun.
     is_incomplete: bool,
@@ -89,7 +88,7 @@ pub enum TurnResult {
 impl ProcessSweep {
     /// Prepares a sweep. None: /proc is not readable or of another pid namespace, or there is no memory for the list.
     #[inline(never)]
-    pub fn begin(signal: Option<Signal>, foreign: Foreign, scope: Option<SweepScope>) -> Option<Self> {
+    pub fn begin(signal: Option<Signal>, foreign: FromOutside, scope: Option<SweepScope>) -> Option<Self> {
         if matches!(proc_visibility(), None | Some(ProcLockInfo::OtherPidNamespace)) {
             return None;
         }
@@ -97,22 +96,22 @@ impl ProcessSweep {
         Some(Self {
             signal,
             // A sweep that is limited to one of two server processes never includes processes from outside.
-            foreign: if scope.is_none() { foreign } else { Foreign::Excluded },
+            from_outside: if scope.is_none() { foreign } else { FromOutside::Excluded },
             scope,
             skips_dying: false,
             proc,
             rows,
             stage: Stage::Listing { from: 0 },
-            found: Found::default(),
+            found: FoundProcesses::default(),
         })
     }
 
     /// Does the next turn of the sweep. The helpers and their descendants do not count.
     #[inline(never)]
-    pub fn run_turn(&mut self, helpers: Helpers) -> TurnResult {
+    pub fn run_turn(&mut self, helpers: HelperPids) -> TurnResult {
         match self.stage {
             Stage::Listing { from } => {
-                if let Some(from) = self.list(from) {
+                if let Some(from) = self.list_next_processes(from) {
                     self.stage = Stage::Listing { from };
                     return TurnResult::More;
                 }
@@ -126,21 +125,19 @@ impl ProcessSweep {
     }
 
     /// Reads the next processes into `rows`. Returns the offset in /proc to go on at, or None at the end.
-    fn list(&mut self, from: u64) -> Option<u64> {
+    fn list_next_processes(&mut self, from: u64) -> Option<u64> {
         let Self { proc, rows, scope, .. } = self;
         let own = process::own_pid().number();
         let mut count = 0;
         let next = proc.for_each_name_while(from, &mut |name| {
-            if let Some(pid) = as_pid(name)
+            if let Some(pid) = parse_pid(name)
                 && pid != own
             {
                 count += 1;
                 let mut buffer = [0; 512];
-                let stat = stat(proc, pid, &mut buffer);
+                let stat = read_stat(proc, pid, &mut buffer);
                 if let Some(parent) = process_tree::parent_unless_zombie(stat) {
-                    let counts = scope.is_none_or(|scope| {
-                        parent != own || process_tree::is_in_session_or_older(stat, scope.session, scope.started_before)
-                    });
+                    let counts = parent != own || scope.is_none_or(|scope| scope.includes_child(stat));
                     // Parent 0 excludes a process: it is treated as one from outside the container.
                     rows.push([pid, if counts { parent } else { 0 }, 0]);
                 }
@@ -151,12 +148,12 @@ impl ProcessSweep {
     }
 
     fn count_found(&mut self) {
-        let Self { foreign, rows, found, proc, skips_dying, .. } = self;
+        let Self { from_outside, rows, found, proc, skips_dying, .. } = self;
         for [pid, _, mark] in rows.rows() {
-            if is_counted(*mark, *foreign) {
-                if let Some(place) = found.first.get_mut(found.count) {
+            if is_counted(*mark, *from_outside) {
+                if let Some(place) = found.first_pids.get_mut(found.count) {
                     // Whether a process is dying is read only for the first three, because many would take long.
-                    if *skips_dying && process_tree::is_dying(stat(proc, *pid, &mut [0; 512])) {
+                    if *skips_dying && process_tree::is_dying(read_stat(proc, *pid, &mut [0; 512])) {
                         continue;
                     }
                     *place = *pid;
@@ -168,12 +165,12 @@ impl ProcessSweep {
     }
 
     fn send_next_signals(&mut self, mut at: usize) -> TurnResult {
-        let Self { signal: Some(signal), foreign, proc, rows, stage, .. } = self else {
+        let Self { signal: Some(signal), from_outside, proc, rows, stage, .. } = self else {
             return TurnResult::Done;
         };
         let mut sent = 0;
         while let Some([pid, parent, mark]) = rows.rows().get(at).copied() {
-            if is_counted(mark, *foreign) {
+            if is_counted(mark, *from_outside) {
                 signal_if_same_process(proc, pid, parent, *signal);
                 sent += 1;
             }
@@ -187,20 +184,20 @@ impl ProcessSweep {
     }
 }
 
-impl Found {
+impl FoundProcesses {
     /// True if it is certain that no process is left.
     pub fn is_complete_and_empty(&self) -> bool {
         self.count == 0 && !self.is_incomplete
     }
 }
 
-impl core::fmt::Display for Found {
+impl core::fmt::Display for FoundProcesses {
     /// Writes the first three processes, such as `pid 12 (nginx), pid 13 (nginx)`.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let Ok(proc) = Dir::open(c"/proc") else { return Ok(()) };
-        for (at, pid) in self.first.iter().take(self.count).enumerate() {
+        for (at, pid) in self.first_pids.iter().take(self.count).enumerate() {
             let mut buffer = [0; 64];
-            let name = read(&proc, path(&mut ArrayText::new(), format_args!("{pid}/comm\0")), &mut buffer);
+            let name = read(&proc, format_path(&mut ArrayText::new(), format_args!("{pid}/comm\0")), &mut buffer);
             let comma = if at > 0 { ", " } else { "" };
             write!(f, "{comma}pid {pid} ({})", Escaped(name.trim_ascii_end()))?;
         }
@@ -211,31 +208,32 @@ impl core::fmt::Display for Found {
 /// Counts the living descendants of vsrun, except helpers and processes that were killed but have not exited yet. The
 /// result is empty if /proc is not readable, or if this needs more than `MAX_COUNT_TURNS` turns.
 #[inline(never)]
-pub fn count_living(helpers: Helpers) -> Found {
+pub fn count_living_descendants(helpers: HelperPids) -> FoundProcesses {
     if helpers == NO_HELPERS && !process::has_live_child(None) {
-        return Found::default();
+        return FoundProcesses::default();
     }
-    let Some(mut sweep) = ProcessSweep::begin(None, Foreign::Excluded, None) else { return Found::default() };
+    let sweep = ProcessSweep::begin(None, FromOutside::Excluded, None);
+    let Some(mut sweep) = sweep else { return FoundProcesses::default() };
     sweep.skips_dying = true;
     for _ in 0..MAX_COUNT_TURNS {
         if sweep.run_turn(helpers) == TurnResult::Done {
             return sweep.found;
         }
     }
-    Found::default()
+    FoundProcesses::default()
 }
 
 /// Finds children that have exited, except those in `except`. waitid(2) cannot be used, because it always reports one
 /// of `except` first. Returns how many were stored in `found`, and the offset in /proc to go on at; None at the end.
 #[inline(never)]
-pub fn exited_children(except: [Option<Pid>; 2], from: u64, found: &mut [i32]) -> (usize, Option<u64>) {
+pub fn find_exited_children(except: [Option<Pid>; 2], from: u64, found: &mut [i32]) -> (usize, Option<u64>) {
     let Ok(proc) = Dir::open(c"/proc") else { return (0, None) };
     let own = process::own_pid().number();
     let (mut looked_at, mut count) = (0, 0);
     let next = proc.for_each_name_while(from, &mut |name| {
-        let Some(pid) = as_pid(name).filter(|pid| !except.contains(&Some(Pid::new(*pid)))) else { return true };
+        let Some(pid) = parse_pid(name).filter(|pid| !except.contains(&Some(Pid::new(*pid)))) else { return true };
         let mut buffer = [0; 512];
-        let stat = stat(&proc, pid, &mut buffer);
+        let stat = read_stat(&proc, pid, &mut buffer);
         let ended = parent_pid(stat) == Some(own)
             && process_tree::parent_unless_zombie(stat).is_none()
             && process::has_exited(Pid::new(pid));
@@ -251,31 +249,33 @@ pub fn exited_children(except: [Option<Pid>; 2], from: u64, found: &mut [i32]) -
 
 /// True if vsrun is the PID 1 of a container, which processes can enter from outside, as with nsenter(1). False for the
 /// PID 1 of a machine: there, the kernel's threads look like such processes, and they never exit.
-pub fn container_can_be_entered() -> bool {
+pub fn is_pid1_of_container() -> bool {
     process::is_pid1() && !process::in_initial_pid_ns()
 }
 
 /// True if a child has exited, as far as /proc shows it. A child for which this stays true is held by a tracer.
 pub fn is_zombie(pid: Pid) -> bool {
     Dir::open(c"/proc")
-        .is_ok_and(|proc| process_tree::parent_unless_zombie(stat(&proc, pid.number(), &mut [0; 512])).is_none())
+        .is_ok_and(|proc| process_tree::parent_unless_zombie(read_stat(&proc, pid.number(), &mut [0; 512])).is_none())
 }
 
 /// The wait(2) status of a child that a tracer keeps from being reaped. None if /proc shows no status, or shows 0.
 pub fn zombie_status(pid: Pid) -> Option<i32> {
-    process_tree::nonzero_wait_status(stat(&Dir::open(c"/proc").ok()?, pid.number(), &mut [0; 1024]))
+    process_tree::nonzero_wait_status(read_stat(&Dir::open(c"/proc").ok()?, pid.number(), &mut [0; 1024]))
 }
 
-fn is_counted(mark: i32, foreign: Foreign) -> bool {
-    mark == DESCENDANT || (foreign == Foreign::Included && mark == FROM_OUTSIDE_NAMESPACE)
+fn is_counted(mark: i32, foreign: FromOutside) -> bool {
+    mark == DESCENDANT || (foreign == FromOutside::Included && mark == FROM_OUTSIDE_NAMESPACE)
 }
 
 /// Sends a signal to a process, then CONT, if its parent still is the listed one or, after that has exited, vsrun. The
 /// process is opened before its parent is compared, so that a new process with a reused pid never gets the signal.
-fn signal_if_same_process(proc: &Dir, pid: i32, listed: i32, signal: Signal) {
-    let Ok(process) = Process::open(pid, path(&mut ArrayText::new(), format_args!("/proc/{pid}\0"))) else { return };
-    let parent = process_tree::parent_unless_zombie(stat(proc, pid, &mut [0; 512]));
-    if parent.is_some_and(|parent| parent == listed || parent == process::own_pid().number()) {
+fn signal_if_same_process(proc: &Dir, pid: i32, listed_parent: i32, signal: Signal) {
+    let Ok(process) = Process::open(pid, format_path(&mut ArrayText::new(), format_args!("/proc/{pid}\0"))) else {
+        return;
+    };
+    let parent = process_tree::parent_unless_zombie(read_stat(proc, pid, &mut [0; 512]));
+    if parent.is_some_and(|parent| parent == listed_parent || parent == process::own_pid().number()) {
         let _ = deliver::to_process(process, signal.number());
         if signal != Signal::KILL {
             // A stopped process handles the signal only after SIGCONT.
@@ -285,15 +285,15 @@ fn signal_if_same_process(proc: &Dir, pid: i32, listed: i32, signal: Signal) {
     process.close();
 }
 
-fn as_pid(name: &CStr) -> Option<i32> {
+fn parse_pid(name: &CStr) -> Option<i32> {
     i32::try_from(parse_number(name.to_bytes())?).ok()
 }
 
-fn stat<'a>(proc: &Dir, pid: i32, buffer: &'a mut [u8]) -> &'a [u8] {
-    read(proc, path(&mut ArrayText::new(), format_args!("{pid}/stat\0")), buffer)
+fn read_stat<'a>(proc: &Dir, pid: i32, buffer: &'a mut [u8]) -> &'a [u8] {
+    read(proc, format_path(&mut ArrayText::new(), format_args!("{pid}/stat\0")), buffer)
 }
 
-fn path<'a>(text: &'a mut ArrayText<32>, words: core::fmt::Arguments<'_>) -> &'a CStr {
+fn format_path<'a>(text: &'a mut ArrayText<32>, words: core::fmt::Arguments<'_>) -> &'a CStr {
     let _ = text.write_fmt(words);
     CStr::from_bytes_until_nul(text.as_bytes()).unwrap_or_default()
 }

@@ -7,8 +7,8 @@ use crate::logic::base::time::earliest;
 
 use super::config::SupervisorConfig;
 use super::reap::{POLL_INTERVAL, Reaped};
-use super::service::ServiceManager;
-use super::slot::Slot;
+use super::service_manager::ServiceManager;
+use super::slot::ProcessSlot;
 use super::supervisor::Supervisor;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
@@ -42,7 +42,7 @@ impl Supervisor<'_> {
                     Reaped::None => self.exits_pending = false,
                 }
             }
-            self.resume_suspended();
+            self.resume_suspended_server();
             let child_waiting = self.exits_pending;
             if let Some(event) = self.next_signal() {
                 return event;
@@ -55,7 +55,7 @@ impl Supervisor<'_> {
             if let Some(event) = self.search_remaining(time) {
                 // No descendant of the server is left. Another process may have moved into its control group: kill that
                 // process too.
-                let slot = if event == Event::NoneLeft { Slot::Server } else { Slot::Second };
+                let slot = if event == Event::NoneLeft { ProcessSlot::Server } else { ProcessSlot::Second };
                 self.kill_slot_in_cgroup(slot);
                 return event;
             }
@@ -63,10 +63,10 @@ impl Supervisor<'_> {
                 return event;
             }
             if let Some(service) = &mut self.config.service_manager {
-                service.run_due(time);
+                service.send_due_messages(time);
             }
             self.config.output.run_due(time);
-            if let Some(event) = self.sleep(time) {
+            if let Some(event) = self.sleep_and_read(time) {
                 return event;
             }
         }
@@ -74,15 +74,15 @@ impl Supervisor<'_> {
 
     /// When a sleep that begins now has to end even if no descriptor becomes readable: at the earliest deadline, or at
     /// once if work is left. None without a deadline. Times of polling are not included.
-    pub fn next_wake(&self, time: Time) -> Option<Time> {
+    pub fn next_wake_time(&self, now: Time) -> Option<Time> {
         // A deadline that has passed but does not count yet, because a message may be delayed, is checked again soon.
-        let late = self.state.deadline().is_some_and(|until| until <= time);
-        let soon = (self.exits_pending || self.sweep.is_some()).then_some(time);
+        let late = self.state.deadline().is_some_and(|until| until <= now);
+        let soon = (self.exits_pending || self.sweep.is_some()).then_some(now);
         earliest(&[
             self.next_deadline().filter(|_| !late),
             self.hidden_exit_deadline(),
             self.config.output.deadline(),
-            late.then(|| time.after(POLL_INTERVAL)),
+            late.then(|| now.after(POLL_INTERVAL)),
             soon,
             self.config.service_manager.as_ref().and_then(ServiceManager::deadline),
         ])
@@ -100,8 +100,8 @@ impl Supervisor<'_> {
     #[inline(never)]
     fn check_deadlines(&mut self, time: Time) -> Option<Event> {
         let is_due = self.next_deadline().is_some_and(|until| until <= time);
-        self.deadline_was_due = is_due && !self.deadline_was_due;
-        if self.deadline_was_due {
+        self.due_deadline_postponed = is_due && !self.due_deadline_postponed;
+        if self.due_deadline_postponed {
             // vsrun may have been suspended until now. What happened before the deadline counts, so the next turn reads
             // signals and exits first.
             self.exits_pending = true;
@@ -112,21 +112,21 @@ impl Supervisor<'_> {
         {
             return Some(event);
         }
-        if let Some(event) = self.run_probes(time) {
+        if let Some(event) = self.run_due_probe(time) {
             return Some(event);
         }
         if self.command_deadline().is_some_and(|until| until <= time) {
             self.on_command_timeout(time);
         }
         self.state.deadline().filter(|until| *until <= time)?;
-        self.on_deadline(time)
+        self.on_state_deadline(time)
     }
 
     /// Sends SIGCONT to a server in the foreground of the terminal if Ctrl-Z has stopped it, because no shell will
     /// resume it.
-    fn resume_suspended(&self) {
+    fn resume_suspended_server(&self) {
         let living = self.server.as_ref().filter(|child| child.uptime.is_none());
-        if let Some(child) = living.filter(|_| self.config.takes_foreground()) {
+        if let Some(child) = living.filter(|_| self.config.server_takes_foreground()) {
             process::continue_if_tstp_stopped(child.pid);
         }
     }
@@ -198,8 +198,8 @@ impl Supervisor<'_> {
                     }
                     return Some(Event::Forward(other));
                 }
-                SignalAction::Reopen => self.config.output.reopen(&mut self.config.log),
-                SignalAction::Ignore => self.suspend(),
+                SignalAction::ReopenLogs => self.config.output.reopen(&mut self.config.log),
+                SignalAction::Ignore => self.suspend_self_if_required(),
             }
         }
         None
@@ -208,7 +208,7 @@ impl Supervisor<'_> {
 
 impl SupervisorConfig {
     /// Whether a start makes the server's process group the foreground process group of the terminal.
-    pub fn takes_foreground(&self) -> bool {
+    pub fn server_takes_foreground(&self) -> bool {
         self.program.steps().iter().any(|step| matches!(step, Step::TakeForeground))
     }
 }

@@ -13,7 +13,7 @@ use crate::sys::process::Pid;
 
 /// How long a tracer may hide an exit before the supervisor acts on it. strace(1) and gdb(1) detach within
 /// milliseconds.
-const TRACER_LIMIT: Span = Span::secs(1);
+const MAX_HIDDEN_BY_TRACER: Span = Span::secs(1);
 
 /// Watches a child through its pidfd. Linux before 5.3 has no pidfd to poll, so an exit that a tracer hides is not
 /// detected there.
@@ -37,7 +37,7 @@ impl ExitWatch {
 
     /// Called when the pidfd has become readable. It stays readable, so it is not polled any more.
     pub fn on_readable(&mut self, now: Time) {
-        self.accept_at = Some(now.after(TRACER_LIMIT));
+        self.accept_at = Some(now.after(MAX_HIDDEN_BY_TRACER));
     }
 
     /// When the supervisor acts on an exit that waitid(2) has not reported. None until the pidfd is readable.

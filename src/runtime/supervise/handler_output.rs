@@ -12,7 +12,7 @@ use crate::runtime::report::log::{Log, Priority};
 use crate::sys::{self, fd, pipe};
 
 /// The maximum length of a recorded line in bytes. The rest of a longer line is replaced by `...`.
-const MAX_LINE: usize = 500;
+const MAX_LINE_BYTES: usize = 500;
 /// How many lines of one run of the crash handler are recorded. For the rest, there is one warning.
 const MAX_LINES: u32 = 1000;
 /// The maximum number of reads from the pipe in one turn of the event loop.
@@ -25,9 +25,9 @@ const READS_AT_END: usize = 64;
 #[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct HandlerOutput {
     pipe: Option<OwnedFd>,
-    is_cut: bool,
-    lines: u32,
-    line: ArrayText<MAX_LINE>,
+    line_is_cut: bool,
+    line_count: u32,
+    line: ArrayText<MAX_LINE_BYTES>,
 }
 
 impl HandlerOutput {
@@ -35,7 +35,7 @@ impl HandlerOutput {
     ///
     /// # Errors
     /// The errors of pipe2(2).
-    pub fn open(&mut self) -> sys::Result<OwnedFd> {
+    pub fn open_pipe(&mut self) -> sys::Result<OwnedFd> {
         let (read, write) = pipe::create_nonblocking_read()?;
         *self = Self { pipe: Some(read), ..Self::default() };
         Ok(write)
@@ -59,9 +59,9 @@ impl HandlerOutput {
     }
 
     #[inline(never)]
-    fn read_some(&mut self, log: &Log, most: usize) {
+    fn read_some(&mut self, log: &Log, max_reads: usize) {
         let mut buffer = [0; 1024];
-        for _ in 0..most {
+        for _ in 0..max_reads {
             let Some(pipe) = &self.pipe else { return };
             // The read end does not block: the handler could open it through /proc and take the bytes before vsrun.
             let Ok(count) = fd::read_some(pipe.as_fd(), &mut buffer) else { return };
@@ -72,10 +72,10 @@ impl HandlerOutput {
             for byte in buffer.get(..count).unwrap_or_default() {
                 if *byte == b'\n' {
                     self.end_line(log);
-                } else if self.line.as_bytes().len() < MAX_LINE {
+                } else if self.line.as_bytes().len() < MAX_LINE_BYTES {
                     self.line.push(&[*byte]);
                 } else {
-                    self.is_cut = true;
+                    self.line_is_cut = true;
                 }
             }
         }
@@ -85,14 +85,14 @@ impl HandlerOutput {
         if self.line.as_bytes().is_empty() {
             return;
         }
-        self.lines = self.lines.saturating_add(1);
-        let (text, cut) = (MessageArg::Name(self.line.as_bytes()), if self.is_cut { "..." } else { "" });
-        if self.lines <= MAX_LINES {
+        self.line_count = self.line_count.saturating_add(1);
+        let (text, cut) = (MessageArg::Name(self.line.as_bytes()), if self.line_is_cut { "..." } else { "" });
+        if self.line_count <= MAX_LINES {
             log.note(Priority::Notice, Note::HandlerOutput, &[text, MessageArg::Raw(cut)]);
-        } else if self.lines == MAX_LINES + 1 {
+        } else if self.line_count == MAX_LINES + 1 {
             log.note(Priority::Warning, Note::MoreOutput, &[]);
         }
         self.line.clear();
-        self.is_cut = false;
+        self.line_is_cut = false;
     }
 }

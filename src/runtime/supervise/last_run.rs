@@ -12,7 +12,7 @@ pub struct LastRun {
     /// How long the run lasted.
     pub uptime: Span,
     /// The number of restarts after unexpected exits, in all runs.
-    pub restarts: u64,
+    pub total_restarts: u64,
 }
 
 impl LastRun {
@@ -27,9 +27,9 @@ pub struct EndingDisplay(LastRun, Ending);
 
 impl fmt::Display for EndingDisplay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (uptime, restarts) = (SpanDisplay(self.0.uptime), self.0.restarts);
+        let (uptime, restarts) = (SpanDisplay(self.0.uptime), self.0.total_restarts);
         match self.1 {
-            Ending::Server(exit) | Ending::GaveUp(exit) => {
+            Ending::ServerExited(exit) | Ending::GaveUp(exit) => {
                 if let Ending::GaveUp(_) = self.1 {
                     f.write_str("giving up after too many restarts: ")?;
                 }

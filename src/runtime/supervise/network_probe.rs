@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::logic::base::exit::Exit;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::time::{Span, Time};
-use crate::logic::supervisor::probe::{HttpAnswer, STATUS_LINE_SIZE, evaluate_response};
+use crate::logic::supervisor::probe::{HttpAnswer, STATUS_LINE_PREFIX_SIZE, evaluate_response};
 use crate::runtime::host::clock::now;
 use crate::runtime::report::os_error::errno_text;
 use crate::sys::{Errno, fd, poll, socket};
@@ -25,7 +25,7 @@ pub enum ProbeFailure {
     /// The connection was closed before a status line arrived.
     Closed,
     /// The HTTP status was not between 200 and 399.
-    Status(u16),
+    HttpStatus(u16),
     /// The response was not HTTP.
     NotHttp,
     /// The program that the probe executes did not exit with status 0.
@@ -38,7 +38,7 @@ impl fmt::Display for ProbeFailure {
             Self::System(why) => errno_text(*why).fmt(f),
             Self::TimedOut => Reason::NoAnswer.fmt(f),
             Self::Closed => Reason::ClosedWithoutAnswer.fmt(f),
-            Self::Status(status) => write!(f, "HTTP status {status}"),
+            Self::HttpStatus(status) => write!(f, "HTTP status {status}"),
             Self::NotHttp => Reason::NotHttp.fmt(f),
             Self::Exited(exit) => exit.fmt(f),
         }
@@ -58,8 +58,9 @@ pub fn probe_network(
 ) -> core::result::Result<(), ProbeFailure> {
     let mut worst = ProbeFailure::TimedOut;
     for (at, address) in addresses.iter().enumerate() {
-        let failed = match open(address, deadline) {
-            Ok(connection) => match request.map_or(Ok(()), |request| exchange(&connection, request, deadline)) {
+        let failed = match connect(address, deadline) {
+            Ok(connection) => match request.map_or(Ok(()), |request| request_and_check(&connection, request, deadline))
+            {
                 Ok(()) => return Ok(()),
                 Err(failed) => failed,
             },
@@ -72,7 +73,7 @@ pub fn probe_network(
     Err(worst)
 }
 
-fn open(address: &[u8], deadline: Time) -> core::result::Result<OwnedFd, ProbeFailure> {
+fn connect(address: &[u8], deadline: Time) -> core::result::Result<OwnedFd, ProbeFailure> {
     loop {
         match socket::connect_within(address, millis_left(deadline)?) {
             Ok(connection) => return Ok(connection),
@@ -84,17 +85,17 @@ fn open(address: &[u8], deadline: Time) -> core::result::Result<OwnedFd, ProbeFa
 }
 
 /// Sends the request, and reads the response up to its status code. Succeeds if that is from 200 to 399.
-fn exchange(connection: &OwnedFd, request: &[u8], deadline: Time) -> core::result::Result<(), ProbeFailure> {
+fn request_and_check(connection: &OwnedFd, request: &[u8], deadline: Time) -> core::result::Result<(), ProbeFailure> {
     // An HTTP request is far smaller than any send buffer, so the kernel takes it whole or not at all.
     socket::send(connection.as_fd(), request).map_err(ProbeFailure::System)?;
-    let mut bytes = [0; STATUS_LINE_SIZE];
+    let mut bytes = [0; STATUS_LINE_PREFIX_SIZE];
     let mut count = 0;
     loop {
         match evaluate_response(bytes.get(..count).unwrap_or_default()) {
             HttpAnswer::Incomplete => {}
             HttpAnswer::Healthy => return Ok(()),
-            HttpAnswer::Status(status) => return Err(ProbeFailure::Status(status)),
-            HttpAnswer::Other => return Err(ProbeFailure::NotHttp),
+            HttpAnswer::UnhealthyStatus(status) => return Err(ProbeFailure::HttpStatus(status)),
+            HttpAnswer::NotHttp => return Err(ProbeFailure::NotHttp),
         }
         let readable =
             poll::wait_last_hangup_only(&[Some(connection.as_fd()), None], Some(millis_left(deadline)?)) != 0;

@@ -1,17 +1,17 @@
 //! The server's notify socket, and the children that close descriptors which arrive with messages.
 
-use super::slot::Slot;
+use super::slot::ProcessSlot;
 use crate::logic::base::time::Span;
 use crate::logic::base::time::Time;
 use crate::sys;
 use crate::sys::clone;
-use crate::sys::clone::Memory;
+use crate::sys::clone::ChildMemory;
 use crate::sys::datagram::{Datagram, NotifySocket};
 use crate::sys::process;
 use crate::sys::process::Pid;
 
 /// The maximum number of children that hang while they close descriptors. At this number, no messages are read.
-pub const MAX_CLOSERS: usize = 8;
+pub const MAX_DESCRIPTOR_CLOSERS: usize = 8;
 
 /// How long no messages are read after the maximum number of children hang, or after fork(2) failed.
 pub const READ_PAUSE: Span = Span::millis(100);
@@ -19,34 +19,34 @@ pub const READ_PAUSE: Span = Span::millis(100);
 /// The notify sockets of the server and of the second process of a replacement. A restart keeps the server's socket.
 pub struct NotifyReceiver {
     /// The server's socket.
-    notify_socket: NotifySocket,
+    server_socket: NotifySocket,
     /// The socket of the second process of a replacement. Any process of the server's user may send messages for it, so
     /// on a shared socket a sender's pid would not show which of the two processes a message is about.
-    second: Option<NotifySocket>,
+    second_socket: Option<NotifySocket>,
     /// The uid of the server.
-    pub user: u32,
+    pub server_uid: u32,
     /// The children that close descriptors of messages and have not been reaped.
-    closers: [Option<Pid>; MAX_CLOSERS],
+    descriptor_closers: [Option<Pid>; MAX_DESCRIPTOR_CLOSERS],
     /// The time before which no messages are read.
     pub paused_until: Time,
     /// True if the last turn of the event loop found messages of untrusted senders, or more messages than a turn reads.
     pub is_backlogged: bool,
     /// The reasons for which messages were ignored and that have been recorded in this run of the server, a bit for
     /// each.
-    pub recorded_reasons: u8,
+    pub recorded_ignore_reasons: u8,
 }
 
 impl NotifyReceiver {
     /// Makes a receiver for the server's notify socket, which trusts messages of root and of the server's user.
-    pub fn new(notify_socket: NotifySocket, user: u32) -> Self {
+    pub fn new(server_socket: NotifySocket, server_uid: u32) -> Self {
         Self {
-            notify_socket,
-            second: None,
-            user,
-            closers: [None; MAX_CLOSERS],
+            server_socket,
+            second_socket: None,
+            server_uid,
+            descriptor_closers: [None; MAX_DESCRIPTOR_CLOSERS],
             paused_until: Time(0),
             is_backlogged: false,
-            recorded_reasons: 0,
+            recorded_ignore_reasons: 0,
         }
     }
 
@@ -55,32 +55,32 @@ impl NotifyReceiver {
     ///
     /// # Errors
     /// The errors of socket(2).
-    pub fn prepare_run(&mut self, slot: Slot) -> sys::Result<&NotifySocket> {
-        self.recorded_reasons = 0;
+    pub fn prepare_run(&mut self, slot: ProcessSlot) -> sys::Result<&NotifySocket> {
+        self.recorded_ignore_reasons = 0;
         match slot {
-            Slot::Server => Ok(&self.notify_socket),
-            Slot::Second => NotifySocket::open().map(|socket| &*self.second.insert(socket)),
+            ProcessSlot::Server => Ok(&self.server_socket),
+            ProcessSlot::Second => NotifySocket::open().map(|socket| &*self.second_socket.insert(socket)),
         }
     }
 
     /// The notify socket of the process in this slot. None if there is no second process.
-    pub fn socket(&self, slot: Slot) -> Option<&NotifySocket> {
+    pub fn socket(&self, slot: ProcessSlot) -> Option<&NotifySocket> {
         match slot {
-            Slot::Server => Some(&self.notify_socket),
-            Slot::Second => self.second.as_ref(),
+            ProcessSlot::Server => Some(&self.server_socket),
+            ProcessSlot::Second => self.second_socket.as_ref(),
         }
     }
 
     /// Exchanges the sockets, because the second process of a replacement is the server now.
     pub fn switch_over(&mut self) {
-        if let Some(second) = &mut self.second {
-            core::mem::swap(second, &mut self.notify_socket);
+        if let Some(second) = &mut self.second_socket {
+            core::mem::swap(second, &mut self.server_socket);
         }
     }
 
     /// Closes the notify socket of the second process, of which nothing is left.
-    pub fn close_second(&mut self) {
-        self.second = None;
+    pub fn close_second_socket(&mut self) {
+        self.second_socket = None;
     }
 
     /// The end of the current pause in which no messages are read. None if there is no pause now.
@@ -90,31 +90,31 @@ impl NotifyReceiver {
 
     /// Forgets a reaped child that has closed descriptors, because its pid can be reused. Does nothing for another
     /// child.
-    pub fn forget_closer(&mut self, child: Pid) {
-        self.closers.iter_mut().filter(|closer| **closer == Some(child)).for_each(|closer| *closer = None);
+    pub fn forget_descriptor_closer(&mut self, child: Pid) {
+        self.descriptor_closers.iter_mut().filter(|closer| **closer == Some(child)).for_each(|closer| *closer = None);
     }
 
     /// Removes this message, the first one in the queue of this slot's socket. If it has descriptors, a child does
     /// that. Returns false if that is not possible now.
-    pub fn remove_message(&mut self, slot: Slot, message: &Datagram<'_>, now: Time) -> bool {
-        let notify_socket = if slot == Slot::Second {
-            self.second.as_ref().unwrap_or(&self.notify_socket)
+    pub fn remove_message(&mut self, slot: ProcessSlot, message: &Datagram<'_>, now: Time) -> bool {
+        let notify_socket = if slot == ProcessSlot::Second {
+            self.second_socket.as_ref().unwrap_or(&self.server_socket)
         } else {
-            &self.notify_socket
+            &self.server_socket
         };
         if !message.has_descriptors {
             notify_socket.discard();
             return true;
         }
         // Reap the children that have closed their descriptors and exited.
-        for closer in &mut self.closers {
+        for closer in &mut self.descriptor_closers {
             if let Some(child) = closer.take_if(|child| process::has_exited(*child)) {
                 let _ = process::reap(child);
             }
         }
-        let started = match self.closers.iter_mut().find(|closer| closer.is_none()) {
+        let started = match self.descriptor_closers.iter_mut().find(|closer| closer.is_none()) {
             Some(free) => {
-                *free = receive_in_child(notify_socket);
+                *free = discard_message_in_child(notify_socket);
                 free.is_some()
             }
             None => false,
@@ -129,6 +129,6 @@ impl NotifyReceiver {
 /// Starts a child that receives the first message, with its descriptors, and exits. Returns its pid, or None if that
 /// fails. Not inlined, because the child runs on the stack of this function.
 #[inline(never)]
-pub fn receive_in_child(notify_socket: &NotifySocket) -> Option<Pid> {
-    clone::start_with_timeout(Memory::Shared, &|| notify_socket.receive_and_exit()).ok().flatten()
+pub fn discard_message_in_child(notify_socket: &NotifySocket) -> Option<Pid> {
+    clone::start_with_exec_timeout(ChildMemory::Shared, &|| notify_socket.discard_message_and_exit()).ok().flatten()
 }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::descendants;
 use super::network_probe::probe_network;
-use super::slot::Slot;
+use super::slot::ProcessSlot;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::exit::{self, Exit};
 use crate::logic::base::time::{Time, earliest};
@@ -39,7 +39,7 @@ pub struct Attempts {
     pub schedule: Schedule,
     running: Option<Attempt>,
     /// Why the last attempt failed. Empty after a success.
-    pub why: ErrorText,
+    pub last_failure_reason: ErrorText,
 }
 
 /// A probe, prepared so that an attempt allocates nothing.
@@ -56,7 +56,7 @@ struct Attempt {
     pid: Pid,
     report: OwnedFd,
     /// The time at which the child is killed. None: it has been killed already, and its result is ignored.
-    until: Option<Time>,
+    kill_at: Option<Time>,
 }
 
 impl Prober {
@@ -71,7 +71,8 @@ impl Prober {
                 PreparedProbe { text, probe, program: ExecImage { env_source: source, ..ExecImage::new(program) } }
             })
         });
-        let [server, second] = core::array::from_fn(|_| Attempts { schedule, running: None, why: ErrorText::new() });
+        let [server, second] =
+            core::array::from_fn(|_| Attempts { schedule, running: None, last_failure_reason: ErrorText::new() });
         let mut prober = Box::new(Self { probes, server, second });
         // Fills the slot of `VSRUN_SERVER_PID`, so that each attempt can overwrite it with the pid of its server
         // process.
@@ -80,18 +81,18 @@ impl Prober {
     }
 
     /// The attempts for the process in this slot.
-    pub fn attempts(&mut self, slot: Slot) -> &mut Attempts {
+    pub fn attempts(&mut self, slot: ProcessSlot) -> &mut Attempts {
         match slot {
-            Slot::Server => &mut self.server,
-            Slot::Second => &mut self.second,
+            ProcessSlot::Server => &mut self.server,
+            ProcessSlot::Second => &mut self.second,
         }
     }
 
     /// Begins to probe the process in this slot after its exec. Clears the reason of the last failure, so that the same
     /// reason is recorded again in this run.
-    pub fn begin_attempts(&mut self, slot: Slot, time: Time) {
+    pub fn begin_attempts(&mut self, slot: ProcessSlot, time: Time) {
         let attempts = self.attempts(slot);
-        attempts.why.clear();
+        attempts.last_failure_reason.clear();
         attempts.schedule.begin(time);
     }
 
@@ -102,8 +103,8 @@ impl Prober {
     }
 
     /// The slot of the server process that the attempt with this pid probes. `Server` if no attempt has this pid.
-    pub fn slot_of(&self, pid: Pid) -> Slot {
-        if self.second.pid() == Some(pid) { Slot::Second } else { Slot::Server }
+    pub fn slot_of_attempt(&self, pid: Pid) -> ProcessSlot {
+        if self.second.pid() == Some(pid) { ProcessSlot::Second } else { ProcessSlot::Server }
     }
 
     /// The programs of the probes, whose environment is read again at a restart.
@@ -112,7 +113,7 @@ impl Prober {
     }
 
     /// Ends the attempts to probe a process that has exited or has been asked to exit.
-    pub fn end_attempts(&mut self, slot: Slot) {
+    pub fn end_attempts(&mut self, slot: ProcessSlot) {
         self.attempts(slot).schedule.end();
         self.kill_attempt(slot);
     }
@@ -124,9 +125,9 @@ impl Prober {
 
     /// Kills the running attempt for this slot. Returns its probe. None if no attempt runs or it had been killed
     /// before.
-    pub fn kill_attempt(&mut self, slot: Slot) -> Option<ProbeKind> {
+    pub fn kill_attempt(&mut self, slot: ProcessSlot) -> Option<ProbeKind> {
         let attempt = self.attempts(slot).running.as_mut()?;
-        attempt.until.take()?;
+        attempt.kill_at.take()?;
         let (which, pid) = (attempt.which, attempt.pid);
         self.kill_attempt_group(pid);
         Some(which)
@@ -143,7 +144,7 @@ impl Prober {
     }
 
     /// The probe as it is written on the command line. Empty if there is no such probe.
-    pub fn text(&self, which: ProbeKind) -> StaticCStr {
+    pub fn probe_text(&self, which: ProbeKind) -> StaticCStr {
         self.prepared_probe(which).map_or(c"", |prepared_probe| prepared_probe.text)
     }
 
@@ -160,34 +161,39 @@ impl Prober {
     ///
     /// # Errors
     /// When the kernel cannot create a process or a descriptor.
-    pub fn start(
+    pub fn start_attempt(
         &mut self,
-        slot: Slot,
+        slot: ProcessSlot,
         server: Pid,
         which: ProbeKind,
-        until: Time,
+        deadline: Time,
         io: &ChildIo<'_>,
     ) -> sys::Result<()> {
         let Some(PreparedProbe { probe, program, .. }) = self.prepared_probe(which) else { return Ok(()) };
         program.set_pid(SERVER_PID_VAR, server)?;
         let ask = |report: BorrowedFd<'_>| {
             let Probe::Connect { addresses, request } = probe else { return };
-            let Err(failed) = probe_network(addresses, request.as_deref(), until) else { process::exit(exit::OK) };
+            let Err(failed) = probe_network(addresses, request.as_deref(), deadline) else { process::exit(exit::OK) };
             let mut text = ErrorText::new();
             let _ = write!(text, "{failed}");
             let _ = fd::write_all(report, text.as_bytes());
             process::exit(exit::UNHEALTHY)
         };
         let Spawned { pid, report } = spawn(program, &ChildIo { probe: Some(&ask), ..*io })?;
-        self.attempts(slot).running = Some(Attempt { which, pid, report, until: Some(until) });
+        self.attempts(slot).running = Some(Attempt { which, pid, report, kill_at: Some(deadline) });
         Ok(())
     }
 
     /// Handles the exit of a child. If the child was an attempt for this slot that was not killed, returns its probe,
     /// the result and the reason of a failure.
-    pub fn on_exit(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<(ProbeKind, AttemptResult, ErrorText)> {
+    pub fn on_exit(
+        &mut self,
+        slot: ProcessSlot,
+        pid: Pid,
+        exit: Exit,
+    ) -> Option<(ProbeKind, AttemptResult, ErrorText)> {
         let attempt = self.attempts(slot).running.take_if(|attempt| attempt.pid == pid)?;
-        attempt.until?;
+        attempt.kill_at?;
         Some(match exit {
             Exit::SUCCESS => (attempt.which, AttemptResult::Healthy, ErrorText::new()),
             Exit::Code(_) | Exit::Signal { .. } => {
@@ -217,7 +223,7 @@ impl Prober {
 impl Attempts {
     /// The time at which the next attempt starts or the running one is killed.
     pub fn deadline(&self) -> Option<Time> {
-        self.running.as_ref().and_then(|attempt| attempt.until).or(self.schedule.deadline())
+        self.running.as_ref().and_then(|attempt| attempt.kill_at).or(self.schedule.deadline())
     }
 
     /// The pid of the running attempt. Neither this process nor its descendants belong to the server.

@@ -4,7 +4,7 @@
 use core::fmt::Write;
 
 use super::network_probe::ProbeFailure;
-use super::slot::Slot;
+use super::slot::ProcessSlot;
 use super::supervisor::Supervisor;
 use crate::logic::base::error::{FilledPhrase, MessageArg};
 use crate::logic::base::exit::Exit;
@@ -25,16 +25,16 @@ use crate::sys::process::Pid;
 impl Supervisor<'_> {
     /// True if the process in this slot is probed: it runs and has not been asked to exit. The old server of a
     /// replacement is not probed.
-    fn is_probed(&self, slot: Slot) -> bool {
+    fn may_be_probed(&self, slot: ProcessSlot) -> bool {
         match slot {
-            Slot::Server => self.state.phase.is_starting_or_running(),
-            Slot::Second => self.state.second.is_candidate(),
+            ProcessSlot::Server => self.state.phase.is_starting_or_running(),
+            ProcessSlot::Second => self.state.second.is_candidate(),
         }
     }
 
     /// Begins to probe the process in this slot after its exec has succeeded, unless a stop has been requested.
-    pub fn begin_probes(&mut self, slot: Slot) {
-        let is_probed = self.is_probed(slot);
+    pub fn begin_probes(&mut self, slot: ProcessSlot) {
+        let is_probed = self.may_be_probed(slot);
         if let Some(prober) = self.config.prober.as_mut().filter(|_| is_probed) {
             prober.begin_attempts(slot, now());
         }
@@ -43,13 +43,13 @@ impl Supervisor<'_> {
     /// Called after the state machine has handled an event: begins the health probes of a server that is ready, and
     /// ends the probes of a process that has exited or has been asked to exit.
     pub fn begin_or_end_probes(&mut self, event: Event, time: Time) {
-        let [server, second] = [Slot::Server, Slot::Second].map(|slot| self.is_probed(slot));
+        let [server, second] = [ProcessSlot::Server, ProcessSlot::Second].map(|slot| self.may_be_probed(slot));
         let Some(prober) = &mut self.config.prober else { return };
         if !second {
-            prober.end_attempts(Slot::Second);
+            prober.end_attempts(ProcessSlot::Second);
         }
         if !server {
-            prober.end_attempts(Slot::Server);
+            prober.end_attempts(ProcessSlot::Server);
         } else if event == Event::Ready {
             prober.server.schedule.on_ready(time);
         }
@@ -57,17 +57,17 @@ impl Supervisor<'_> {
 
     /// Starts an attempt of a probe that is due, or kills one that takes too long. Returns the event that follows, if
     /// any: also `Ready` after the time of `--ready alive:`.
-    pub fn run_probes(&mut self, time: Time) -> Option<Event> {
+    pub fn run_due_probe(&mut self, time: Time) -> Option<Event> {
         let prober = self.config.prober.as_mut()?;
-        let is_due = |slot: &Slot| prober.attempts(*slot).deadline().is_some_and(|until| until <= time);
-        let slot = [Slot::Server, Slot::Second].into_iter().find(is_due)?;
-        self.run_probe(slot, time)
+        let is_due = |slot: &ProcessSlot| prober.attempts(*slot).deadline().is_some_and(|until| until <= time);
+        let slot = [ProcessSlot::Server, ProcessSlot::Second].into_iter().find(is_due)?;
+        self.start_or_kill_attempt(slot, time)
     }
 
     /// Starts the attempt that is due for the process in this slot, or kills the one that takes too long. Not inlined,
     /// so that the event loop needs no stack for it while no probe is due.
     #[inline(never)]
-    fn run_probe(&mut self, slot: Slot, time: Time) -> Option<Event> {
+    fn start_or_kill_attempt(&mut self, slot: ProcessSlot, time: Time) -> Option<Event> {
         let server = self.process(slot)?.pid;
         let config = &mut *self.config;
         let prober = config.prober.as_mut()?;
@@ -76,7 +76,7 @@ impl Supervisor<'_> {
             (which, AttemptResult::TimedOut)
         } else {
             let (which, limit) = match prober.attempts(slot).schedule.due(time)? {
-                Due::Ready => return Some(slot.event(Event::Ready)),
+                Due::ReportReady => return Some(slot.event_of_process(Event::Ready)),
                 Due::Attempt(which, limit) => (which, limit),
             };
             let (log_dir, cgroup) = (config.output.dir(), config.cgroup.as_ref());
@@ -86,7 +86,7 @@ impl Supervisor<'_> {
             let io = ChildIo { output, error, log_dir, cgroup, forbids_vfork: true, ..ChildIo::default() };
             if prober.attempts(slot).is_stuck() {
                 (which, AttemptResult::TimedOut)
-            } else if let Err(error) = prober.start(slot, server, which, time.after(limit), &io) {
+            } else if let Err(error) = prober.start_attempt(slot, server, which, time.after(limit), &io) {
                 let errno = [MessageArg::Errno(errno_text(error))];
                 let _ = write!(why, "{}", FilledPhrase(Problem::StartProcess.phrase(), &errno));
                 (which, AttemptResult::NotStarted)
@@ -111,7 +111,7 @@ impl Supervisor<'_> {
     /// Handles the exit of a child that may be an attempt of a probe. Returns the event that follows, if any.
     pub fn on_probe_exit(&mut self, pid: Pid, exit: Exit) -> Option<Event> {
         let prober = self.config.prober.as_mut()?;
-        let slot = prober.slot_of(pid);
+        let slot = prober.slot_of_attempt(pid);
         let result = prober.on_exit(slot, pid, exit)?;
         self.on_attempt_result(slot, result)
     }
@@ -121,16 +121,16 @@ impl Supervisor<'_> {
     #[inline(never)]
     fn on_attempt_result(
         &mut self,
-        slot: Slot,
+        slot: ProcessSlot,
         (which, result, why): (ProbeKind, AttemptResult, ErrorText),
     ) -> Option<Event> {
         let prober = self.config.prober.as_mut()?;
-        let text = prober.text(which);
+        let text = prober.probe_text(which);
         let attempts = prober.attempts(slot);
-        let is_new = attempts.why.as_bytes() != why.as_bytes();
-        attempts.why = why;
+        let is_new = attempts.last_failure_reason.as_bytes() != why.as_bytes();
+        attempts.last_failure_reason = why;
         let event = attempts.schedule.on_result(result, now());
-        let why = attempts.why.as_str();
+        let why = attempts.last_failure_reason.as_str();
         let (option, priority) = match which {
             ProbeKind::Ready => ("--ready probe:", Priority::Notice),
             ProbeKind::Health => ("--health ", Priority::Warning),
@@ -144,6 +144,6 @@ impl Supervisor<'_> {
         if event == Some(Event::Unhealthy) {
             self.note(Priority::Warning, Note::Unhealthy, &[]);
         }
-        event.map(|event| slot.event(event))
+        event.map(|event| slot.event_of_process(event))
     }
 }

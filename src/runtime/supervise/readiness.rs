@@ -5,7 +5,7 @@ use core::fmt::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::notify_receiver::NotifyReceiver;
-use super::slot::Slot;
+use super::slot::ProcessSlot;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::duration::SpanDisplay;
 use crate::logic::base::error::Result;
@@ -44,22 +44,22 @@ impl Readiness {
     /// # Errors
     /// When the kernel refuses a socket.
     #[inline(never)]
-    pub fn open(ready: ReadyCondition, user: u32, env: &mut Env) -> Result<Self> {
+    pub fn open(ready: ReadyCondition, server_uid: u32, env: &mut Env) -> Result<Self> {
         Ok(match ready {
             ReadyCondition::Exec => Self::Exec,
-            ReadyCondition::Newline(number) => Self::Newline(number),
+            ReadyCondition::NewlineOnFd(number) => Self::Newline(number),
             ReadyCondition::Alive(span) => Self::Alive(span),
             ReadyCondition::Probe(text) => Self::Probe(text),
             ReadyCondition::Notify => {
                 let notify_socket = NotifySocket::open().map_err(|why| os_error(Problem::NotifySocket, why))?;
                 env.remove(&|name| name == NOTIFY_SOCKET);
-                Self::Notify(Box::new(NotifyReceiver::new(notify_socket, user)))
+                Self::Notify(Box::new(NotifyReceiver::new(notify_socket, server_uid)))
             }
         })
     }
 
     /// The value of `--ready`, for messages.
-    pub fn name(&self) -> ErrorText {
+    pub fn option_value(&self) -> ErrorText {
         let mut name = ErrorText::new();
         let _ = match self {
             Self::Exec => name.write_str("exec"),
@@ -76,7 +76,7 @@ impl Readiness {
     ///
     /// # Errors
     /// When the kernel refuses a pipe.
-    pub fn pipe(&self) -> sys::Result<Option<(OwnedFd, OwnedFd, i32)>> {
+    pub fn create_ready_pipe(&self) -> sys::Result<Option<(OwnedFd, OwnedFd, i32)>> {
         match self {
             Self::Newline(number) => pipe::create_nonblocking_read().map(|(read, write)| Some((read, write, *number))),
             Self::Exec | Self::Notify(_) | Self::Alive(_) | Self::Probe(_) => Ok(None),
@@ -85,7 +85,7 @@ impl Readiness {
 
     /// The notify socket of the process in this slot. None without `--ready notify`, for an empty second slot, or
     /// during a pause (see [`Self::pause_end`]).
-    pub fn notify_socket(&self, slot: Slot, now: Time) -> Option<BorrowedFd<'_>> {
+    pub fn notify_socket_to_poll(&self, slot: ProcessSlot, now: Time) -> Option<BorrowedFd<'_>> {
         let Self::Notify(receiver) = self else { return None };
         if receiver.pause_end(now).is_some() { None } else { receiver.socket(slot).map(AsFd::as_fd) }
     }
@@ -100,7 +100,7 @@ impl Readiness {
     ///
     /// # Errors
     /// When the kernel refuses the new socket of a candidate.
-    pub fn prepare_run(&mut self, slot: Slot, env: &mut ExecArray) -> sys::Result<()> {
+    pub fn prepare_notify_socket(&mut self, slot: ProcessSlot, env: &mut ExecArray) -> sys::Result<()> {
         if let Self::Notify(receiver) = self {
             let mut word = ArrayText::<24>::new();
             [NOTIFY_SOCKET, b"=@", &receiver.prepare_run(slot)?.name].iter().for_each(|part| word.push(part));
@@ -116,27 +116,27 @@ impl Readiness {
 
     /// Forgets a reaped child that has closed descriptors, because its pid can be reused. Does nothing for another
     /// child.
-    pub fn forget_closer(&mut self, child: Pid) {
+    pub fn forget_descriptor_closer(&mut self, child: Pid) {
         if let Self::Notify(receiver) = self {
-            receiver.forget_closer(child);
+            receiver.forget_descriptor_closer(child);
         }
     }
 }
 
 /// The maximum number of bytes that are read from the pipe of one run without a newline.
-const MAX_BYTES: usize = 65_536;
+const MAX_BYTES_BEFORE_NEWLINE: usize = 65_536;
 
 /// The read end of the pipe in which a server process reports that it is ready (`--ready fd:N`).
 pub struct ReadyPipe {
-    end: OwnedFd,
+    read_end: OwnedFd,
     /// The number of bytes that the process may still write before its newline.
-    left: usize,
+    bytes_left: usize,
 }
 
 impl ReadyPipe {
     /// Makes a `ReadyPipe` from the read end of a new pipe, which must not block.
-    pub fn new(end: OwnedFd) -> Self {
-        Self { end, left: MAX_BYTES }
+    pub fn new(read_end: OwnedFd) -> Self {
+        Self { read_end, bytes_left: MAX_BYTES_BEFORE_NEWLINE }
     }
 
     /// Reads what the server wrote. Closes the pipe and returns `Ready` after a newline. Closes it and returns
@@ -144,17 +144,17 @@ impl ReadyPipe {
     /// writes in a loop would keep vsrun busy.
     pub fn read(pipe: &mut Option<Self>) -> Option<Event> {
         loop {
-            let Self { end, left } = pipe.as_mut()?;
+            let Self { read_end, bytes_left } = pipe.as_mut()?;
             let mut bytes = [0; 64];
-            let count = match fd::read_some(end.as_fd(), &mut bytes) {
+            let count = match fd::read_some(read_end.as_fd(), &mut bytes) {
                 // The pipe can be empty: a remaining process of the server may hold the write end, or may have read the
                 // bytes before vsrun, through /proc.
                 Err(Errno::AGAIN) => return None,
                 result => result.unwrap_or(0),
             };
-            *left = left.saturating_sub(count);
+            *bytes_left = bytes_left.saturating_sub(count);
             let is_ready = bytes.get(..count).unwrap_or_default().contains(&b'\n');
-            if is_ready || count == 0 || *left == 0 {
+            if is_ready || count == 0 || *bytes_left == 0 {
                 *pipe = None;
                 return Some(if is_ready { Event::Ready } else { Event::NotReady });
             }
@@ -164,6 +164,6 @@ impl ReadyPipe {
 
 impl AsFd for ReadyPipe {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.end.as_fd()
+        self.read_end.as_fd()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::descendants::{self};
 use super::exit_watch::{ExitWatch, hidden_exit};
-use super::slot::Slot;
+use super::slot::ProcessSlot;
 use super::supervisor::Supervisor;
 use crate::logic::base::error::MessageArg;
 use crate::logic::base::exit::Exit;
@@ -28,23 +28,23 @@ impl Supervisor<'_> {
     pub fn reap(&mut self) -> Reaped {
         let Some(pid) = process::exited_child() else { return Reaped::None };
         let mut kept = [None; 2];
-        for (kept, slot) in kept.iter_mut().zip([Slot::Server, Slot::Second]) {
+        for (kept, slot) in kept.iter_mut().zip([ProcessSlot::Server, ProcessSlot::Second]) {
             let Some(own) = self.unreaped_pid(slot) else { continue };
             // waitid(2) always reports the same one of two zombies. So during a replacement, each server process is
             // checked by its pid.
             if own == pid || (self.second.is_some() && process::has_exited(own)) {
-                let reaped = self.reap_process(slot, own);
+                let reaped = self.on_server_process_exit(slot, own);
                 if !matches!(reaped, Reaped::None) {
                     return reaped;
                 }
                 *kept = Some(own);
             }
         }
-        if kept.contains(&Some(pid)) { self.reap_others() } else { self.reap_one(pid) }
+        if kept.contains(&Some(pid)) { self.reap_other_children() } else { self.reap_other_child(pid) }
     }
 
     /// The pid of the process in this slot, if it has not been reaped.
-    pub fn unreaped_pid(&mut self, slot: Slot) -> Option<Pid> {
+    pub fn unreaped_pid(&mut self, slot: ProcessSlot) -> Option<Pid> {
         self.process_mut(slot)
             .as_ref()
             .filter(|child| child.uptime.is_none() || child.is_kept_zombie)
@@ -53,26 +53,26 @@ impl Supervisor<'_> {
 
     /// Handles the exit of a server process: reaps it or, while other processes of its group are alive, keeps it as a
     /// zombie. Returns `Reaped::None` if it is already kept and they are still alive.
-    fn reap_process(&mut self, slot: Slot, pid: Pid) -> Reaped {
+    fn on_server_process_exit(&mut self, slot: ProcessSlot, pid: Pid) -> Reaped {
         // First handle the messages that the process sent before its exit.
         if let Some(event) = self.read_ready_at_exit(slot) {
             return Reaped::Event(event);
         }
-        if !self.has_survivors(slot, pid) {
-            return self.reap_server(slot, pid);
+        if !self.must_keep_zombie(slot, pid) {
+            return self.reap_server_process(slot, pid);
         }
         if self.process_mut(slot).as_ref().is_some_and(|child| child.is_kept_zombie) {
             return Reaped::None;
         }
         self.on_exit_before_reap(slot);
-        Reaped::Event(slot.event(Event::LeaderExited))
+        Reaped::Event(slot.event_of_process(Event::LeaderExited))
     }
 
     /// Reads what a server process wrote before its exit. Returns the event if it became ready.
-    fn read_ready_at_exit(&mut self, slot: Slot) -> Option<Event> {
+    fn read_ready_at_exit(&mut self, slot: ProcessSlot) -> Option<Event> {
         for _ in 0..EVENTS_AT_EXIT {
-            let event = self.read_pending(slot)?;
-            if event == slot.event(Event::Ready) {
+            let event = self.read_pending_event(slot)?;
+            if event == slot.event_of_process(Event::Ready) {
                 return Some(event);
             }
         }
@@ -82,7 +82,7 @@ impl Supervisor<'_> {
     /// Reaps children other than server processes while the zombie of a server process is kept, so that the number of
     /// its group is not reused. waitid(2) always reports that zombie first, so the others are looked for in /proc: at
     /// intervals and in limited numbers, because a group that forks in a loop would otherwise keep vsrun busy.
-    fn reap_others(&mut self) -> Reaped {
+    fn reap_other_children(&mut self) -> Reaped {
         let (from, due) = self.next_orphan_search;
         let time = now();
         if time < due {
@@ -90,12 +90,12 @@ impl Supervisor<'_> {
         }
         let mut pids = [0; 64];
         // The server processes are excluded, because `reap` handles their exits.
-        let server_pids = [self.unreaped_pid(Slot::Server), self.unreaped_pid(Slot::Second)];
-        let (count, next) = descendants::exited_children(server_pids, from, &mut pids);
+        let server_pids = [self.unreaped_pid(ProcessSlot::Server), self.unreaped_pid(ProcessSlot::Second)];
+        let (count, next) = descendants::find_exited_children(server_pids, from, &mut pids);
         for pid in pids.iter().take(count) {
             // Return the event of this child at once. The next call searches the same part of /proc again, and finds
             // the other children.
-            if let Reaped::Event(event) = self.reap_one(Pid::new(*pid)) {
+            if let Reaped::Event(event) = self.reap_other_child(Pid::new(*pid)) {
                 self.next_orphan_search = (from, time);
                 return Reaped::Event(event);
             }
@@ -104,15 +104,15 @@ impl Supervisor<'_> {
         if next.is_some() { Reaped::CheckAgain } else { Reaped::None }
     }
 
-    fn reap_one(&mut self, pid: Pid) -> Reaped {
+    fn reap_other_child(&mut self, pid: Pid) -> Reaped {
         self.kill_probe_group(pid);
         let Ok((word, _)) = process::reap(pid) else { return Reaped::None };
         let exit = Exit::from_wait(word);
-        self.config.readiness.forget_closer(pid);
+        self.config.readiness.forget_descriptor_closer(pid);
         if let Some(event) = self.on_probe_exit(pid, exit) {
             return Reaped::Event(event);
         }
-        if self.config.handler.as_ref().is_some_and(|handler| handler.pid() == Some(pid)) {
+        if self.config.crash_handler.as_ref().is_some_and(|handler| handler.pid() == Some(pid)) {
             return self.on_handler_exit(exit);
         }
         if let Some(name) = self.config.output.on_exit(pid, now()) {
@@ -126,7 +126,7 @@ impl Supervisor<'_> {
     /// Handles the exit of the crash handler, whose exit status decides whether the server is restarted.
     fn on_handler_exit(&mut self, exit: Exit) -> Reaped {
         let mut why = ErrorText::new();
-        if let Some(handler) = &mut self.config.handler {
+        if let Some(handler) = &mut self.config.crash_handler {
             handler.output.read_rest(&self.config.log);
             handler.on_exit(&mut why);
         }
@@ -138,7 +138,11 @@ impl Supervisor<'_> {
     /// The time at which the supervisor acts on an exit although a tracer still hides it. None if no exit is hidden.
     pub fn hidden_exit_deadline(&self) -> Option<Time> {
         let [server, second] = [&self.server, &self.second].map(|child| child.as_ref()?.exit_watch.deadline());
-        earliest(&[server, second, self.config.handler.as_ref().and_then(|handler| handler.exit_watch.deadline())])
+        earliest(&[
+            server,
+            second,
+            self.config.crash_handler.as_ref().and_then(|handler| handler.exit_watch.deadline()),
+        ])
     }
 
     /// Handles an exit that a tracer has hidden until `hidden_exit_deadline`. The process is reaped when the tracer
@@ -147,8 +151,12 @@ impl Supervisor<'_> {
     pub fn act_on_hidden_exit(&mut self) -> Option<Event> {
         let time = now();
         let due = |exit_watch: &ExitWatch| exit_watch.deadline().is_some_and(|deadline| deadline <= time);
-        if let Some(pid) =
-            self.config.handler.as_ref().filter(|handler| due(&handler.exit_watch)).and_then(|handler| handler.pid())
+        if let Some(pid) = self
+            .config
+            .crash_handler
+            .as_ref()
+            .filter(|handler| due(&handler.exit_watch))
+            .and_then(|handler| handler.pid())
         {
             self.note(Priority::Warning, Note::HandlerHidden, &[]);
             return match self.on_handler_exit(hidden_exit(pid)) {
@@ -156,8 +164,11 @@ impl Supervisor<'_> {
                 Reaped::CheckAgain | Reaped::None => None,
             };
         }
-        let slot =
-            if self.second.as_ref().is_some_and(|child| due(&child.exit_watch)) { Slot::Second } else { Slot::Server };
+        let slot = if self.second.as_ref().is_some_and(|child| due(&child.exit_watch)) {
+            ProcessSlot::Second
+        } else {
+            ProcessSlot::Server
+        };
         let child = self.process_mut(slot).as_mut().filter(|child| due(&child.exit_watch))?;
         let pid = child.pid;
         if process::has_exited(pid) {
@@ -186,7 +197,7 @@ impl Supervisor<'_> {
 
     /// True if the zombie of a server process has to be kept, because other processes of its group are alive, and the
     /// wait for them is not over.
-    fn has_survivors(&mut self, slot: Slot, pid: Pid) -> bool {
+    fn must_keep_zombie(&mut self, slot: ProcessSlot, pid: Pid) -> bool {
         let was_executed = self
             .process_mut(slot)
             .as_ref()
@@ -194,10 +205,10 @@ impl Supervisor<'_> {
         // The wait for the group has a deadline, because a process can hang in the kernel, or a tracer can hide its
         // exit.
         let given_up = match slot {
-            Slot::Server => {
+            ProcessSlot::Server => {
                 matches!(self.state.phase, Phase::StoppingRemaining { killed: true, until: Some(until), .. } if until <= now())
             }
-            Slot::Second => self.state.is_second_wait_over(now()),
+            ProcessSlot::Second => self.state.gave_up_on_second_process(now()),
         };
         was_executed
             && !given_up
@@ -207,12 +218,12 @@ impl Supervisor<'_> {
 
     /// Handles the exit of a server process before it is reaped. The pidfile is emptied now, because after the reaping
     /// another process can get the pid. If a candidate becomes the server, the pidfile names it instead.
-    fn on_exit_before_reap(&mut self, slot: Slot) {
+    fn on_exit_before_reap(&mut self, slot: ProcessSlot) {
         if let Some(child) = self.process_mut(slot) {
             (child.uptime, child.is_kept_zombie, child.exit_watch) =
                 (Some(now().since(child.started)), true, ExitWatch::default());
         }
-        if slot == Slot::Second {
+        if slot == ProcessSlot::Second {
             return;
         }
         let is_candidate = self.state.second.is_candidate();
@@ -232,7 +243,7 @@ impl Supervisor<'_> {
     /// Reaps a server process and finishes its run. Other processes of its group have exited if they had to exit first,
     /// or are killed now.
     #[inline(never)]
-    fn reap_server(&mut self, slot: Slot, pid: Pid) -> Reaped {
+    fn reap_server_process(&mut self, slot: ProcessSlot, pid: Pid) -> Reaped {
         if self.process_mut(slot).as_ref().is_some_and(|child| !child.is_kept_zombie) {
             self.on_exit_before_reap(slot);
         }

@@ -3,11 +3,11 @@
 
 use super::config::SupervisorConfig;
 use super::descendants::{
-    Foreign, Helpers, NO_HELPERS, ProcessSweep, TurnResult, container_can_be_entered, count_living,
+    FromOutside, HelperPids, NO_HELPERS, ProcessSweep, TurnResult, count_living_descendants, is_pid1_of_container,
 };
 use super::reap::POLL_INTERVAL;
 use super::send_signals::Resume;
-use super::slot::Slot;
+use super::slot::ProcessSlot;
 use super::supervisor::Supervisor;
 use crate::logic::base::note::Note;
 use crate::logic::base::signal::Signal;
@@ -37,13 +37,13 @@ impl Supervisor<'_> {
     pub fn signal_remaining(&mut self, signal: Signal, to: Recipient) {
         self.sweep = None;
         if signal == Signal::KILL {
-            self.kill_slot_in_cgroup(Slot::Server);
+            self.kill_slot_in_cgroup(ProcessSlot::Server);
         }
         let child = self.server.as_ref();
         let group = child
             .filter(|child| child.is_kept_zombie && self.config.policy.signal_scope == Recipient::Group)
             .map(|child| child.pid);
-        if self.config.policy.linger.is_some() {
+        if self.config.policy.linger_timeout.is_some() {
             if let Some(pid) = group.filter(|_| signal == Signal::KILL) {
                 // One call of kill(2) kills the whole group before a process can fork. A list of descendants is out of
                 // date by the time it is used.
@@ -52,15 +52,15 @@ impl Supervisor<'_> {
             if group.is_none() && self.none_left_without_search(to) {
                 return;
             }
-            let foreign = foreign_processes(to);
+            let foreign = processes_from_outside(to);
             // PID 1 can send a signal to all processes without a list of them: all of them descend from it, unless
             // some entered the container from outside.
-            let all_are_ours = to == Recipient::AllProcesses || !container_can_be_entered();
+            let all_are_ours = to == Recipient::AllProcesses || !is_pid1_of_container();
             // Without CAP_KILL, kill(-1) would skip processes of other users and report success.
-            let all = all_are_ours && self.config.helpers() == NO_HELPERS && process::is_pid1() && caps::may_kill();
+            let all = all_are_ours && self.config.helper_pids() == NO_HELPERS && process::is_pid1() && caps::may_kill();
             // While there are two server processes, only those processes get the signal that certainly belong to the
             // server.
-            let scope = self.sweep_scope(Slot::Server);
+            let scope = self.sweep_scope(ProcessSlot::Server);
             let all = all && scope.is_none();
             self.sweep = if all { None } else { ProcessSweep::begin(Some(signal), foreign, scope) };
             if self.sweep.is_some() {
@@ -75,7 +75,7 @@ impl Supervisor<'_> {
             }
         }
         if let Some(pid) = group
-            && self.deliver(signal, SignalTarget::Group(pid), Resume::IfStopped) == Delivery::Open
+            && self.deliver(signal, SignalTarget::Group(pid), Resume::IfStopped) == Delivery::NotRefused
         {
             self.record_sending(signal, Note::SendingToGroup, Some(pid));
         }
@@ -83,12 +83,12 @@ impl Supervisor<'_> {
 
     /// Kills every process in the control group. As long as the process in the other slot has not been reaped, kills
     /// only those that certainly belong to the process in this slot.
-    pub fn kill_slot_in_cgroup(&mut self, slot: Slot) {
-        let other = if slot == Slot::Server { Slot::Second } else { Slot::Server };
+    pub fn kill_slot_in_cgroup(&mut self, slot: ProcessSlot) {
+        let other = if slot == ProcessSlot::Server { ProcessSlot::Second } else { ProcessSlot::Server };
         if self.unreaped_pid(other).is_none() {
             self.config.kill_cgroup();
         } else if self.config.cgroup.is_some() {
-            self.sweep = ProcessSweep::begin(Some(Signal::KILL), Foreign::Excluded, self.sweep_scope(slot));
+            self.sweep = ProcessSweep::begin(Some(Signal::KILL), FromOutside::Excluded, self.sweep_scope(slot));
         }
     }
 
@@ -96,11 +96,12 @@ impl Supervisor<'_> {
     /// `NoneLeft` when no process is left.
     #[inline(never)]
     pub fn search_remaining(&mut self, time: Time) -> Option<Event> {
-        let rest = self.state.second.remaining_killed();
+        let rest = self.state.second.descendants_were_sent_kill();
         let awaits_remaining = self.awaits_remaining();
-        let none_left = if rest.is_some() { Slot::Second.event(Event::NoneLeft) } else { Event::NoneLeft };
+        let none_left =
+            if rest.is_some() { ProcessSlot::Second.event_of_process(Event::NoneLeft) } else { Event::NoneLeft };
         let waits = awaits_remaining || rest.is_some();
-        let scope = self.sweep_scope(if rest.is_some() { Slot::Second } else { Slot::Server });
+        let scope = self.sweep_scope(if rest.is_some() { ProcessSlot::Second } else { ProcessSlot::Server });
         let clearing = rest.is_some() || matches!(self.state.phase, Phase::StoppingRemaining { .. });
         let to = if clearing { Recipient::RemainingOfRun } else { Recipient::AllProcesses };
         let Some(sweep) = &mut self.sweep else {
@@ -113,15 +114,15 @@ impl Supervisor<'_> {
                     self.state.phase,
                     Phase::KillingRemaining { .. } | Phase::StoppingRemaining { killed: true, .. }
                 );
-            let unsure = killed || self.exit_hidden || scope.is_some() || self.config.helpers() != NO_HELPERS;
+            let unsure = killed || self.exit_hidden || scope.is_some() || self.config.helper_pids() != NO_HELPERS;
             if waits && unsure && self.next_sweep_at <= time {
                 self.next_sweep_at = time.after(POLL_INTERVAL);
-                let foreign = foreign_processes(to);
+                let foreign = processes_from_outside(to);
                 self.sweep = ProcessSweep::begin(killed.then_some(Signal::KILL), foreign, scope);
             }
             return None;
         };
-        match sweep.run_turn(self.config.helpers()) {
+        match sweep.run_turn(self.config.helper_pids()) {
             TurnResult::More => None,
             TurnResult::Listed => {
                 if let Some(signal) = sweep.signal.filter(|_| sweep.found.count > 0) {
@@ -141,10 +142,10 @@ impl Supervisor<'_> {
     /// True if it is known without a search that no process is left. While helpers run, which are children of vsrun
     /// too, only a search can show that.
     fn none_left_without_search(&self, to: Recipient) -> bool {
-        if self.config.helpers() != NO_HELPERS || self.exit_hidden {
+        if self.config.helper_pids() != NO_HELPERS || self.exit_hidden {
             return false;
         }
-        if to == Recipient::AllProcesses && container_can_be_entered() {
+        if to == Recipient::AllProcesses && is_pid1_of_container() {
             !process::signal_all_as_pid1(0)
         } else {
             !process::has_live_child(None)
@@ -155,11 +156,11 @@ impl Supervisor<'_> {
 impl SupervisorConfig {
     /// The pids of the logger or rotator and of the running probes; 0 for each that does not run. They do not belong to
     /// the server.
-    pub fn helpers(&self) -> Helpers {
+    pub fn helper_pids(&self) -> HelperPids {
         let prober = self.prober.as_ref();
         let probe = prober.and_then(|prober| prober.server.pid());
         let other = prober.and_then(|prober| prober.second.pid());
-        [self.output.child_pid(), probe, other].map(|pid| pid.map_or(0, Pid::number))
+        [self.output.log_child_pid(), probe, other].map(|pid| pid.map_or(0, Pid::number))
     }
 
     /// Kills every process in the server's control group, if there is one.
@@ -171,12 +172,12 @@ impl SupervisorConfig {
     /// vsrun end them, or if vsrun is PID 1.
     #[inline(never)]
     pub fn record_remaining(&self) {
-        let asked = self.policy.linger.is_some() || self.policy.signal_scope == Recipient::Group;
+        let asked = self.policy.linger_timeout.is_some() || self.policy.signal_scope == Recipient::Group;
         // When PID 1 exits, the kernel kills all processes that are left.
         if asked || process::is_pid1() {
             return;
         }
-        let found = count_living(self.helpers());
+        let found = count_living_descendants(self.helper_pids());
         let (count, more) = (found.count, if found.count > 3 { ", ..." } else { "" });
         match count {
             0 => {}
@@ -190,6 +191,6 @@ impl SupervisorConfig {
 }
 
 /// Whether processes that entered our container from outside are among those that get the signal.
-fn foreign_processes(to: Recipient) -> Foreign {
-    if to == Recipient::AllProcesses && container_can_be_entered() { Foreign::Included } else { Foreign::Excluded }
+fn processes_from_outside(to: Recipient) -> FromOutside {
+    if to == Recipient::AllProcesses && is_pid1_of_container() { FromOutside::Included } else { FromOutside::Excluded }
 }

@@ -36,7 +36,7 @@ impl Supervisor<'_> {
 #[inline(never)]
 fn reread_program_env(program: &mut ExecImage, log: &Log) -> bool {
     let Some(source) = program.env_source else { return true };
-    match read_in_child(program, source) {
+    match read_env_in_child(program, source) {
         Ok(Ok(shared)) => {
             program.env.replace_fixed(shared);
             return true;
@@ -52,7 +52,7 @@ fn reread_program_env(program: &mut ExecImage, log: &Log) -> bool {
 }
 
 /// Reads the environment files in a child. Returns, in shared memory, the new environment or the text of an error.
-fn read_in_child(program: &ExecImage, source: &EnvRenewal) -> sys::Result<Result<SharedMapping, SharedMapping>> {
+fn read_env_in_child(program: &ExecImage, source: &EnvRenewal) -> sys::Result<Result<SharedMapping, SharedMapping>> {
     let (shared, env) = (SharedMapping::new()?, &program.env);
     let child = match process::fork()? {
         Forked::Parent(child) => child,
@@ -64,11 +64,11 @@ fn read_in_child(program: &ExecImage, source: &EnvRenewal) -> sys::Result<Result
                 Ok(words) if shared.write_words(&words.0, env.slot_count()).is_ok() => exit::OK,
                 Ok(_) => {
                     shared.write_text(Error::new(Problem::LargeEnvironment).text().as_bytes());
-                    exit::SETUP
+                    exit::VSRUN_FAILED
                 }
                 Err(error) => {
                     shared.write_text(error.text().as_bytes());
-                    exit::SETUP
+                    exit::VSRUN_FAILED
                 }
             };
             process::exit(status)
@@ -93,7 +93,7 @@ fn read_in_child(program: &ExecImage, source: &EnvRenewal) -> sys::Result<Result
 
 /// Changes back to the directory from which relative paths of environment files start, if vsrun has left it.
 fn return_to_source_dir(source: &EnvRenewal) -> Result<(), Error> {
-    match source.callers_dir.map(|(dir, which)| (dir, close_inherited::return_to_callers_dir(dir, which))) {
+    match source.callers_dir.map(|(dir, which)| (dir, close_inherited::enter_root_if_dir_replaced(dir, which))) {
         None | Some((_, Ok(false))) => Ok(()),
         Some((dir, why)) => Err(os_error_of(Problem::ReturnToDir, dir.to_bytes(), why.err().unwrap_or(Errno::NOENT))),
     }

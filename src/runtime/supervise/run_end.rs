@@ -1,7 +1,7 @@
 //! Records the end of a run of the server, and determines the event that follows.
 
-use super::descendants::{self, Found};
-use super::slot::Slot;
+use super::descendants::{self, FoundProcesses};
+use super::slot::ProcessSlot;
 use super::supervisor::Supervisor;
 use crate::logic::base::duration::SpanDisplay;
 use crate::logic::base::error::{Error, MessageArg};
@@ -24,18 +24,18 @@ impl Supervisor<'_> {
     /// Records the end of the run and returns its event. Kills the rest of the control group after a command of
     /// `--before`, and after the server unless an option makes the supervisor end the remaining processes. None if a
     /// command ended and the next start follows.
-    pub fn finish_run(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<Event> {
+    pub fn finish_run(&mut self, slot: ProcessSlot, pid: Pid, exit: Exit) -> Option<Event> {
         let command = self.before_command(slot);
-        if self.config.policy.linger.is_none() || command.is_some() {
+        if self.config.policy.linger_timeout.is_none() || command.is_some() {
             self.kill_slot_in_cgroup(slot);
         }
-        let Some(child) = self.process_mut(slot) else { return Some(slot.event(Event::Exited(exit))) };
+        let Some(child) = self.process_mut(slot) else { return Some(slot.event_of_process(Event::Exited(exit))) };
         child.is_kept_zombie = false;
         if let Some(command) = command {
             return self.on_command_exit(slot, command, exit);
         }
-        let child = if slot == Slot::Second { &self.second } else { &self.server };
-        let Some(child) = child else { return Some(slot.event(Event::Exited(exit))) };
+        let child = if slot == ProcessSlot::Second { &self.second } else { &self.server };
+        let Some(child) = child else { return Some(slot.event_of_process(Event::Exited(exit))) };
         let uptime = child.uptime.unwrap_or_default();
         let Some(failure) = &child.failure else {
             let fails = self.is_first_start()
@@ -49,9 +49,9 @@ impl Supervisor<'_> {
             // A server that puts itself into the background seems to exit at once with 0, and continues unsupervised.
             let by_itself =
                 self.second.is_none() && matches!(self.state.phase, Phase::Starting { .. } | Phase::Running);
-            let mut found = Found::default();
+            let mut found = FoundProcesses::default();
             if by_itself && exit == Exit::SUCCESS && uptime < MAX_DAEMONIZING_UPTIME {
-                found = descendants::count_living(self.config.helpers());
+                found = descendants::count_living_descendants(self.config.helper_pids());
             }
             let daemon = found.count > 0;
             if daemon {
@@ -60,12 +60,12 @@ impl Supervisor<'_> {
             }
             let stopped = self.is_stopped_start();
             if (fails || stopped) && self.start_error.is_none() {
-                let error = Error::new(Problem::ExitedUnready).with(MessageArg::Exit(exit));
-                let error = if daemon { error.reason(Reason::Daemonizes) } else { error };
+                let error = Error::new(Problem::ExitedUnready).with_arg(MessageArg::Exit(exit));
+                let error = if daemon { error.with_reason_arg(Reason::Daemonizes) } else { error };
                 self.start_error =
-                    Some(if stopped { stopped_by(self.stopped_by).with(MessageArg::Cause(error)) } else { error });
+                    Some(if stopped { stopped_by(self.stopped_by).with_arg(MessageArg::Cause(error)) } else { error });
             }
-            return Some(slot.event(Event::Exited(exit)));
+            return Some(slot.event_of_process(Event::Exited(exit)));
         };
         let code = failure.exit_status(&self.config.program);
         if self.is_first_start() {
@@ -76,6 +76,6 @@ impl Supervisor<'_> {
             let _ = failure.write(&self.config.program, &mut text);
             self.record(Priority::Err, format_args!("{}", text.as_str()));
         }
-        Some(slot.event(Event::ExecFailed(code)))
+        Some(slot.event_of_process(Event::ExecFailed(code)))
     }
 }

@@ -1,8 +1,8 @@
 //! Sends signals to the server, its group and the crash handler, or starts the search for remaining processes.
 
-use super::crash_handler::Handler;
-use super::descendants::{Foreign, ProcessSweep};
-use super::slot::Slot;
+use super::crash_handler::CrashHandler;
+use super::descendants::{FromOutside, ProcessSweep};
+use super::slot::ProcessSlot;
 use super::supervisor::Supervisor;
 use crate::logic::base::error::MessageArg;
 use crate::logic::base::note::Note;
@@ -39,21 +39,25 @@ impl Supervisor<'_> {
         if let Recipient::AllProcesses | Recipient::RemainingOfRun = to {
             return self.signal_remaining(signal, to);
         }
-        if let Some((signal, to)) = self.adapt_signal(Slot::Server, signal, to, SignalOrigin::Own) {
+        if let Some((signal, to)) = self.adapt_signal_to_command(ProcessSlot::Server, signal, to, SignalOrigin::Own) {
             self.send_to(signal, to, Resume::IfStopped);
         }
     }
 
     /// Sends a signal to the second process of a replacement, or to what remains of it.
     #[inline(never)]
-    pub fn send_second(&mut self, signal: Signal, to: Recipient) {
+    pub fn send_to_second_process(&mut self, signal: Signal, to: Recipient) {
         if to == Recipient::RemainingOfRun {
-            self.sweep = ProcessSweep::begin(Some(signal), Foreign::Excluded, self.sweep_scope(Slot::Second));
+            self.sweep =
+                ProcessSweep::begin(Some(signal), FromOutside::Excluded, self.sweep_scope(ProcessSlot::Second));
             return;
         }
-        let Some((signal, to)) = self.adapt_signal(Slot::Second, signal, to, SignalOrigin::Own) else { return };
+        let Some((signal, to)) = self.adapt_signal_to_command(ProcessSlot::Second, signal, to, SignalOrigin::Own)
+        else {
+            return;
+        };
         if let Some(target) = self.second_target(to)
-            && self.deliver(signal, target, Resume::IfStopped) == Delivery::Open
+            && self.deliver(signal, target, Resume::IfStopped) == Delivery::NotRefused
         {
             let (SignalTarget::Process(pid) | SignalTarget::Group(pid)) = target;
             self.record_sending(signal, Note::Sending, Some(pid));
@@ -62,24 +66,26 @@ impl Supervisor<'_> {
 
     /// Sends a last signal to what is left of the server's group after its exit, if vsrun is called by the name of a
     /// tool that does so.
-    pub fn send_after_exit_signal(&mut self, pid: Pid) {
+    pub fn send_after_exit_signal(&mut self, group_leader: Pid) {
         if let Some(signal) = self.config.personality.signal_to_remaining
-            && self.deliver(signal, SignalTarget::Group(pid), Resume::Never) == Delivery::Open
+            && self.deliver(signal, SignalTarget::Group(group_leader), Resume::Never) == Delivery::NotRefused
         {
-            self.record_sending(signal, Note::SendingToGroup, Some(pid));
+            self.record_sending(signal, Note::SendingToGroup, Some(group_leader));
         }
     }
 
     /// Forwards a signal that vsrun has received to the server. Sends no CONT after it.
     pub fn forward(&mut self, signal: Signal, to: Recipient) {
-        if let Some((signal, to)) = self.adapt_signal(Slot::Server, signal, to, SignalOrigin::Forwarded) {
+        if let Some((signal, to)) =
+            self.adapt_signal_to_command(ProcessSlot::Server, signal, to, SignalOrigin::Forwarded)
+        {
             self.send_to(signal, to, Resume::Never);
         }
     }
 
     /// Stops vsrun itself after a terminal stop signal that was forwarded or ignored, if vsrun is called by the name of
     /// a tool that does so.
-    pub fn suspend(&mut self) {
+    pub fn suspend_self_if_required(&mut self) {
         if core::mem::take(&mut self.suspends_after_signal) {
             process::stop_self();
         }
@@ -89,13 +95,15 @@ impl Supervisor<'_> {
         let (pid, target): (_, fn(Pid) -> SignalTarget) = match to {
             Recipient::Server => (self.server.as_ref().map(|child| child.pid), SignalTarget::Process),
             Recipient::Group => (self.server.as_ref().map(|child| child.pid), SignalTarget::Group),
-            Recipient::Handler => (self.config.handler.as_deref().and_then(Handler::pid), SignalTarget::Group),
+            Recipient::CrashHandlerGroup => {
+                (self.config.crash_handler.as_deref().and_then(CrashHandler::pid), SignalTarget::Group)
+            }
             Recipient::AllProcesses | Recipient::RemainingOfRun => return,
         };
         let Some(pid) = pid else { return };
         let note = if to == Recipient::Group { Note::SendingToGroup } else { Note::Sending };
         // The signal is recorded after it is sent, because the log may be slow.
-        if self.deliver(signal, target(pid), resume) == Delivery::Open {
+        if self.deliver(signal, target(pid), resume) == Delivery::NotRefused {
             self.record_sending(signal, note, Some(pid));
         }
     }
@@ -122,9 +130,9 @@ impl Supervisor<'_> {
             if resumes { process::send(Signal::CONT.number(), target) } else { Ok(()) }
         });
         match sent {
-            Ok(()) | Err(Errno::SRCH) => self.delivery = Delivery::Open,
+            Ok(()) | Err(Errno::SRCH) => self.last_delivery = Delivery::NotRefused,
             Err(why) => {
-                if self.delivery == Delivery::Open {
+                if self.last_delivery == Delivery::NotRefused {
                     let objects = [
                         MessageArg::Signal(signal),
                         MessageArg::Number(pid.number().into()),
@@ -132,16 +140,17 @@ impl Supervisor<'_> {
                     ];
                     self.note(Priority::Warning, Note::CannotSend, &objects);
                 }
-                self.delivery = Delivery::Refused;
+                self.last_delivery = Delivery::Refused;
             }
         }
-        self.delivery
+        self.last_delivery
     }
 
     /// Returns the event `Unkillable` if KILL could not be sent and vsrun is PID 1. The exit of PID 1 makes the kernel
     /// kill the server.
     pub fn unkillable_event(&mut self, signal: Signal, to: Recipient) -> Option<Event> {
-        let kill_refused = signal == Signal::KILL && to != Recipient::Handler && self.delivery == Delivery::Refused;
+        let kill_refused =
+            signal == Signal::KILL && to != Recipient::CrashHandlerGroup && self.last_delivery == Delivery::Refused;
         (kill_refused && process::is_pid1()).then_some(Event::Unkillable)
     }
 }

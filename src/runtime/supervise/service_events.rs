@@ -15,11 +15,13 @@ impl Supervisor<'_> {
             // runs, but not if the supervisor is about to exit.
             (Event::Restart, Phase::Stopping { next: AfterStop::Restart, .. })
             | (Event::Restart, Phase::Running | Phase::HandlerRunning { .. } | Phase::ForkRetry { .. }) => {
-                service.reloading()
+                service.report_reloading()
             }
-            (Event::Replace, _) => service.reloading(),
-            (Event::Ready, Phase::Running) if !self.state.is_replacing() => service.ready_again(),
-            (Event::Stop | Event::Interrupt, _) | (Event::Forward(_), Phase::Delaying { .. }) => service.stopping(),
+            (Event::Replace, _) => service.report_reloading(),
+            (Event::Ready, Phase::Running) if !self.state.is_replacing() => service.report_ready_again(),
+            (Event::Stop | Event::Interrupt, _) | (Event::Forward(_), Phase::DelayingStop { .. }) => {
+                service.report_stopping()
+            }
             _ => {}
         }
     }

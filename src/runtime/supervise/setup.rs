@@ -4,11 +4,11 @@
 use alloc::boxed::Box;
 
 use super::config::{AfterStart, SupervisorConfig};
-use super::crash_handler::Handler;
+use super::crash_handler::CrashHandler;
 use super::last_run::LastRun;
 use super::prober::Prober;
 use super::readiness::Readiness;
-use super::service::ServiceManager;
+use super::service_manager::ServiceManager;
 use super::supervisor::supervise;
 use crate::logic::base::duration::SpanDisplay;
 use crate::logic::base::error::{Error, MessageArg, Result};
@@ -23,7 +23,7 @@ use crate::logic::plan::step::Step;
 use crate::logic::supervisor::event::Ending;
 use crate::logic::supervisor::policy::{AtExit, Role};
 use crate::runtime::output::server_output::{self, ServerOutput};
-use crate::runtime::report::log::{Log, LogTarget, Priority, Verbosity};
+use crate::runtime::report::log::{Log, LogTarget, Priority, StderrVerbosity};
 use crate::runtime::report::os_error::os_error;
 use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::resources::pidfile::Pidfile;
@@ -54,7 +54,7 @@ pub struct PreparedSupervisor {
 /// When one of these fails. What was acquired by then is released.
 #[inline(never)]
 pub fn set_up(plan: Plan) -> Result<Box<PreparedSupervisor>> {
-    let sealed = block_and_close(&plan);
+    let sealed = block_signals_and_close_fds(&plan);
     // The termination log is opened after the inherited descriptors have been closed.
     let termination_log = TerminationLog::open(plan.termination_log);
     let mut caller = None;
@@ -66,7 +66,7 @@ pub fn set_up(plan: Plan) -> Result<Box<PreparedSupervisor>> {
         Err(error) => {
             termination_log.write_failure(&error, None);
             match caller {
-                Some(caller) => caller.fail(&error),
+                Some(caller) => caller.report_error_and_exit(&error),
                 None => Err(error),
             }
         }
@@ -75,8 +75,8 @@ pub fn set_up(plan: Plan) -> Result<Box<PreparedSupervisor>> {
 
 /// Blocks the signals, reserves the descriptors of the sockets, and closes inherited descriptors if the server closes
 /// them.
-fn block_and_close(plan: &Plan) -> Result<()> {
-    if plan.personality.session == Session::WithTerminal {
+fn block_signals_and_close_fds(plan: &Plan) -> Result<()> {
+    if plan.personality.session == Session::NewSessionWithTerminal {
         terminal::drop_stdin_terminal();
     }
     // From here on, each signal that is not in the set `unhandled_signals` stays pending until the event loop reads it.
@@ -85,7 +85,7 @@ fn block_and_close(plan: &Plan) -> Result<()> {
     let numbers = sockets::reserve_fds(&plan.sockets)?;
     // If no step of the server's start closes descriptors, the server inherits those that vsrun has inherited.
     if plan.server.steps.iter().any(|step| matches!(step, Step::CloseDescriptors | Step::CloexecDescriptors)) {
-        fd::close_all_except(numbers).map_err(|why| os_error(Problem::CloseInherited, why))?;
+        fd::close_above_stdio_except(numbers).map_err(|why| os_error(Problem::CloseInherited, why))?;
     }
     Ok(())
 }
@@ -94,8 +94,8 @@ fn block_and_close(plan: &Plan) -> Result<()> {
 fn acquire_and_prepare(plan: Plan, caller: &mut Option<WaitingParent>) -> Result<(SupervisorConfig, StartResources)> {
     let mut resources =
         StartResources { sockets: SocketFiles::default(), cgroup: None, pidfiles: acquire_both(&plan)? };
-    let bound = resources.bind(&plan.sockets, plan.cgroup.as_ref());
-    match bound.and_then(|()| prepare(plan, &resources, caller)) {
+    let bound = resources.acquire_cgroup_and_sockets(&plan.sockets, plan.cgroup.as_ref());
+    match bound.and_then(|()| prepare_config(plan, &resources, caller)) {
         Ok(mut config) => {
             config.cgroup = resources.cgroup.take();
             Ok((config, resources))
@@ -118,40 +118,41 @@ impl PreparedSupervisor {
     pub fn run(mut self: Box<Self>, at_exit: &mut Option<AtExit>) -> Result<u8> {
         let (ending, error, last) = supervise(&mut self.config, &mut self.resources);
         *at_exit = self.config.signal_table.at_exit().or(*at_exit);
-        self.finish(ending, error, last)
+        self.release_and_finish(ending, error, last)
     }
 
     /// Records how the supervision ended, releases everything, and returns vsrun's exit status or the error of the
     /// start. Not inlined, so that the event loop's stack is short.
     #[inline(never)]
-    fn finish(self: Box<Self>, ending: Ending, error: Option<Error>, last: LastRun) -> Result<u8> {
+    fn release_and_finish(self: Box<Self>, ending: Ending, error: Option<Error>, last: LastRun) -> Result<u8> {
         let Self { config, mut resources, termination_log } = *self;
         // A parent that still waits for the start gets an error also if a stop was requested, because it would take
         // success for a started server.
         let error = error.filter(|_| matches!(ending, Ending::FirstStartFailed(_)) || config.waiting_parent.is_some());
-        let error = error.map(|error| if ending.status() == exit::OK { error } else { error.status(ending.status()) });
+        let error =
+            error.map(|error| if ending.status() == exit::OK { error } else { error.with_status(ending.status()) });
         if let Some(error) = &error {
             config.log.record_failure(error);
         }
         config.record_remaining();
         config.record_ending(ending);
-        if config.takes_foreground() {
+        if config.server_takes_foreground() {
             terminal::reclaim_foreground();
         }
         let wanted = !termination_log.is_none() && ending.status() != exit::OK;
-        let tail = if wanted { config.output.read_from((0, 0)) } else { None };
+        let tail = if wanted { config.output.open_log_from((0, 0)) } else { None };
         let SupervisorConfig {
             output: destination,
             log,
             signals,
             cgroup,
             waiting_parent: caller,
-            failure_statuses: statuses,
+            start_failure_statuses,
             ..
         } = config;
         resources.cgroup = cgroup;
         resources.release();
-        destination.close(log, &signals);
+        destination.close_and_await_exit(log, &signals);
         match &error {
             _ if !wanted => {}
             Some(error) => termination_log.write_failure(error, tail),
@@ -159,8 +160,8 @@ impl PreparedSupervisor {
         }
         match (error, caller) {
             (None, _) => Ok(ending.status()),
-            (Some(error), Some(caller)) => caller.fail(&error),
-            (Some(error), None) => Err(error.with_status_from(statuses)),
+            (Some(error), Some(caller)) => caller.report_error_and_exit(&error),
+            (Some(error), None) => Err(error.convert_status_to(start_failure_statuses)),
         }
     }
 }
@@ -168,29 +169,35 @@ impl PreparedSupervisor {
 /// Prepares everything except the locks and sockets. For a start in the background, forks, and sets `caller` to the
 /// parent that waits for the outcome.
 #[inline(never)]
-fn prepare(mut plan: Plan, resources: &StartResources, caller: &mut Option<WaitingParent>) -> Result<SupervisorConfig> {
-    resources.pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
+fn prepare_config(
+    mut plan: Plan,
+    resources: &StartResources,
+    caller: &mut Option<WaitingParent>,
+) -> Result<SupervisorConfig> {
+    resources.pidfiles.iter().flatten().try_for_each(Pidfile::reserve_disk_space)?;
     let (handler, notify, after_start) = match plan.supervision {
-        Some(supervision) => (supervision.handler, supervision.notify_target, AfterStart::Supervise),
+        Some(supervision) => (supervision.crash_handler, supervision.notify_socket_and_interval, AfterStart::Supervise),
         None => (None, None, AfterStart::ExitWhenReady),
     };
-    let mut handler = handler.map(Handler::new).transpose()?.map(Box::new);
-    if let (Some(handler), Some(events)) = (&mut handler, resources.cgroup.as_ref().and_then(Cgroup::memory_events)) {
-        handler.set_kill_counter(events);
+    let mut handler = handler.map(CrashHandler::new).transpose()?.map(Box::new);
+    if let (Some(handler), Some(events)) =
+        (&mut handler, resources.cgroup.as_ref().and_then(Cgroup::open_memory_events))
+    {
+        handler.set_oom_kill_counter(events);
     }
     let (mut destination, mut log) = server_output::open(plan.output)?;
     log.add_syslog(plan.syslog)?;
     if plan.background {
         let role = if after_start == AfterStart::Supervise { SessionRole::Orphan } else { SessionRole::Leader };
         let output = if destination.is_inherited() { Output::Keep } else { Output::Null };
-        daemonize(role, output, plan.statuses, caller)?;
+        daemonize(role, output, plan.start_failure_statuses, caller)?;
     }
     if !plan.keeps_stdin {
         // Makes /dev/null standard input, once and not for each server process. That also closes a pipe from the
         // caller, whose writer would otherwise block when the pipe is full.
         cloexec_probe::redirect_stdin_to_null().map_err(|why| os_error(Problem::OpenStdio, why))?;
     }
-    log.separate_trace(plan.debug)?;
+    log.keep_stderr_for_steps(plan.step_trace)?;
     log.reopen_terminal();
     log.quiet = plan.quiet;
     if let [_, Some(manager)] = &resources.pidfiles {
@@ -201,8 +208,8 @@ fn prepare(mut plan: Plan, resources: &StartResources, caller: &mut Option<Waiti
     // server that puts itself into the background, which the error of such a start reports.
     process::set_subreaper();
     apply_personality(plan.personality, &mut log);
-    start_output(&plan.server, after_start, &mut destination, &mut log)?;
-    let user = plan.sockets.owner.map_or_else(credentials::effective_uid, |(uid, _)| uid);
+    start_output_helper(&plan.server, after_start, &mut destination, &mut log)?;
+    let user = plan.sockets.unix_socket_owner.map_or_else(credentials::effective_uid, |(uid, _)| uid);
     let readiness = Readiness::open(plan.ready, user, &mut plan.server.env)?;
     let before = Commands::new(plan.commands_before, &mut plan.server.env);
 
@@ -212,12 +219,12 @@ fn prepare(mut plan: Plan, resources: &StartResources, caller: &mut Option<Waiti
     Ok(SupervisorConfig {
         policy: plan.policy,
         program: ExecImage { env_source: source, ..ExecImage::new(plan.server) },
-        before,
-        command: plan.command,
-        handler,
+        before_commands: before,
+        quoted_command_line: plan.quoted_command,
+        crash_handler: handler,
         output: destination,
         log,
-        traces_steps: plan.debug != StepTrace::Off,
+        traces_steps: plan.step_trace != StepTrace::Off,
         cgroup: None,
         signals,
         signal_table: plan.signal_table,
@@ -225,7 +232,7 @@ fn prepare(mut plan: Plan, resources: &StartResources, caller: &mut Option<Waiti
         prober,
         service_manager: notify.and_then(|(address, ping)| ServiceManager::new(&address, ping)),
         waiting_parent: None,
-        failure_statuses: plan.statuses,
+        start_failure_statuses: plan.start_failure_statuses,
         after_start,
         leaves_cwd: plan.leaves_cwd,
         personality: plan.personality,
@@ -233,20 +240,20 @@ fn prepare(mut plan: Plan, resources: &StartResources, caller: &mut Option<Waiti
 }
 
 /// Starts the logger or the rotator for the server's output, if an option asks for one.
-fn start_output(
+fn start_output_helper(
     server: &Program,
     after_start: AfterStart,
     destination: &mut ServerOutput,
     log: &mut Log,
 ) -> Result<()> {
     if after_start == AfterStart::ExitWhenReady {
-        log.verbosity = Verbosity::Errors;
-        return destination.start_orphan();
+        log.stderr_verbosity = StderrVerbosity::ErrorsAndSteps;
+        return destination.start_orphan_log_child();
     }
-    if deliver::is_unreachable(&server.steps, &server.paths) {
+    if deliver::is_unreachable(&server.steps, &server.exec_paths) {
         log.record(Priority::Warning, format_args!("{}", Reason::Unreachable));
     }
-    destination.start()
+    destination.start_log_child()
 }
 
 /// If vsrun is called by the name of another tool, applies that tool's settings to vsrun's own process and log.
@@ -255,7 +262,7 @@ fn apply_personality(personality: &Personality, log: &mut Log) {
         process::set_parent_death_signal(signal.number());
     }
     if personality.records_only_errors {
-        log.verbosity = Verbosity::Errors;
+        log.stderr_verbosity = StderrVerbosity::ErrorsAndSteps;
     }
 }
 
@@ -264,7 +271,7 @@ impl SupervisorConfig {
     fn record_ending(&self, ending: Ending) {
         let status = ending.status();
         let why = match ending {
-            Ending::Server(_) => Reason::ServerExited,
+            Ending::ServerExited(_) => Reason::ServerExited,
             Ending::GaveUp(_) => {
                 if let Some(limit) = self.policy.limit {
                     let within = MessageArg::Duration(SpanDisplay(limit.within));
@@ -280,8 +287,10 @@ impl SupervisorConfig {
         let priority = match ending {
             _ if status == exit::OK => Priority::Info,
             // As an init, vsrun exits with the server's status, so no status is an error of vsrun.
-            Ending::Server(_) if self.policy.role != Role::Manager => Priority::Notice,
-            Ending::Server(_) | Ending::Stopped | Ending::GaveUp(_) | Ending::FirstStartFailed(_) => Priority::Err,
+            Ending::ServerExited(_) if self.policy.role != Role::Manager => Priority::Notice,
+            Ending::ServerExited(_) | Ending::Stopped | Ending::GaveUp(_) | Ending::FirstStartFailed(_) => {
+                Priority::Err
+            }
         };
         self.log.note(priority, Note::Shutdown, &[MessageArg::Reason(why), MessageArg::Number(status.into())]);
     }

@@ -13,7 +13,7 @@ use super::supervisor::Supervisor;
 use crate::logic::base::error::MessageArg;
 use crate::logic::base::note::Note;
 use crate::logic::plan::step::Step;
-use crate::sys::socket::{self, Disconnect};
+use crate::sys::socket::{self, DisconnectableSockets};
 use crate::sys::{Errno, fd};
 
 /// Which server processes use the sockets when vsrun restores them.
@@ -37,9 +37,9 @@ impl Supervisor<'_> {
         let mut counts = steps.filter_map(|step| if let Step::PassSockets(count) = step { Some(*count) } else { None });
         for number in fd::FIRST_AFTER_STDIO..fd::FIRST_AFTER_STDIO + RawFd::from(counts.next().unwrap_or(0)) {
             let disconnect = match usage {
-                SocketUse::BetweenRuns if number >= self.sockets.first => Disconnect::Any,
-                SocketUse::BetweenRuns => Disconnect::Datagram,
-                SocketUse::BeforeSecond | SocketUse::ByServer => Disconnect::None,
+                SocketUse::BetweenRuns if number >= self.sockets.first_own_fd => DisconnectableSockets::Any,
+                SocketUse::BetweenRuns => DisconnectableSockets::Datagram,
+                SocketUse::BeforeSecond | SocketUse::ByServer => DisconnectableSockets::None,
             };
             let mut restored = socket::restore_receiving(number, disconnect);
             let is_lost = restored == Err(Errno::SHUTDOWN) || restored.is_ok() && self.sockets.is_file_missing(number);

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::readiness::{Readiness, ReadyPipe};
 use super::reap::POLL_INTERVAL;
-use super::slot::Slot;
+use super::slot::ProcessSlot;
 use super::supervisor::Supervisor;
 use crate::logic::base::error::Error;
 use crate::logic::base::note::Note;
@@ -17,45 +17,45 @@ use crate::sys::poll::{self, PollSet};
 
 /// A descriptor that the event loop polls.
 #[derive(Clone, Copy)]
-enum Source {
+enum PolledSource {
     /// The signalfd, for the signals that vsrun receives.
     Signals,
     /// The pidfd of a server process.
-    Exit(Slot),
+    ServerExit(ProcessSlot),
     /// The pidfd of the crash handler.
     HandlerExit,
     /// The pipe with the output of the crash handler.
     HandlerOutput,
     /// The pipe in which a started child reports a failed step, and which a successful execve(2) closes.
-    Start(Slot),
+    StartOutcome(ProcessSlot),
     /// The pipe of `--ready fd:N`.
-    Ready(Slot),
+    ReadyPipe(ProcessSlot),
     /// The notify socket of a server process.
-    Message(Slot),
+    NotifyMessage(ProcessSlot),
 }
 
 /// All sources, in the order in which they are read.
-const SOURCES: [Source; 11] = [
-    Source::Signals,
-    Source::Exit(Slot::Server),
-    Source::Exit(Slot::Second),
-    Source::HandlerExit,
-    Source::HandlerOutput,
-    Source::Start(Slot::Server),
-    Source::Ready(Slot::Server),
-    Source::Message(Slot::Server),
-    Source::Start(Slot::Second),
-    Source::Ready(Slot::Second),
-    Source::Message(Slot::Second),
+const SOURCES: [PolledSource; 11] = [
+    PolledSource::Signals,
+    PolledSource::ServerExit(ProcessSlot::Server),
+    PolledSource::ServerExit(ProcessSlot::Second),
+    PolledSource::HandlerExit,
+    PolledSource::HandlerOutput,
+    PolledSource::StartOutcome(ProcessSlot::Server),
+    PolledSource::ReadyPipe(ProcessSlot::Server),
+    PolledSource::NotifyMessage(ProcessSlot::Server),
+    PolledSource::StartOutcome(ProcessSlot::Second),
+    PolledSource::ReadyPipe(ProcessSlot::Second),
+    PolledSource::NotifyMessage(ProcessSlot::Second),
 ];
 /// The positions in `SOURCES` of the pipes that report the outcome of a start, as a bit mask. The child may write a
 /// failed step at any time, but the pipe is read only after the child has closed it, so that the event loop never waits
 /// for more bytes.
 #[allow(clippy::indexing_slicing, reason = "the compiler evaluates it")]
-const START_SOURCES: u32 = {
+const START_SOURCE_MASK: u32 = {
     let (mut bits, mut at) = (0, 0);
     while at < SOURCES.len() {
-        if matches!(SOURCES[at], Source::Start(_)) {
+        if matches!(SOURCES[at], PolledSource::StartOutcome(_)) {
             bits |= 1 << at;
         }
         at += 1;
@@ -66,15 +66,17 @@ const START_SOURCES: u32 = {
 impl Supervisor<'_> {
     /// Sleeps until a source is readable or a deadline has come, and reads from the readable sources up to one event.
     #[inline(never)]
-    pub fn sleep(&mut self, time: Time) -> Option<Event> {
+    pub fn sleep_and_read(&mut self, now: Time) -> Option<Event> {
         // Some exits send no SIGCHLD to vsrun, for example those of other processes' children. They are polled for.
-        let polls = self.awaits_remaining() || self.has_kept_zombie() || self.state.second.remaining_killed().is_some();
-        let poll_at = polls.then(|| time.after(POLL_INTERVAL));
-        let wake = earliest(&[self.config.readiness.pause_end(time), self.next_wake(time), poll_at]);
-        let mut set = self.poll_set(time);
+        let polls = self.awaits_remaining()
+            || self.has_kept_zombie()
+            || self.state.second.descendants_were_sent_kill().is_some();
+        let poll_at = polls.then(|| now.after(POLL_INTERVAL));
+        let wake = earliest(&[self.config.readiness.pause_end(now), self.next_wake_time(now), poll_at]);
+        let mut set = self.poll_set(now);
         self.exits_pending |= polls;
         let mut readable = loop {
-            let readable = set.wait(wake.map(|wake| wake.since(time).0));
+            let readable = set.wait(wake.map(|wake| wake.since(now).0));
             self.signals_pending |= readable & 1 != 0;
             if readable != 1 || self.exits_pending {
                 break readable;
@@ -90,8 +92,9 @@ impl Supervisor<'_> {
         while let Some(source) = SOURCES.get(readable.trailing_zeros() as usize) {
             readable &= readable - 1;
             // If a signal is pending, it is usually SIGCHLD, and reading it sets `exits_pending`.
-            self.exits_pending |= !has_signal && matches!(source, Source::Exit(_) | Source::HandlerExit);
-            let event = self.read(*source, time);
+            self.exits_pending |=
+                !has_signal && matches!(source, PolledSource::ServerExit(_) | PolledSource::HandlerExit);
+            let event = self.read_source(*source, now);
             if event.is_some() {
                 return event;
             }
@@ -101,50 +104,50 @@ impl Supervisor<'_> {
 
     /// Reads from a source that became readable. Signals are read by `next_signal`.
     #[inline(never)]
-    fn read(&mut self, source: Source, time: Time) -> Option<Event> {
+    fn read_source(&mut self, source: PolledSource, time: Time) -> Option<Event> {
         match source {
-            Source::Signals => None,
-            Source::Exit(slot) => {
+            PolledSource::Signals => None,
+            PolledSource::ServerExit(slot) => {
                 self.process_mut(slot).iter_mut().for_each(|child| child.exit_watch.on_readable(time));
                 None
             }
-            Source::HandlerExit => {
-                self.config.handler.iter_mut().for_each(|handler| handler.exit_watch.on_readable(time));
+            PolledSource::HandlerExit => {
+                self.config.crash_handler.iter_mut().for_each(|handler| handler.exit_watch.on_readable(time));
                 None
             }
-            Source::HandlerOutput => {
-                self.config.handler.iter_mut().for_each(|handler| handler.output.read(&self.config.log));
+            PolledSource::HandlerOutput => {
+                self.config.crash_handler.iter_mut().for_each(|handler| handler.output.read(&self.config.log));
                 None
             }
-            Source::Start(slot) => self.read_start_outcome(slot),
-            Source::Ready(slot) => self.read_ready_pipe(slot),
-            Source::Message(slot) => self.read_notify(slot),
+            PolledSource::StartOutcome(slot) => self.read_start_outcome(slot),
+            PolledSource::ReadyPipe(slot) => self.read_ready_pipe(slot),
+            PolledSource::NotifyMessage(slot) => self.read_notify_messages(slot),
         }
     }
 
     /// The descriptors of all sources, for ppoll(2). Not inlined, so that a sleeping supervisor uses little stack.
     #[inline(never)]
-    fn poll_set(&self, time: Time) -> PollSet {
-        PollSet::new(&SOURCES.map(|source| self.descriptor(source, time)), START_SOURCES)
+    fn poll_set(&self, now: Time) -> PollSet {
+        PollSet::new(&SOURCES.map(|source| self.descriptor(source, now)), START_SOURCE_MASK)
     }
 
     /// The descriptor of a source, if it exists and is to be read now.
-    fn descriptor(&self, source: Source, time: Time) -> Option<BorrowedFd<'_>> {
+    fn descriptor(&self, source: PolledSource, now: Time) -> Option<BorrowedFd<'_>> {
         match source {
-            Source::Signals => Some(self.config.signals.as_fd()),
-            Source::Exit(slot) => self.process(slot)?.exit_watch.fd(),
-            Source::HandlerExit => self.config.handler.as_ref()?.exit_watch.fd(),
-            Source::HandlerOutput => self.config.handler.as_ref()?.output.fd(),
-            Source::Start(slot) => self.process(slot)?.exec_pipe.as_ref().map(AsFd::as_fd),
-            Source::Ready(slot) => self.process(slot)?.ready_pipe.as_ref().map(AsFd::as_fd),
-            Source::Message(slot) => self.config.readiness.notify_socket(slot, time),
+            PolledSource::Signals => Some(self.config.signals.as_fd()),
+            PolledSource::ServerExit(slot) => self.process(slot)?.exit_watch.fd(),
+            PolledSource::HandlerExit => self.config.crash_handler.as_ref()?.exit_watch.fd(),
+            PolledSource::HandlerOutput => self.config.crash_handler.as_ref()?.output.fd(),
+            PolledSource::StartOutcome(slot) => self.process(slot)?.exec_pipe.as_ref().map(AsFd::as_fd),
+            PolledSource::ReadyPipe(slot) => self.process(slot)?.ready_pipe.as_ref().map(AsFd::as_fd),
+            PolledSource::NotifyMessage(slot) => self.config.readiness.notify_socket_to_poll(slot, now),
         }
     }
 
     /// Reads the outcome of a start from its pipe: a failed step, or end of file after a successful exec. Returns
     /// `Ready` if the exec makes the server ready.
     #[inline(never)]
-    fn read_start_outcome(&mut self, slot: Slot) -> Option<Event> {
+    fn read_start_outcome(&mut self, slot: ProcessSlot) -> Option<Event> {
         let child = self.process_mut(slot).as_mut()?;
         let pid = child.pid;
         match StartOutcome::await_end(&child.exec_pipe.take()?) {
@@ -152,7 +155,7 @@ impl Supervisor<'_> {
                 if child.before_command.is_some() {
                     return None;
                 }
-                if matches!(start, StartOutcome::WithoutPidfile) && slot == Slot::Server {
+                if matches!(start, StartOutcome::WithoutPidfile) && slot == ProcessSlot::Server {
                     self.write_pidfile(pid);
                 }
                 self.note_process(Priority::Info, Note::Started, pid);
@@ -169,7 +172,7 @@ impl Supervisor<'_> {
     }
 
     /// Reads what the server wrote to the pipe of `--ready fd:N`.
-    fn read_ready_pipe(&mut self, slot: Slot) -> Option<Event> {
+    fn read_ready_pipe(&mut self, slot: ProcessSlot) -> Option<Event> {
         let child = self.process_mut(slot).as_mut()?;
         let event = ReadyPipe::read(&mut child.ready_pipe)?;
         // The pipe also closes if the exec fails. Then the failed step is reported instead.
@@ -180,15 +183,15 @@ impl Supervisor<'_> {
         if unready && self.is_first_start() {
             self.start_error = Some(Error::new(Problem::ClosedUnready));
         }
-        Some(slot.event(event))
+        Some(slot.event_of_process(event))
     }
 
     /// Reads one event that the process in this slot has reported and that has not been read yet.
-    pub fn read_pending(&mut self, slot: Slot) -> Option<Event> {
+    pub fn read_pending_event(&mut self, slot: ProcessSlot) -> Option<Event> {
         // A process may hang before its exec. So its pipe is read only if the write end is closed: the read would wait.
         let pipe = self.process(slot).and_then(|child| child.exec_pipe.as_ref());
         let has_ended = pipe.is_some_and(|pipe| poll::wait_for_close(pipe.as_fd(), 0));
         let start = if has_ended { self.read_start_outcome(slot) } else { None };
-        start.or_else(|| self.read_ready_pipe(slot)).or_else(|| self.read_notify(slot))
+        start.or_else(|| self.read_ready_pipe(slot)).or_else(|| self.read_notify_messages(slot))
     }
 }

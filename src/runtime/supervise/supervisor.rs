@@ -5,13 +5,13 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::before_command::BeforeCommand;
+use super::before_command::BeforeCommandState;
 use super::crash_handler::CrashReport;
 use super::descendants::ProcessSweep;
 use super::exit_watch::ExitWatch;
 use super::last_run::LastRun;
 use super::readiness::ReadyPipe;
-use super::slot::{ReplaceRequests, Slot};
+use super::slot::{ProcessSlot, ReplaceRequests};
 use crate::logic::base::duration::SpanDisplay;
 use crate::logic::base::error::{Error, MessageArg};
 use crate::logic::base::exit::{self, Exit};
@@ -22,7 +22,7 @@ use crate::logic::supervisor::event::{Action, Ending, Event};
 use crate::logic::supervisor::state::{ForcedStop, Phase, State};
 use crate::logic::supervisor::transition::next;
 use crate::runtime::host::clock::now;
-use crate::runtime::output::logdir::FilePosition;
+use crate::runtime::output::logdir::InodeAndOffset;
 use crate::runtime::report::log::Priority;
 use crate::runtime::report::os_error::errno_text;
 use crate::runtime::resources::pidfile::Pidfile;
@@ -49,16 +49,16 @@ pub struct ServerProcess {
     /// must not be reused.
     pub is_kept_zombie: bool,
     /// The end of the log file when this run began, for the handler to read from.
-    pub log_start: FilePosition,
+    pub log_start: InodeAndOffset,
     /// When the process was started.
     pub started: Time,
     /// How long the process ran. None until its exit.
     pub uptime: Option<Span>,
     /// The kernel's start time of the process, in clock ticks since the boot. 0 unless the process was started as a
     /// candidate.
-    pub start_ticks: u64,
+    pub candidate_start_ticks: u64,
     /// The command of `--before` that this process runs in place of the server. None for the server itself.
-    pub before_command: Option<BeforeCommand>,
+    pub before_command: Option<BeforeCommandState>,
     /// The step that failed, if the program could not be executed.
     pub failure: Option<StepFailure>,
     /// The resources that the process used. Set when it has been reaped.
@@ -81,11 +81,11 @@ pub struct Supervisor<'a> {
     /// Whether signals may be pending: a sleep has shown some, and they have not all been read.
     pub signals_pending: bool,
     /// Whether the last turn found that a deadline has passed, and left it to this turn to act on it.
-    pub deadline_was_due: bool,
+    pub due_deadline_postponed: bool,
     /// Whether a tracer has hidden an exit: the exited process may still be a child of vsrun.
     pub exit_hidden: bool,
     /// Whether the kernel accepted the last signal that was sent to a server process, a group or the handler.
-    pub delivery: Delivery,
+    pub last_delivery: Delivery,
     /// Whether vsrun stops itself after the signal that is being handled.
     pub suspends_after_signal: bool,
     /// The last signal that asked the server or vsrun to exit, for the message of a start that is stopped.
@@ -100,7 +100,7 @@ pub struct Supervisor<'a> {
     /// The search in /proc for remaining processes, if one is running.
     pub sweep: Option<ProcessSweep>,
     /// The requests of `--replace` and their answers.
-    pub requests: ReplaceRequests,
+    pub replace_requests: ReplaceRequests,
     /// The server process of the current or last run.
     pub server: Option<ServerProcess>,
     /// The second process of a replacement (the candidate or, once that is the server, the old server), until none of
@@ -112,38 +112,38 @@ pub struct Supervisor<'a> {
 /// failed or stopped start, and facts about the last run.
 #[inline(never)]
 pub fn supervise(config: &mut SupervisorConfig, resources: &mut StartResources) -> (Ending, Option<Error>, LastRun) {
-    config.log.note(Priority::Info, Note::Starting, &[MessageArg::Name(&config.command)]);
+    config.log.note(Priority::Info, Note::Starting, &[MessageArg::Name(&config.quoted_command_line)]);
     let mut this = Supervisor::new(config, resources);
-    let mut event = this.launch(Slot::Server);
+    let mut event = this.launch(ProcessSlot::Server);
     loop {
         let Supervisor { config, state, .. } = &mut *this;
         let time = now();
         let action = next(&config.policy, state, event, time);
         this.notify_service_manager(event);
-        if action == Action::SwitchOver {
+        if action == Action::SwitchToCandidate {
             this.switch_over(time);
         }
         this.begin_or_end_probes(event, time);
-        this.report_replacement();
+        this.close_and_report_replacement();
         event = match action {
             Action::Finish(ending) => {
                 let uptime = this.server.as_ref().and_then(|child| child.uptime).unwrap_or_default();
-                let last = LastRun { uptime, restarts: this.state.restarts() };
+                let last = LastRun { uptime, total_restarts: this.state.unexpected_restarts() };
                 return (ending, this.start_error, last);
             }
-            Action::Launch(logs) => this.relaunch(logs),
-            Action::RunHandler(exit) => this.run_handler(exit),
+            Action::StartServer(logs) => this.relaunch(logs),
+            Action::RunCrashHandler(exit) => this.run_handler(exit),
             Action::Send(signal, to) => {
                 this.send_exit_signal(signal, to);
                 this.unkillable_event(signal, to).unwrap_or_else(|| this.next_event())
             }
             Action::Forward(signal, to) => {
                 this.forward(signal, to);
-                this.suspend();
+                this.suspend_self_if_required();
                 this.next_event()
             }
             Action::RecordRestartDelay(span) => {
-                let restarts = MessageArg::Count(this.state.restarts());
+                let restarts = MessageArg::Count(this.state.unexpected_restarts());
                 this.note(Priority::Notice, Note::RestartingIn, &[MessageArg::Duration(SpanDisplay(span)), restarts]);
                 this.next_event()
             }
@@ -152,13 +152,13 @@ pub fn supervise(config: &mut SupervisorConfig, resources: &mut StartResources) 
                 this.next_event()
             }
             Action::ReportReady => {
-                this.report_ready();
+                this.on_server_ready();
                 this.next_event()
             }
-            Action::Wait | Action::SwitchOver => this.next_event(),
-            Action::LaunchCandidate => this.launch_candidate(),
+            Action::Wait | Action::SwitchToCandidate => this.next_event(),
+            Action::StartCandidate => this.launch_candidate(),
             Action::SendToSecondProcess(signal, to) => {
-                this.send_second(signal, to);
+                this.send_to_second_process(signal, to);
                 let refused = this.unkillable_event(signal, to).map(Event::for_second_process);
                 refused.unwrap_or_else(|| this.next_event())
             }
@@ -178,16 +178,16 @@ impl<'a> Supervisor<'a> {
             sockets: &mut resources.sockets,
             server: None,
             second: None,
-            requests: ReplaceRequests::default(),
+            replace_requests: ReplaceRequests::default(),
             exits_pending: false,
             signals_pending: false,
             sweep: None,
             next_sweep_at: Time::default(),
             next_orphan_search: (0, Time::default()),
             exit_hidden: false,
-            deadline_was_due: false,
+            due_deadline_postponed: false,
             start_error: None,
-            delivery: Delivery::Open,
+            last_delivery: Delivery::NotRefused,
             suspends_after_signal: false,
             stopped_by: Signal::TERM,
         })
@@ -199,15 +199,15 @@ impl Supervisor<'_> {
     /// directory if required, and releases memory that only the start needed. Exits if vsrun does not supervise the
     /// server.
     #[inline(never)]
-    fn report_ready(&mut self) {
+    fn on_server_ready(&mut self) {
         if let Some(caller) = self.config.waiting_parent.take() {
-            caller.ready();
+            caller.report_started();
         }
         if self.config.after_start == AfterStart::ExitWhenReady {
             process::exit(exit::OK);
         }
         if let Some(service) = &mut self.config.service_manager {
-            service.ready();
+            service.report_ready();
         }
         // Leave the caller's directory, because a file system cannot be unmounted while a process has its working
         // directory there.
@@ -228,14 +228,14 @@ impl Supervisor<'_> {
     #[inline(never)]
     fn run_handler(&mut self, exit: Exit) -> Event {
         let config = &mut *self.config;
-        let (Some(child), Some(handler)) = (&self.server, &mut config.handler) else {
+        let (Some(child), Some(handler)) = (&self.server, &mut config.crash_handler) else {
             return Event::HandlerExited(Exit::SUCCESS);
         };
         let not_executed = child.failure.is_some() || child.before_command.is_some();
         let reason = not_executed.then_some("exec").or(self.state.forced.map(ForcedStop::reason));
         let (pid, usage, uptime) = (child.pid, child.usage, child.uptime.unwrap_or_default());
-        let report = CrashReport { exit, reason, pid, uptime, restarts: self.state.restarts(), usage };
-        let input = config.output.read_from(child.log_start);
+        let report = CrashReport { exit, reason, pid, uptime, restarts: self.state.unexpected_restarts(), usage };
+        let input = config.output.open_log_from(child.log_start);
         match handler.spawn(report, input.as_ref().map(AsFd::as_fd)) {
             Ok(()) => self.next_event(),
             Err(why) => {

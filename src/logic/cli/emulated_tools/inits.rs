@@ -2,7 +2,7 @@
 //! them. An option letter has the same meaning in all of them.
 
 use super::getopt::Getopt;
-use super::{TOOL_FAILURE, Tool, ToolCommandLine, ToolRequest, ToolSyntax, dumb_init, tini};
+use super::{TOOL_FAILURE, Tool, ToolCommandLine, ToolRequest, ToolSyntax, dumb_init_signals, tini};
 use crate::logic::base::error::Result;
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
@@ -54,7 +54,7 @@ pub(super) fn parse_command_line(line: &mut ToolCommandLine<'_>, syntax: &ToolSy
             b'w' => line.personality.records_orphans = true,
             b'p' => line.personality.parent_death = Some(tini::parse_signal(value)?),
             b'e' => line.options.success_exit.get_or_insert_default().add_shell_status(tini::parse_status(value)?),
-            b'r' => dumb_init::add_rewrite(&mut line.signals, value)?,
+            b'r' => dumb_init_signals::add_rewrite(&mut line.signals, value)?,
             b'c' => single = true,
             b'P' => pauses = true,
             // tini's option `-s` changes nothing, because vsrun always adopts orphans.
@@ -76,18 +76,21 @@ pub(super) fn parse_command_line(line: &mut ToolCommandLine<'_>, syntax: &ToolSy
         if debug {
             line.verbosity = 3;
         }
-        dumb_init::apply_signal_handling(line, if single { Session::Caller } else { Session::WithTerminal });
+        dumb_init_signals::apply_signal_handling(
+            line,
+            if single { Session::SameAsVsrun } else { Session::NewSessionWithTerminal },
+        );
         return Ok(ToolRequest::Start);
     }
     (personality.session, personality.unhandled_signals) = (Session::OwnGroup, FAULT_SIGNALS);
     // A terminal's stop signals reach the process group of the command, so the init does not need to handle them.
     let stops: &[Signal] =
-        if tool == Tool::Tini { &tini::BACKGROUND_SIGNALS } else { &dumb_init::TERMINAL_STOP_SIGNALS };
+        if tool == Tool::Tini { &tini::BACKGROUND_SIGNALS } else { &dumb_init_signals::TERMINAL_STOP_SIGNALS };
     line.signals.extend(stops.iter().map(|signal| (*signal, SignalAction::Ignore)));
     if tool == Tool::Tini {
         tini::apply_variables(line);
     } else {
-        (personality.failures, personality.passes_sockets) = (FailureStatuses::AlwaysOne, true);
+        (personality.failures, personality.changes_listen_pid) = (FailureStatuses::AlwaysOne, true);
     }
     Ok(ToolRequest::Start)
 }

@@ -197,12 +197,12 @@ fn each_init_has_its_own_signals() {
     );
     assert_eq!(action(&dumb, "TSTP"), Some(SignalAction::Forward(Signal::TSTP)));
     let is = dumb.personality;
-    assert_eq!((is.signal_to_remaining, is.session), (Some(Signal::QUIT), Session::WithTerminal));
+    assert_eq!((is.signal_to_remaining, is.session), (Some(Signal::QUIT), Session::NewSessionWithTerminal));
     assert!(is.suspends_itself && is.forwards_to_group);
     assert_eq!(started("dumb-init -r 15:0 x", &[]).personality.signal_to_remaining, None);
     for single in [started("dumb-init -c x", &[]), started("dumb-init x", &["DUMB_INIT_SETSID=0"])] {
         let is = single.personality;
-        assert_eq!((is.signal_to_remaining, is.session, is.forwards_to_group), (None, Session::Caller, false));
+        assert_eq!((is.signal_to_remaining, is.session, is.forwards_to_group), (None, Session::SameAsVsrun, false));
         assert!(is.suspends_itself && action(&single, "TSTP").is_none());
     }
     // A signal with an action in VSRUN_ARGS is no longer left to the kernel.
@@ -250,9 +250,9 @@ fn a_user_is_named_as_gosu_and_su_exec_take_it() {
         let login = started(&format!("gosu {word} x"), &[]).user.unwrap();
         assert_eq!((login.user, login.group), (user, group), "{word}");
     }
-    assert_eq!(started("gosu a x", &[]).personality.account_rules, AccountRules::Gosu(100));
-    assert_eq!(started("su-exec a x", &[]).personality.account_rules, AccountRules::SuExec(100));
-    assert_eq!(started("su-exec a x", &[]).personality.session, Session::Caller);
+    assert_eq!(started("gosu a x", &[]).personality.account_rules, AccountRules::GosuWithOwnGid(100));
+    assert_eq!(started("su-exec a x", &[]).personality.account_rules, AccountRules::SuExecWithOwnGid(100));
+    assert_eq!(started("su-exec a x", &[]).personality.session, Session::SameAsVsrun);
 }
 
 #[test]

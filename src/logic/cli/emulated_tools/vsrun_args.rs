@@ -17,7 +17,7 @@ use crate::logic::supervisor::policy::AtExit;
 pub(super) fn parse_value(value: &[u8], options: &mut Options, at_exit: &mut Option<AtExit>) -> Result<()> {
     let words = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let words: Vec<StaticCStr> = words.map(leak_copy).collect();
-    let (result, _) = parse::read_options_counting(&words, options, at_exit);
+    let (result, _) = parse::read_options_and_count_args(&words, options, at_exit);
     let at = |error: Error| error.with_location("VSRUN_ARGS: ");
     let is_other = result.map_err(at)?.is_some() || !options.control.is_empty() || options.probe.is_some();
     if is_other {

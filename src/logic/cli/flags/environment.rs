@@ -145,7 +145,7 @@ macro_rules! environment {
             let limit = parse_limit(value);
             let twice =
                 limit.is_some_and(|limit| options.attribute_steps.iter().any(|other| is_same_attribute(other, &limit)));
-            !twice && append(&mut options.attribute_steps, limit)
+            !twice && append_if_some(&mut options.attribute_steps, limit)
         },
     }
 

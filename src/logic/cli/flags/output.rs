@@ -31,7 +31,7 @@ macro_rules! output {
         accepts: ["logs" "2w", "logs" "1", "/var/log/web" "3m"],
         rejects: ["logs" "1y", "logs" "-1", "logs" "99999999999999999999"],
         sets: |options, value, second| {
-            store(&mut options.logdir, Span::parse_retention(second).map(|keep| (leak_copy(value), keep)))
+            store_if_some(&mut options.logdir, Span::parse_retention(second).map(|keep| (leak_copy(value), keep)))
         },
     }
 

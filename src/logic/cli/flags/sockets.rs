@@ -55,7 +55,7 @@ macro_rules! sockets {
         ],
         sets: |options, value, _| {
             options.port_index += usize::from(options.port.is_none() && options.bind.is_none());
-            append(&mut options.listen, socket_address::parse_listen_option(value))
+            append_if_some(&mut options.listen, socket_address::parse_listen_option(value))
         },
     }
 

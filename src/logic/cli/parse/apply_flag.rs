@@ -35,7 +35,7 @@ struct GivenValues<'a> {
 }
 
 /// Where and how to store a value, for the forms of `sets` that many options use. Their code exists once, in
-/// `store_in_slot`, which saves 464 bytes.
+/// `store_in_slot_if_valid`, which saves 464 bytes.
 enum ValueSlot<'a> {
     /// The field for any text.
     Text(&'a mut Option<StaticCStr>),
@@ -63,16 +63,16 @@ macro_rules! set {
     ($given:ident $field:ident = false,) => {{ $given.options.$field = false.into(); return true }};
     // In `FIELD = [...]`, the list says what the words after `choices=` mean, in the order of these words.
     ($given:ident $field:ident = [$($choice:expr),+],) => {
-        return store(&mut $given.options.$field, $given.row.parse_choice($given.value, &[$($choice),+]))
+        return store_if_some(&mut $given.options.$field, $given.row.parse_choice($given.value, &[$($choice),+]))
     };
     ($given:ident $field:ident = $parser:expr,) => {{
         let parse: fn(&[u8]) -> Option<_> = $parser;
-        return store(&mut $given.options.$field, parse($given.value))
+        return store_if_some(&mut $given.options.$field, parse($given.value))
     }};
     ($given:ident $field:ident += text,) => {{ $given.options.$field.push(leak_copy($given.value)); return true }};
     ($given:ident $field:ident += $parser:expr,) => {{
         let parse: fn(&[u8]) -> Option<_> = $parser;
-        return append(&mut $given.options.$field, parse($given.value))
+        return append_if_some(&mut $given.options.$field, parse($given.value))
     }};
     // Any other `sets` is a function that gets the options and both values, and stores the values itself.
     ($given:ident $apply:expr,) => {{
@@ -106,7 +106,7 @@ macro_rules! set_all {
             let slot = match row.id {
                 $($(Id::$id => set!(given $($($set)+)?),)+)+
             };
-            store_in_slot(slot, row.id, value, second)
+            store_in_slot_if_valid(slot, row.id, value, second)
         }
     };
 }
@@ -114,12 +114,12 @@ macro_rules! set_all {
 all_flags!(set_all);
 
 /// Stores a value in the way that `slot` says. Returns false if the value is malformed.
-fn store_in_slot(slot: ValueSlot<'_>, id: Id, value: &[u8], second: &[u8]) -> bool {
+fn store_in_slot_if_valid(slot: ValueSlot<'_>, id: Id, value: &[u8], second: &[u8]) -> bool {
     match slot {
-        ValueSlot::Text(slot) => store(slot, Some(leak_copy(value))),
-        ValueSlot::Duration(slot, least) => store(slot, Span::parse(value).filter(|span| *span >= least)),
+        ValueSlot::Text(slot) => store_if_some(slot, Some(leak_copy(value))),
+        ValueSlot::Duration(slot, least) => store_if_some(slot, Span::parse(value).filter(|span| *span >= least)),
         ValueSlot::Confine(confinement) => confinement.add_option_value(id, value),
-        ValueSlot::Control(commands) => append(commands, parse_control_command(id, value, second)),
+        ValueSlot::Control(commands) => append_if_some(commands, parse_control_command(id, value, second)),
     }
 }
 
@@ -139,14 +139,14 @@ fn parse_control_command(id: Id, value: &[u8], second: &[u8]) -> Option<(Control
 }
 
 /// Stores a value. Returns false for None, which means that the value is malformed.
-fn store<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
+fn store_if_some<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
     *slot = value;
     slot.is_some()
 }
 
 /// Appends a value of an option that may be given more than once. Returns false for None, which means that the value is
 /// malformed.
-fn append<T>(list: &mut Vec<T>, value: Option<T>) -> bool {
+fn append_if_some<T>(list: &mut Vec<T>, value: Option<T>) -> bool {
     let Some(value) = value else { return false };
     list.push(value);
     true

@@ -73,9 +73,9 @@ fn read_values(flag: &Flag, values: &[&[u8]]) -> Result<Options> {
     let words: Vec<StaticCStr> =
         [format!("--{}", flag.long).as_bytes()].iter().chain(values).map(|word| leak_copy(word)).collect();
     assert_eq!(values.len(), flag.values.len(), "{words:?}");
-    match read_options_counting(&words, &mut options, &mut None).0? {
+    match read_options_and_count_args(&words, &mut options, &mut None).0? {
         None => Ok(options),
-        Some(DecidingOption::File(path)) => {
+        Some(DecidingOption::ArgsFile(path)) => {
             assert_eq!((flag.long, path.to_bytes()), ("args", values[0]));
             Ok(options)
         }

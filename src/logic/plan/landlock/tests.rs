@@ -20,7 +20,7 @@ fn confinement(paths: &[(PathAccess, &str)], ports: &[(u64, &str)], scope: &str)
 
 fn handled(made: &Confinement, abi: u32) -> HandledRights {
     match made.steps(LandlockSupport::Abi(abi), None).unwrap().first() {
-        Some(Step::CreateRuleset(handled)) => *handled,
+        Some(Step::CreateLandlockRuleset(handled)) => *handled,
         other => panic!("{other:?}"),
     }
 }
@@ -50,7 +50,7 @@ fn each_option_allows_what_its_name_says() {
     ] {
         assert_eq!((reach.rights(0x7fff), reach.rights(0xffff)), (old, new), "{reach:?}");
         assert_eq!(reach.rights_under_check() & right::READ_FILE != 0, new & EXECUTE != 0, "{reach:?}");
-        assert_eq!(reach.rights_under_check() & !right::READ, 0, "{reach:?}");
+        assert_eq!(reach.rights_under_check() & !right::READ_FILE_AND_DIR, 0, "{reach:?}");
     }
 }
 
@@ -58,7 +58,7 @@ fn each_option_allows_what_its_name_says() {
 fn rules_keep_their_order_and_confine_comes_after_them() {
     let made = confinement(&[(PathAccess::Rox, "/a"), (PathAccess::Rw, "b")], &[(CONNECT_TCP, "443")], "signal");
     let expected = [
-        Step::CreateRuleset(HandledRights { file_rights: 0xffff, tcp: CONNECT_TCP, scope: 2 }),
+        Step::CreateLandlockRuleset(HandledRights { file_rights: 0xffff, tcp: CONNECT_TCP, scope: 2 }),
         Step::AddLandlockRule(Rule::Path(PathAccess::Rox, c"/a"), 0xffff),
         Step::AddLandlockRule(Rule::Path(PathAccess::Rw, c"b"), 0xffff),
         Step::AddLandlockRule(Rule::Port(CONNECT_TCP, 443), 0xffff),
@@ -69,7 +69,7 @@ fn rules_keep_their_order_and_confine_comes_after_them() {
     assert_eq!(Confinement::default().steps(LandlockSupport::NotQueried, None).unwrap(), []);
     // File access is not confined, so the working directory is not verified.
     let ports = confinement(&[], &[(BIND_TCP, "none")], "").steps(LandlockSupport::Abi(7), Some(c"/srv")).unwrap();
-    assert!(matches!(ports[..], [Step::CreateRuleset(_), Step::LandlockRestrictSelf]), "{ports:?}");
+    assert!(matches!(ports[..], [Step::CreateLandlockRuleset(_), Step::LandlockRestrictSelf]), "{ports:?}");
 }
 
 #[test]

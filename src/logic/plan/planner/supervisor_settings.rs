@@ -11,7 +11,7 @@ use crate::logic::plan::host::Host;
 use crate::logic::plan::program;
 use crate::logic::supervisor::event::Recipient;
 use crate::logic::supervisor::policy::{CrashHandlerPolicy, Policy, Restart, Role};
-use crate::logic::supervisor::replacement::candidate_timeout;
+use crate::logic::supervisor::replacement::candidate_ready_timeout;
 
 /// Makes the supervisor's policy from the options. Zero for `--linger`, `--stop-delay` or `--stop-timeout` becomes
 /// None.
@@ -33,13 +33,13 @@ pub fn policy(options: &Options) -> Policy {
         },
         signal_scope: if options.has(Id::Group) { Recipient::Group } else { Recipient::Server },
         forwards_to_group: options.personality.forwards_to_group,
-        linger: given(options.linger),
+        linger_timeout: given(options.linger),
         restart: options.restart.unwrap_or(default),
         success: options.success_exit.unwrap_or_default(),
-        restart_delay: options.restart_delay.unwrap_or((Span::millis(100), Span::secs(30))),
+        restart_delay_range: options.restart_delay.unwrap_or((Span::millis(100), Span::secs(30))),
         limit: options.restart_limit,
         ready_timeout: options.ready_timeout,
-        candidate_timeout: candidate_timeout(options.ready, options.ready_timeout),
+        candidate_ready_timeout: candidate_ready_timeout(options.ready, options.ready_timeout),
         watchdog: options.watchdog,
         handler,
         stop_signal: options.stop_signal.unwrap_or(Signal::TERM),
@@ -55,10 +55,10 @@ pub fn env_renewal(options: &Options, host: &Host<'_>, identity: Option<&Identit
             .cwd
             .as_ref()
             .filter(|_| options.is_supervised() && sources.may_be_relative())
-            .map(|dir| (leak_cstr(dir.clone()), host.cwd_identity)),
+            .map(|dir| (leak_cstr(dir.clone()), host.cwd_dev_and_inode)),
         sources,
         base: program::base_env(options, host, identity),
-        first_entries: host.env_entries.clone(),
+        initial_file_entries: host.env_entries_from_files.clone(),
         option_entries: options.env.clone(),
     })
 }

@@ -18,7 +18,7 @@ const GROUP: &[u8] = b"web:x:44:\nlog:x:4:web\n";
 
 fn root() -> Host<'static> {
     let cwd = Some(b"/home".to_vec());
-    Host { passwd: PASSWD, group: GROUP, cwd, ..Host::default() }
+    Host { passwd_file: PASSWD, group_file: GROUP, cwd, ..Host::default() }
 }
 
 fn options(line: &str) -> Options {
@@ -54,8 +54,8 @@ fn privileges_are_dropped_last_and_in_order() {
         plan.server.steps,
         [
             Step::UnblockSignals,
-            Step::DropTerminal,
-            Step::KeepPidfileLock(c"/run/x"),
+            Step::DropControllingTerminal,
+            Step::WritePidAndKeepLock(c"/run/x"),
             Step::RedirectInput,
             Step::RedirectOutput,
             Step::PassSockets(2),
@@ -77,7 +77,7 @@ fn privileges_are_dropped_last_and_in_order() {
             Step::Exec(c"/bin/httpd"),
         ]
     );
-    assert_eq!((plan.sockets.inherited, plan.sockets.owner), (0, Some((33, 44))));
+    assert_eq!((plan.sockets.inherited_count, plan.sockets.unix_socket_owner), (0, Some((33, 44))));
     assert_eq!(plan.server.env.get(b"LISTEN_FDS"), Some(&b"2"[..]));
 }
 
@@ -96,7 +96,7 @@ fn attributes_that_need_root_are_set_before_the_user_changes() {
             Step::Setsid,
             Step::RedirectInput,
             Step::Nice(-1),
-            Step::OomScore(c"5"),
+            Step::OomScoreAdj(c"5"),
             core,
             cpu,
             Step::RedirectOutput,
@@ -120,8 +120,8 @@ fn attributes_that_need_root_are_set_before_the_user_changes() {
     );
     // The handler and the logger get none of these attributes, and drop the privileges that --user drops.
     let Output::Logger(logger, _) = plan.output else { panic!("no logger") };
-    for steps in [plan.supervision.unwrap().handler.unwrap().steps, logger.steps] {
-        let spare = KeepPermitted::OneHarmless(chosen.set);
+    for steps in [plan.supervision.unwrap().crash_handler.unwrap().steps, logger.steps] {
+        let spare = KeepPermitted::OneHarmlessNotIn(chosen.set);
         let [.., uid, Step::JoinNewKeyring, rights, proof, Step::UnblockSignals, Step::Exec(_)] = steps.as_slice()
         else {
             panic!("{steps:?}")
@@ -198,7 +198,7 @@ fn no_step_needs_root_after_the_credentials_are_verified() {
         for (at, step) in steps.iter().enumerate() {
             let opens = matches!(
                 step,
-                Step::KeepPidfileLock(_)
+                Step::WritePidAndKeepLock(_)
                     | Step::WriteManagedPid(_)
                     | Step::RedirectInput
                     | Step::RedirectOutput
@@ -214,7 +214,7 @@ fn no_step_needs_root_after_the_credentials_are_verified() {
             assert!(proof.is_none_or(|proof| root < proof), "{line}");
         }
         // If the supervisor holds the pidfile, the server has no descriptor of it.
-        let keeps = place(|step| matches!(step, Step::KeepPidfileLock(_))).is_some();
+        let keeps = place(|step| matches!(step, Step::WritePidAndKeepLock(_))).is_some();
         assert_eq!(keeps, line.contains("-p ") && !line.contains("-m "), "{line}");
     }
 }
@@ -286,26 +286,26 @@ fn the_server_and_the_handler_have_different_environments() {
         (server.get(b"HOME"), server.get(b"USER"), server.get(b"A")),
         (Some(&b"/mine"[..]), Some(&b"web"[..]), Some(&b"1"[..]))
     );
-    let handler = plan.supervision.unwrap().handler.unwrap();
+    let handler = plan.supervision.unwrap().crash_handler.unwrap();
     assert_eq!((handler.env.get(b"HOME"), handler.env.get(b"A")), (Some(&b"/srv"[..]), None));
     assert_eq!(
         (handler.env.get(b"VSRUN_SERVER_PID"), handler.env.get(b"VSRUN_SERVER_COMMAND")),
         (None, Some(&b"run it"[..]))
     );
-    assert_eq!(handler.paths, [c"/home/ask"]);
-    assert_eq!(plan.server.paths, [c"/p/run", c"/q/run"]);
+    assert_eq!(handler.exec_paths, [c"/home/ask"]);
+    assert_eq!(plan.server.exec_paths, [c"/p/run", c"/q/run"]);
 }
 
 #[test]
 fn env_dir_overrides_the_caller_and_env_overrides_env_dir() {
     let env = Env(vec![c"A=caller", c"GONE=caller", c"HOME=/x", c"PATH=/p"]);
     let env_dir = vec![c"HOME=/dir", c"A=dir", c"GONE", c"B=dir", c"SHELL"];
-    let host = Host { env, env_entries: env_dir, ..root() };
+    let host = Host { env, env_entries_from_files: env_dir, ..root() };
     let words = |line: &str| {
         let plan = plan_for(line, &host);
         let mut words: Vec<String> = plan.server.env.0.iter().map(|entry| entry.to_str().unwrap().to_owned()).collect();
         words.sort();
-        (words.join(" "), plan.server.paths.first().unwrap().to_str().unwrap().to_owned())
+        (words.join(" "), plan.server.exec_paths.first().unwrap().to_str().unwrap().to_owned())
     };
     assert_eq!(
         words("-u web -e B=e -e SHELL=/e -- x"),
@@ -317,8 +317,10 @@ fn env_dir_overrides_the_caller_and_env_overrides_env_dir() {
     );
     assert_eq!(words("--clear-env -e PATH=/e -- x"), ("A=dir B=dir HOME=/dir PATH=/e".into(), "/e/x".into()));
     // The handler belongs to vsrun, and has vsrun's environment.
-    let handler =
-        plan_for("--clear-env -m - ask -- x", &Host { cwd: Some(b"/".to_vec()), ..host }).supervision.unwrap().handler;
+    let handler = plan_for("--clear-env -m - ask -- x", &Host { cwd: Some(b"/".to_vec()), ..host })
+        .supervision
+        .unwrap()
+        .crash_handler;
     assert_eq!(handler.unwrap().env.get(b"A"), Some(&b"caller"[..]));
 }
 
@@ -348,15 +350,15 @@ fn a_ready_descriptor_that_is_a_socket_is_refused() {
     }
     assert_eq!(
         plan_for("-b --listen 80 --ready fd:6 -- x", &Host { inherited: handed(2), ..root() }).ready,
-        ReadyCondition::Newline(6)
+        ReadyCondition::NewlineOnFd(6)
     );
-    assert_eq!(plan_for("-b --ready fd:3 -- x", &root()).ready, ReadyCondition::Newline(3));
+    assert_eq!(plan_for("-b --ready fd:3 -- x", &root()).ready, ReadyCondition::NewlineOnFd(3));
 }
 
 /// If --user names the current user, nothing changes, so no privilege is needed.
 #[test]
 fn the_same_user_and_groups_need_no_privilege() {
-    let with = |egid, groups: Option<&[u32]>| Host { egid, groups: groups.map(<[u32]>::to_vec), ..root() };
+    let with = |egid, groups: Option<&[u32]>| Host { egid, own_groups: groups.map(<[u32]>::to_vec), ..root() };
     for (line, host, changes) in [
         ("-u 0 -- x", with(0, Some(&[])), false),
         ("-u root -- x", with(0, Some(&[0])), false),
@@ -367,7 +369,7 @@ fn the_same_user_and_groups_need_no_privilege() {
         ("-u 0:4 -- x", with(4, Some(&[])), false),
         ("-u web -- x", with(0, Some(&[])), true),
     ] {
-        let host = Host { group: b"root:x:0:\n", ..host };
+        let host = Host { group_file: b"root:x:0:\n", ..host };
         let steps = plan_for(line, &host).server.steps;
         assert_eq!(steps.iter().any(|step| matches!(step, Step::Groups(_))), changes, "{line} {host:?}");
         assert_eq!(steps.contains(&Step::BlockSignals), changes, "{line}");
@@ -396,13 +398,13 @@ fn an_ignored_hangup_stays_ignored() {
 /// An interactive server gets the terminal, except if it runs as another user.
 #[test]
 fn only_an_interactive_server_of_the_same_user_gets_the_terminal() {
-    let host = Host { terminal: StdinTerminal::Controlling, ..root() };
+    let host = Host { terminal: StdinTerminal::Foreground, ..root() };
     for (line, first) in [
         ("--restart no --stdin -- sh", [Step::TakeForeground, Step::UnblockSignals]),
         ("--restart no -- sh", [Step::UnblockSignals, Step::Setsid]),
         ("--restart no --stdin -u web -- sh", [Step::UnblockSignals, Step::Setsid]),
         ("--restart no --stdin -b -- sh", [Step::UnblockSignals, Step::Setsid]),
-        ("--stdin -u web -- sh", [Step::UnblockSignals, Step::DropTerminal]),
+        ("--stdin -u web -- sh", [Step::UnblockSignals, Step::DropControllingTerminal]),
     ] {
         assert_eq!(plan_for(line, &host).server.steps.get(..2).unwrap(), first, "{line}");
     }
@@ -424,13 +426,13 @@ fn options_set_the_policy_of_an_init_or_a_manager() {
     ] {
         let policy = policy(line);
         assert_eq!((policy.role, policy.stop_timeout), (role, timeout.map(Span::secs)), "{line}");
-        assert_eq!((policy.signal_scope, policy.linger), (Recipient::Server, None), "{line}");
+        assert_eq!((policy.signal_scope, policy.linger_timeout), (Recipient::Server, None), "{line}");
     }
     assert_eq!(policy("--init").restart, Restart::No);
     let policy = policy("--init --group --linger 3");
-    assert_eq!((policy.signal_scope, policy.linger), (Recipient::Group, Some(Span::secs(3))));
+    assert_eq!((policy.signal_scope, policy.linger_timeout), (Recipient::Group, Some(Span::secs(3))));
     let mut none = options("--init --linger 0 -- x");
-    assert_eq!(plan(&mut none, &root()).unwrap().policy.linger, None);
+    assert_eq!(plan(&mut none, &root()).unwrap().policy.linger_timeout, None);
 }
 
 /// The first step enters the control group. Landlock, which needs no_new_privs, comes last: only UnblockSignals and
@@ -442,11 +444,11 @@ fn the_control_group_is_entered_first_and_the_rules_come_last() {
     let host = Host { landlock: LandlockSupport::Abi(7), ..root() };
     let plan = plan_for("--cgroup /c --cgroup-set pids.max=9 --ro /x --scope signal -u web --umask 7 -- x", &host);
     let steps = &plan.server.steps;
-    assert_eq!(steps.first(), Some(&Step::Cgroup(c"/c")));
+    assert_eq!(steps.first(), Some(&Step::EnterCgroup(c"/c")));
     let last = [
         Step::NoNewPrivileges,
         Step::Umask(7),
-        Step::CreateRuleset(HandledRights { file_rights: 0xffff, tcp: 0, scope: 2 }),
+        Step::CreateLandlockRuleset(HandledRights { file_rights: 0xffff, tcp: 0, scope: 2 }),
         Step::AddLandlockRule(Rule::Path(PathAccess::Ro, c"/x"), 0xffff),
         Step::LandlockRestrictSelf,
         Step::UnblockSignals,
@@ -460,7 +462,9 @@ fn the_control_group_is_entered_first_and_the_rules_come_last() {
     assert_eq!(plan.cgroup.unwrap().settings, [(c"pids.max", c"9")]);
     // The handler is neither in the control group nor confined by Landlock.
     let plan = plan_for("--cgroup /c --ro /x -m - /h -- x", &host);
-    let handler = plan.supervision.unwrap().handler.unwrap();
-    let jailed = |step: &Step| matches!(step, Step::Cgroup(_) | Step::CreateRuleset(_) | Step::LandlockRestrictSelf);
+    let handler = plan.supervision.unwrap().crash_handler.unwrap();
+    let jailed = |step: &Step| {
+        matches!(step, Step::EnterCgroup(_) | Step::CreateLandlockRuleset(_) | Step::LandlockRestrictSelf)
+    };
     assert!(!handler.steps.iter().any(jailed), "{:?}", handler.steps);
 }

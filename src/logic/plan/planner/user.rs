@@ -13,19 +13,19 @@ use crate::logic::plan::personality::AccountRules;
 pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> {
     let Some(login) = &options.user else { return Ok(None) };
     let accounts = options.personality.account_rules;
-    let identity = account::resolve_as(login, accounts, host.passwd, host.group)?;
+    let identity = account::resolve_as(login, accounts, host.passwd_file, host.group_file)?;
     if accounts != AccountRules::Vsrun {
         // As gosu or su-exec, vsrun always tries to change its ids: the kernel decides whether that is allowed.
         return Ok(Some(identity));
     }
     let other_group = login.group.is_some() && host.egid != identity.gid;
     if host.euid != 0 && host.euid == identity.uid && other_group {
-        return Err(Error::new(Problem::BecomeGroup).number(identity.gid.into()));
+        return Err(Error::new(Problem::BecomeGroup).with_number_arg(identity.gid.into()));
     }
     if host.euid == 0 || host.euid == identity.uid {
         return match host.can_change_ids {
             CanChangeIds::No if host.euid != identity.uid => {
-                Err(Error::new(Problem::BecomeUser).number(identity.uid.into()))
+                Err(Error::new(Problem::BecomeUser).with_number_arg(identity.uid.into()))
             }
             CanChangeIds::Yes | CanChangeIds::No => Ok(Some(identity)),
         };
@@ -33,8 +33,8 @@ pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> 
     if options.has(Id::NoUserChecks) {
         return Ok(None);
     }
-    let error = Error::new(Problem::WrongUser).number(host.euid.into()).number(identity.uid.into());
-    Err(error.name(&identity.name))
+    let error = Error::new(Problem::WrongUser).with_number_arg(host.euid.into()).with_number_arg(identity.uid.into());
+    Err(error.with_name_arg(&identity.name))
 }
 
 /// The user and groups to which the server's process has to change. None if it has them already or may not change them.
@@ -51,7 +51,7 @@ fn has_identity(identity: &Identity, host: &Host<'_>) -> bool {
     let wanted = |group: &u32| *group == identity.gid || identity.groups.contains(group);
     host.euid == identity.uid
         && host.egid == identity.gid
-        && host.groups.as_ref().is_some_and(|groups| {
+        && host.own_groups.as_ref().is_some_and(|groups| {
             let has = |group: &u32| *group == identity.gid || groups.contains(group);
             groups.iter().all(wanted) && (identity.uid == 0 || identity.groups.iter().all(has))
         })

@@ -9,7 +9,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The name, IP address, port and transport of an endpoint, decoded from the parsed socket address.
 fn parsed(text: &str) -> Option<(&str, IpAddr, u16, Transport)> {
     let listener = Listener::parse(text.as_bytes())?;
-    let bytes = &listener.address[..];
+    let bytes = &listener.sockaddr[..];
     let port = u16::from_be_bytes([bytes[2], bytes[3]]);
     let ip = match u16::from_ne_bytes([bytes[0], bytes[1]]) {
         2 => {
@@ -21,7 +21,7 @@ fn parsed(text: &str) -> Option<(&str, IpAddr, u16, Transport)> {
             IpAddr::from(<[u8; 16]>::try_from(&bytes[8..24]).unwrap())
         }
     };
-    assert_eq!(listener.ipv4_fallback().is_some(), !listener.text.contains(&b':'), "{text}");
+    assert_eq!(listener.ipv4_fallback().is_some(), !listener.address_text.contains(&b':'), "{text}");
     Some((core::str::from_utf8(listener.name).unwrap(), ip, port, listener.transport))
 }
 
@@ -53,8 +53,8 @@ fn absolute_paths_are_unix_sockets() {
         ("n=/run/x", "n", "/run/x"),
     ] {
         let found = Listener::parse(text.as_bytes()).unwrap();
-        assert_eq!((found.name, found.text), (name.as_bytes(), path.as_bytes()), "{text}");
-        assert_eq!(found.address, [&1u16.to_ne_bytes()[..], path.as_bytes(), b"\0"].concat(), "{text}");
+        assert_eq!((found.name, found.address_text), (name.as_bytes(), path.as_bytes()), "{text}");
+        assert_eq!(found.sockaddr, [&1u16.to_ne_bytes()[..], path.as_bytes(), b"\0"].concat(), "{text}");
         assert!(found.ipv4_fallback().is_none() && found.transport == Transport::Stream, "{text}");
     }
 }
@@ -189,7 +189,7 @@ fn what_the_parent_handed_in_comes_first() {
         (&[], 1, "web"),
     ] {
         let mut env = environ(given);
-        env.put(c"LISTEN_X=mine");
+        env.apply_entry(c"LISTEN_X=mine");
         let handed = InheritedSockets::take_from_env(&mut env, b"7");
         assert_eq!(env.0.len(), 1, "{given:?}");
         let own = vec![c"web=80"];

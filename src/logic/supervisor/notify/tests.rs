@@ -10,12 +10,12 @@ fn policy() -> Policy {
         role: Role::Manager,
         signal_scope: Recipient::Server,
         forwards_to_group: false,
-        linger: None,
+        linger_timeout: None,
         restart: Restart::OnFailure,
         success: SuccessExits::default(),
-        restart_delay: (Span::ZERO, Span::ZERO),
+        restart_delay_range: (Span::ZERO, Span::ZERO),
         limit: None,
-        candidate_timeout: Some(Span::secs(5)),
+        candidate_ready_timeout: Some(Span::secs(5)),
         ready_timeout: Some(Span::secs(5)),
         watchdog: Some(Span::secs(3)),
         handler: CrashHandlerPolicy::Absent,
@@ -88,18 +88,25 @@ fn ignored_assignments_have_a_reason() {
         IgnoreReason::OtherUser,
         IgnoreReason::Unsupported,
         IgnoreReason::Malformed,
-        IgnoreReason::DescriptorCloserHangs,
+        IgnoreReason::CannotCloseDescriptors,
     ]
-    .map(IgnoreReason::bit);
+    .map(IgnoreReason::bit_mask);
     assert_eq!(bits.iter().fold(0, |all, bit| all | bit).count_ones(), 4);
 }
 
 #[test]
 fn the_servers_user_and_root_are_trusted_and_no_other() {
-    assert!(is_trusted(7, 1000, 1000) && is_trusted(7, 0, 1000) && is_trusted(0, 1000, 1000) && is_trusted(0, 0, 0));
-    assert!(!is_trusted(7, 1001, 1000) && !is_trusted(7, 1000, 0) && !is_trusted(7, u32::MAX, 1000));
+    assert!(
+        is_trusted_sender(7, 1000, 1000)
+            && is_trusted_sender(7, 0, 1000)
+            && is_trusted_sender(0, 1000, 1000)
+            && is_trusted_sender(0, 0, 0)
+    );
+    assert!(
+        !is_trusted_sender(7, 1001, 1000) && !is_trusted_sender(7, 1000, 0) && !is_trusted_sender(7, u32::MAX, 1000)
+    );
     // All users outside of our user namespace appear with the overflow uid, so the sender must be in our pid namespace.
-    assert!(is_trusted(7, OVERFLOW_UID, OVERFLOW_UID) && !is_trusted(0, OVERFLOW_UID, OVERFLOW_UID));
+    assert!(is_trusted_sender(7, OVERFLOW_UID, OVERFLOW_UID) && !is_trusted_sender(0, OVERFLOW_UID, OVERFLOW_UID));
 }
 
 #[test]
@@ -178,11 +185,11 @@ fn trigger_fires_the_watchdog_and_stopping_disarms_it() {
 
 #[test]
 fn the_service_manager_is_pinged_at_half_of_its_time() {
-    assert_eq!(watchdog_interval(b"30000000", None, 7), Some(Span::secs(15)));
-    assert_eq!(watchdog_interval(b"30000000", Some(b"7"), 7), Some(Span::secs(15)));
-    assert_eq!(watchdog_interval(b"1", Some(b"7"), 7), Some(Span(1)));
+    assert_eq!(heartbeat_interval(b"30000000", None, 7), Some(Span::secs(15)));
+    assert_eq!(heartbeat_interval(b"30000000", Some(b"7"), 7), Some(Span::secs(15)));
+    assert_eq!(heartbeat_interval(b"1", Some(b"7"), 7), Some(Span(1)));
     for (usec, pid) in [("30000000", "8"), ("30000000", ""), ("0", "7"), ("", "7"), ("x", "7"), ("-5", "7")] {
-        assert_eq!(watchdog_interval(usec.as_bytes(), Some(pid.as_bytes()), 7), None, "{usec} {pid}");
+        assert_eq!(heartbeat_interval(usec.as_bytes(), Some(pid.as_bytes()), 7), None, "{usec} {pid}");
     }
 }
 
@@ -194,7 +201,7 @@ fn messages_of_the_second_process_concern_only_that_process() {
     let tell = |story: &mut Story, at: u64, text: &[u8]| {
         parse(text).apply_from_second_process(&story.policy, &mut story.state, Time(at))
     };
-    assert_eq!(story.event(1, Event::Replace), Action::LaunchCandidate);
+    assert_eq!(story.event(1, Event::Replace), Action::StartCandidate);
     let watchdog = story.state.watchdog_deadline;
     assert_eq!(tell(&mut story, 10, b"WATCHDOG=1\nEXTEND_TIMEOUT_USEC=9000000\nWATCHDOG_USEC=1000000"), None);
     assert_eq!(story.state.watchdog_deadline, watchdog, "that of the server stays");
@@ -202,7 +209,7 @@ fn messages_of_the_second_process_concern_only_that_process() {
     let second = SecondProcess::Candidate { until, since: Time(1), watchdog: Some(Span::secs(1)) };
     assert_eq!(story.state.second, second);
     assert_eq!(tell(&mut story, 11, b"READY=1"), Some(Event::Ready.for_second_process()));
-    assert_eq!(story.event(11, Event::Ready.for_second_process()), Action::SwitchOver);
+    assert_eq!(story.event(11, Event::Ready.for_second_process()), Action::SwitchToCandidate);
     assert_eq!(story.state.watchdog_deadline, Some(Time(1011)), "its own watchdog time counts now");
     assert_eq!(story.event(11, Event::DeadlinePassed), Action::SendToSecondProcess(Signal::TERM, Recipient::Server));
     tell(&mut story, 12, b"EXTEND_TIMEOUT_USEC=60000000");

@@ -1,19 +1,19 @@
 //! The phases in which the crash handler runs, which decides whether the server is restarted.
 
 use super::finish;
-use super::next_run::{fork_failed, restart};
+use super::next_run::{on_fork_failed, restart};
 use crate::logic::base::exit::Exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::{Action, Ending, Event, Recipient};
 use crate::logic::supervisor::policy::Policy;
-use crate::logic::supervisor::state::{ForkTask, Pause, Phase, State};
+use crate::logic::supervisor::state::{ForkTask, Phase, RestartPause, State};
 
 /// Handles an event in `Phase::HandlerRunning`: the handler has not exceeded its timeout.
 pub(super) fn on_event_while_running(
     policy: &Policy,
     state: &mut State,
-    (exit, until, pause): (Exit, Option<Time>, Pause),
+    (exit, until, pause): (Exit, Option<Time>, RestartPause),
     event: Event,
     now: Time,
 ) -> Action {
@@ -21,14 +21,14 @@ pub(super) fn on_event_while_running(
     let grace = policy.stop_deadline(now);
     match event {
         HandlerExited(Exit::SUCCESS) => restart(policy, state, exit, pause, now),
-        HandlerExited(_) => finish(state, Ending::Server(exit)),
-        DeadlinePassed => enter_and_signal(state, Phase::HandlerTimedOut { exit, until: grace }, Signal::TERM),
-        Stop | Interrupt => enter_and_signal(state, Phase::HandlerStopping { until: grace }, Signal::TERM),
+        HandlerExited(_) => finish(state, Ending::ServerExited(exit)),
+        DeadlinePassed => enter_and_signal_handler(state, Phase::HandlerTimedOut { exit, until: grace }, Signal::TERM),
+        Stop | Interrupt => enter_and_signal_handler(state, Phase::HandlerStopping { until: grace }, Signal::TERM),
         Restart => {
-            state.phase = Phase::HandlerRunning { exit, until, pause: Pause::None };
+            state.phase = Phase::HandlerRunning { exit, until, pause: RestartPause::None };
             Action::Wait
         }
-        ForkFailed => fork_failed(state, ForkTask::RunHandler { exit, pause }, now),
+        ForkFailed => on_fork_failed(state, ForkTask::RunHandler { exit, pause }, now),
         Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited | NoneLeft | Unkillable
         | Forward(_) | Replace | OfSecondProcess(_) => Action::Wait,
     }
@@ -44,10 +44,12 @@ pub(super) fn on_event_after_timeout(
 ) -> Action {
     use Event::*;
     match event {
-        HandlerExited(_) => finish(state, Ending::Server(exit)),
-        DeadlinePassed => {
-            enter_and_signal(state, Phase::HandlerTimedOut { exit, until: policy.stop_deadline(now) }, Signal::KILL)
-        }
+        HandlerExited(_) => finish(state, Ending::ServerExited(exit)),
+        DeadlinePassed => enter_and_signal_handler(
+            state,
+            Phase::HandlerTimedOut { exit, until: policy.stop_deadline(now) },
+            Signal::KILL,
+        ),
         Stop | Interrupt => {
             state.phase = Phase::HandlerStopping { until };
             Action::Wait
@@ -63,7 +65,7 @@ pub(super) fn on_event_while_stopping(policy: &Policy, state: &mut State, event:
     match event {
         HandlerExited(_) => finish(state, Ending::Stopped),
         DeadlinePassed | Interrupt => {
-            enter_and_signal(state, Phase::HandlerStopping { until: policy.stop_deadline(now) }, Signal::KILL)
+            enter_and_signal_handler(state, Phase::HandlerStopping { until: policy.stop_deadline(now) }, Signal::KILL)
         }
         Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited | NoneLeft | Unkillable
         | ForkFailed | Stop | Restart | Forward(_) | Replace | OfSecondProcess(_) => Action::Wait,
@@ -71,7 +73,7 @@ pub(super) fn on_event_while_stopping(policy: &Policy, state: &mut State, event:
 }
 
 /// Enters a phase and sends the crash handler this signal.
-fn enter_and_signal(state: &mut State, phase: Phase, signal: Signal) -> Action {
+fn enter_and_signal_handler(state: &mut State, phase: Phase, signal: Signal) -> Action {
     state.phase = phase;
-    Action::Send(signal, Recipient::Handler)
+    Action::Send(signal, Recipient::CrashHandlerGroup)
 }

@@ -14,17 +14,17 @@ impl State {
             self.phase,
             Phase::Stopping { next: AfterStop::Finish, .. }
                 | Phase::StoppingRemaining { next: AfterStop::Finish, .. }
-                | Phase::AwaitingSecondProcess { then: AfterSecondProcess::Finish(_) }
+                | Phase::AwaitingSecondProcessExit { then: AfterSecondProcess::Finish(_) }
         )
     }
 
     /// Why no replacement can begin now. None if one can begin.
-    pub fn refusal(&self, policy: &Policy) -> Option<Refusal> {
-        if policy.candidate_timeout.is_none() {
-            Some(Refusal::NoReadiness)
+    pub fn replacement_refusal(&self, policy: &Policy) -> Option<Refusal> {
+        if policy.candidate_ready_timeout.is_none() {
+            Some(Refusal::UnsuitableReadyCondition)
         } else if self.second != SecondProcess::None || self.pending_outcome.is_some() {
             Some(Refusal::UnderWay)
-        } else if self.phase != Phase::Running || self.is_service_asked_to_end(policy) {
+        } else if self.phase != Phase::Running || self.has_forwarded_stop_request(policy) {
             Some(Refusal::NotRunning)
         } else {
             None
@@ -39,14 +39,14 @@ impl State {
 
     /// True if the second process was sent KILL and the wait for its group has ended without an exit: one of its
     /// processes hangs in the kernel or is held by a tracer.
-    pub fn is_second_wait_over(&self, now: Time) -> bool {
+    pub fn gave_up_on_second_process(&self, now: Time) -> bool {
         matches!(self.second, SecondProcess::Exiting { killed: true, until: Some(until), .. } if until <= now)
     }
 
     /// True if an init has forwarded a signal that asks the server and vsrun to exit, so that no replacement may begin.
-    fn is_service_asked_to_end(&self, policy: &Policy) -> bool {
+    fn has_forwarded_stop_request(&self, policy: &Policy) -> bool {
         let asks = Signal::TERM.bit() | Signal::INT.bit() | policy.stop_signal.bit();
-        policy.role != Role::Manager && self.forwarded_signals & asks != 0
+        policy.role != Role::Manager && self.forwarded_signal_bits & asks != 0
     }
 
     /// True if a signal was forwarded in the current run that asks for an exit, even if the server has ignored it.
@@ -54,25 +54,25 @@ impl State {
         EXIT_REQUEST_SIGNALS
             .iter()
             .chain([&policy.stop_signal])
-            .any(|signal| self.forwarded_signals & signal.bit() != 0)
+            .any(|signal| self.forwarded_signal_bits & signal.bit() != 0)
     }
 
     /// Sets the start time of the run. To be called when the commands of `--before` have succeeded.
     pub fn set_server_start_time(&mut self, now: Time) {
-        self.started_at = now;
+        self.run_started_at = now;
     }
 
     /// Removes the deadline of the first start. To be called when the commands of `--before` have succeeded and the
     /// server itself is ready with its exec: the deadline was for the commands alone.
-    pub fn end_start_limit(&mut self) {
+    pub fn clear_start_deadline(&mut self) {
         if let Phase::Starting { until } = &mut self.phase {
             *until = None;
         }
     }
 
     /// False if the server took the place of one that exited, and still has to become ready.
-    pub fn has_no_ready_deadline(&self) -> bool {
-        self.ready_deadline.is_none()
+    pub fn has_no_promoted_ready_deadline(&self) -> bool {
+        self.promoted_ready_deadline.is_none()
     }
 
     /// True while a replacement is under way.
@@ -84,22 +84,22 @@ impl State {
     pub(in crate::logic::supervisor) fn finish_replacement_if_over(&mut self) {
         // If the new server did not become ready and is being stopped, the replacement ends after its exit.
         let fails = self.forced == Some(ForcedStop::Unready) && matches!(self.phase, Phase::Stopping { .. });
-        if self.second == SecondProcess::None && self.ready_deadline.is_none() && !fails {
+        if self.second == SecondProcess::None && self.promoted_ready_deadline.is_none() && !fails {
             self.unreported_outcome = self.pending_outcome.take().or(self.unreported_outcome);
         }
     }
 
     /// Prepares the state for a run that begins, or for the second process that becomes the server.
     pub(in crate::logic::supervisor) fn reset_for_run(&mut self, since: Time, watchdog: Option<Span>) {
-        (self.started_at, self.forwarded_signals) = (since, 0);
+        (self.run_started_at, self.forwarded_signal_bits) = (since, 0);
         (self.watchdog_deadline, self.watchdog, self.forced) = (None, watchdog, None);
-        self.ready_deadline = None;
+        self.promoted_ready_deadline = None;
     }
 
     /// The deadline of the watchdog, if it has passed and is the reason for the next `Event::DeadlinePassed`.
     pub fn watchdog_due(&self, now: Time) -> Option<Time> {
         let is_due = |until: &Time| *until <= now;
-        let is_next = self.phase == Phase::Running && self.ready_deadline.is_none();
+        let is_next = self.phase == Phase::Running && self.promoted_ready_deadline.is_none();
         self.watchdog_deadline
             .filter(|until| is_next && is_due(until) && !self.second.deadline().is_some_and(|until| is_due(&until)))
     }

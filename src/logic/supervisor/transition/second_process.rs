@@ -8,7 +8,7 @@ use super::{KILL_WAIT, finish, launch};
 use crate::logic::base::exit::{Exit, KILLED};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
-use crate::logic::supervisor::event::{Action, Ending, Event, LogFiles, Recipient, SecondProcessEvent};
+use crate::logic::supervisor::event::{Action, Ending, Event, LogFilesAtStart, Recipient, SecondProcessEvent};
 use crate::logic::supervisor::policy::{Policy, Role};
 use crate::logic::supervisor::replacement::{Outcome, SecondProcess};
 use crate::logic::supervisor::state::{AfterSecondProcess, ForcedStop, Phase, State};
@@ -39,21 +39,21 @@ pub(super) fn apply_to_replacement(policy: &Policy, state: &mut State, event: Ev
         OfSecondProcess(event) => return Some(on_event(policy, state, event, now)),
         DeadlinePassed | Ready | NotReady | Heartbeat | HandlerExited(_) | NoneLeft | Unkillable | ForkFailed
         | Unhealthy | Stop | Interrupt | Restart | Forward(_) | Replace => {
-            cancel_replacement(policy, state, event, now)
+            cancel_replacement_if_asked(policy, state, event, now)
         }
     }
     None
 }
 
-/// Begins a replacement if none of the reasons of `State::refusal` prevents it.
+/// Begins a replacement if none of the reasons of `State::replacement_refusal` prevents it.
 pub(super) fn begin_replacement(policy: &Policy, state: &mut State, now: Time) -> Action {
-    if state.refusal(policy).is_some() {
+    if state.replacement_refusal(policy).is_some() {
         return Action::Wait;
     }
-    let until = now.after(policy.candidate_timeout.unwrap_or_default());
+    let until = now.after(policy.candidate_ready_timeout.unwrap_or_default());
     state.second = SecondProcess::Candidate { until, since: now, watchdog: policy.watchdog };
     (state.pending_outcome, state.unreported_outcome) = (Some(Outcome::Done), None);
-    Action::LaunchCandidate
+    Action::StartCandidate
 }
 
 /// Handles an event of the second process.
@@ -70,7 +70,7 @@ pub(super) fn on_event(policy: &Policy, state: &mut State, event: SecondProcessE
             };
             record_promotion(state, since, watchdog);
             state.arm_watchdog(now);
-            Action::SwitchOver
+            Action::SwitchToCandidate
         }
         (SecondProcess::Candidate { .. }, NotReady) => {
             fail_candidate(policy, state, Outcome::NeverReady, now);
@@ -115,9 +115,10 @@ pub(super) fn on_event(policy: &Policy, state: &mut State, event: SecondProcessE
         (SecondProcess::Exiting { .. }, ExecFailed(_)) => on_second_reaped(policy, state, now),
         // The second process can be killed only by an exit of PID 1, so no restart is possible.
         (SecondProcess::Exiting { .. }, Unkillable) => {
-            let Phase::AwaitingSecondProcess { then } = state.phase else { return Action::Wait };
+            let Phase::AwaitingSecondProcessExit { then } = state.phase else { return Action::Wait };
             state.second = SecondProcess::None;
-            finish(state, if let AfterSecondProcess::Finish(ending) = then { ending } else { Ending::Server(KILLED) })
+            let forced = Ending::ServerExited(KILLED);
+            finish(state, if let AfterSecondProcess::Finish(ending) = then { ending } else { forced })
         }
         (SecondProcess::DescendantsRemain { .. }, NoneLeft) => forget_second_process(policy, state, now),
         (SecondProcess::None | SecondProcess::Candidate { .. }, _) => Action::Wait,
@@ -125,7 +126,7 @@ pub(super) fn on_event(policy: &Policy, state: &mut State, event: SecondProcessE
     }
 }
 
-/// Handles an event in `Phase::AwaitingSecondProcess`: the server is gone, and the second process or what it has left
+/// Handles an event in `Phase::AwaitingSecondProcessExit`: the server is gone, and the second process or what it has left
 /// behind is being ended. After a stop, no restart follows.
 pub(super) fn on_event_awaiting_second(
     policy: &Policy,
@@ -136,12 +137,12 @@ pub(super) fn on_event_awaiting_second(
     use Event::*;
     let stops = match event {
         Stop | Interrupt => true,
-        Forward(signal) => policy.ends_service(signal),
+        Forward(signal) => policy.forwarding_ends_service(signal),
         DeadlinePassed | Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited
         | HandlerExited(_) | NoneLeft | Unkillable | ForkFailed | Restart | Replace | OfSecondProcess(_) => false,
     };
-    if stops && then == AfterSecondProcess::Launch {
-        state.phase = Phase::AwaitingSecondProcess { then: AfterSecondProcess::Finish(Ending::Stopped) };
+    if stops && then == AfterSecondProcess::StartServer {
+        state.phase = Phase::AwaitingSecondProcessExit { then: AfterSecondProcess::Finish(Ending::Stopped) };
     }
     Action::Wait
 }
@@ -163,7 +164,7 @@ pub(super) fn on_second_deadline(policy: &Policy, state: &mut State, now: Time) 
             state.second = if signal == Signal::KILL {
                 SecondProcess::DescendantsRemain { until: now.after(KILL_WAIT), next: None }
             } else {
-                let until = now.after(policy.linger.unwrap_or_default());
+                let until = now.after(policy.linger_timeout.unwrap_or_default());
                 SecondProcess::DescendantsRemain { until, next: Some(Signal::KILL) }
             };
             Action::SendToSecondProcess(signal, Recipient::RemainingOfRun)
@@ -183,18 +184,20 @@ pub(super) fn promote_candidate(policy: &Policy, state: &mut State, event: Event
     } else {
         None
     };
-    state.end_run(policy, now);
-    if exit.is_none_or(|exit| state.is_unexpected(policy, exit)) {
+    state.record_run_end(policy, now);
+    if exit.is_none_or(|exit| state.allows_restart_after(policy, exit)) {
         state.count_restart(policy, now);
     }
     state.second = match exit {
         None => exiting(Some(now), Signal::TERM, Recipient::Group),
-        Some(_) if policy.linger.is_some() => SecondProcess::DescendantsRemain { until: now, next: Some(Signal::TERM) },
+        Some(_) if policy.linger_timeout.is_some() => {
+            SecondProcess::DescendantsRemain { until: now, next: Some(Signal::TERM) }
+        }
         Some(_) => SecondProcess::None,
     };
     record_promotion(state, since, watchdog);
-    state.ready_deadline = Some(until);
-    Action::SwitchOver
+    state.promoted_ready_deadline = Some(until);
+    Action::SwitchToCandidate
 }
 
 /// Records in the state that the second process is the server. `since` is the start of its run, `watchdog` its watchdog
@@ -207,7 +210,7 @@ fn record_promotion(state: &mut State, since: Time, watchdog: Option<Span>) {
 /// Records why the new server of a replacement failed. If it had taken the place of a server that exited, and was not
 /// ready yet, its exit counts as unexpected.
 pub(super) fn record_promoted_failure(state: &mut State, why: Outcome) {
-    if state.ready_deadline.take().is_some() {
+    if state.promoted_ready_deadline.take().is_some() {
         state.forced = Some(ForcedStop::Unready);
     }
     // The first failure of a replacement is kept. But a server that closes its ready descriptor is often exiting, and
@@ -237,13 +240,13 @@ fn exiting(until: Option<Time>, next: Signal, to: Recipient) -> SecondProcess {
 
 /// Cancels the replacement and ends the candidate, if the event is a stop, a restart or a forwarded signal that ends
 /// the service.
-pub(super) fn cancel_replacement(policy: &Policy, state: &mut State, event: Event, now: Time) {
+pub(super) fn cancel_replacement_if_asked(policy: &Policy, state: &mut State, event: Event, now: Time) {
     let ends =
         matches!(event, Event::Forward(signal) if state.second.is_candidate() && cancels_candidate(policy, signal));
     let why = if ends || matches!(event, Event::Stop | Event::Interrupt) {
-        Outcome::Stopped
+        Outcome::StopRequested
     } else if event == Event::Restart {
-        Outcome::Restarted
+        Outcome::RestartRequested
     } else {
         return;
     };
@@ -257,21 +260,22 @@ pub(super) fn cancel_replacement(policy: &Policy, state: &mut State, event: Even
         state.second = exiting_now(policy, now);
     }
     if state.pending_outcome.take().is_some() {
-        (state.unreported_outcome, state.ready_deadline) = (Some(why), None);
+        (state.unreported_outcome, state.promoted_ready_deadline) = (Some(why), None);
     }
 }
 
 /// True if an init forwards this signal and the server should then exit, so that no candidate may take its place.
 fn cancels_candidate(policy: &Policy, signal: Signal) -> bool {
-    policy.ends_service(signal) || (policy.role != Role::Manager && [Signal::INT, Signal::QUIT].contains(&signal))
+    policy.forwarding_ends_service(signal)
+        || (policy.role != Role::Manager && [Signal::INT, Signal::QUIT].contains(&signal))
 }
 
 /// Handles the end of the second process after it was reaped. Processes that it started may remain.
 fn on_second_reaped(policy: &Policy, state: &mut State, now: Time) -> Action {
-    if policy.linger.is_none() {
+    if policy.linger_timeout.is_none() {
         return forget_second_process(policy, state, now);
     }
-    if let Phase::AwaitingSecondProcess { then: AfterSecondProcess::Finish(_) } = state.phase {
+    if let Phase::AwaitingSecondProcessExit { then: AfterSecondProcess::Finish(_) } = state.phase {
         // The supervisor is about to finish, and then sends TERM to all remaining processes.
         return forget_second_process(policy, state, now);
     }
@@ -288,9 +292,9 @@ fn on_second_reaped(policy: &Policy, state: &mut State, now: Time) -> Action {
 /// Forgets the second process. Its remaining processes are gone, or are no longer waited for.
 fn forget_second_process(policy: &Policy, state: &mut State, now: Time) -> Action {
     state.second = SecondProcess::None;
-    let Phase::AwaitingSecondProcess { then } = state.phase else { return Action::Wait };
+    let Phase::AwaitingSecondProcessExit { then } = state.phase else { return Action::Wait };
     match then {
         AfterSecondProcess::Finish(ending) => finish(state, ending),
-        AfterSecondProcess::Launch => launch(policy, state, LogFiles::Rotate, now),
+        AfterSecondProcess::StartServer => launch(policy, state, LogFilesAtStart::Rotate, now),
     }
 }

@@ -1,7 +1,7 @@
 //! `Phase::Stopping`: the server has been asked to exit.
 
 use super::stopping_remaining::stop_rest_of_group;
-use super::{after_stop, finish, forward};
+use super::{finish, forward_or_delay, on_exit_after_stop};
 use crate::logic::base::exit::{Exit, KILLED};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
@@ -22,17 +22,17 @@ pub(super) fn on_event(
         DeadlinePassed => kill(policy, state, next, now),
         Interrupt if next == AfterStop::Finish => kill(policy, state, next, now),
         Stop | Interrupt => set_next(state, AfterStop::Finish, until),
-        Restart if next == AfterStop::HandleExit => set_next(state, AfterStop::Restart, until),
-        Forward(signal) => forward(policy, state, signal, now),
-        Exited(exit) => after_stop(policy, state, next, exit, now),
-        ExecFailed(code) => after_stop(policy, state, next, Exit::Code(code), now),
+        Restart if next == AfterStop::HandleUnrequestedExit => set_next(state, AfterStop::Restart, until),
+        Forward(signal) => forward_or_delay(policy, state, signal, now),
+        Exited(exit) => on_exit_after_stop(policy, state, next, exit, now),
+        ExecFailed(code) => on_exit_after_stop(policy, state, next, Exit::Code(code), now),
         LeaderExited => stop_rest_of_group(policy, state, (next, until), now),
         // vsrun is PID 1 and cannot end this server, so it does not start another. The kernel ends all processes when
         // vsrun exits.
-        Unkillable if matches!(next, AfterStop::Restart | AfterStop::HandleExit) => {
-            finish(state, Ending::Server(KILLED))
+        Unkillable if matches!(next, AfterStop::Restart | AfterStop::HandleUnrequestedExit) => {
+            finish(state, Ending::ServerExited(KILLED))
         }
-        Unkillable => after_stop(policy, state, next, KILLED, now),
+        Unkillable => on_exit_after_stop(policy, state, next, KILLED, now),
         Restart | Ready | NotReady | Heartbeat | Unhealthy | HandlerExited(_) | NoneLeft | ForkFailed | Replace
         | OfSecondProcess(_) => Action::Wait,
     }

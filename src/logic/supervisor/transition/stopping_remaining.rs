@@ -1,6 +1,6 @@
 //! The phase after the server's exit, in which the rest of its group and its other descendants are ended.
 
-use super::{KILL_WAIT, after_run};
+use super::{KILL_WAIT, decide_after_run};
 use crate::logic::base::exit::Exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
@@ -27,8 +27,8 @@ pub(super) fn stop_remaining(
     exit: Option<Exit>,
     now: Time,
 ) -> Action {
-    let until = policy.linger.map_or(policy.stop_deadline(now), |span| Some(now.after(span)));
-    if policy.linger.is_some() && !state.second.is_unreaped() {
+    let until = policy.linger_timeout.map_or(policy.stop_deadline(now), |span| Some(now.after(span)));
+    if policy.linger_timeout.is_some() && !state.second.is_unreaped() {
         // From now on, the signals to `Recipient::RemainingOfRun` also reach the processes that outlived the second
         // process.
         state.second = SecondProcess::None;
@@ -44,11 +44,11 @@ pub(super) fn stop_rest_of_group(
     (next, until): (AfterStop, Option<Time>),
     now: Time,
 ) -> Action {
-    if next == AfterStop::HandleExit {
-        state.end_run(policy, now);
+    if next == AfterStop::HandleUnrequestedExit {
+        state.record_run_end(policy, now);
     }
-    let is_asked = next != AfterStop::HandleExit || state.forced == Some(ForcedStop::Health);
-    if is_asked && policy.stop_signal == Signal::TERM && policy.linger.is_none() {
+    let is_asked = next != AfterStop::HandleUnrequestedExit || state.forced == Some(ForcedStop::Health);
+    if is_asked && policy.stop_signal == Signal::TERM && policy.linger_timeout.is_none() {
         // The whole group has received TERM. A second TERM makes some programs exit without their clean-up.
         StoppingRemaining { next, exit: None, until, killed: false }.enter(state);
         return Action::Wait;
@@ -64,18 +64,20 @@ impl StoppingRemaining {
             Exited(exit) if self.exit.is_none() => self.on_server_reaped(policy, state, exit, now),
             DeadlinePassed => match self.exit {
                 // A process that hangs in the kernel does not exit after KILL. It must not delay the restart for ever.
-                Some(exit) if self.killed => after_run(policy, state, self.next, exit, now),
+                Some(exit) if self.killed => decide_after_run(policy, state, self.next, exit, now),
                 Some(_) | None => self.kill(state, now),
             },
             NoneLeft => match self.exit {
-                Some(exit) => after_run(policy, state, self.next, exit, now),
+                Some(exit) => decide_after_run(policy, state, self.next, exit, now),
                 None => Action::Wait,
             },
             Interrupt if self.next == AfterStop::Finish => self.kill(state, now),
             Stop | Interrupt => Self { next: AfterStop::Finish, ..self }.enter(state),
-            Restart if self.next == AfterStop::HandleExit => Self { next: AfterStop::Restart, ..self }.enter(state),
+            Restart if self.next == AfterStop::HandleUnrequestedExit => {
+                Self { next: AfterStop::Restart, ..self }.enter(state)
+            }
             Forward(signal) => {
-                if policy.ends_service(signal) {
+                if policy.forwarding_ends_service(signal) {
                     Self { next: AfterStop::Finish, ..self }.enter(state);
                 }
                 if self.exit.is_none() { Action::Forward(signal, policy.signal_scope) } else { Action::Wait }
@@ -90,13 +92,13 @@ impl StoppingRemaining {
     fn on_server_reaped(self, policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
         let goes_on = match self.next {
             AfterStop::Restart => true,
-            AfterStop::HandleExit => state.is_unexpected(policy, exit),
+            AfterStop::HandleUnrequestedExit => state.allows_restart_after(policy, exit),
             AfterStop::Finish | AfterStop::FailStart => false,
         };
-        if goes_on && policy.linger.is_some() {
+        if goes_on && policy.linger_timeout.is_some() {
             return Self { exit: Some(exit), ..self }.enter(state);
         }
-        after_run(policy, state, self.next, exit, now)
+        decide_after_run(policy, state, self.next, exit, now)
     }
 
     fn kill(self, state: &mut State, now: Time) -> Action {

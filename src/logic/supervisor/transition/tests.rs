@@ -5,7 +5,7 @@ use crate::logic::base::exit::SuccessExits;
 use crate::logic::supervisor::event::SecondProcessEvent;
 use crate::logic::supervisor::policy::{CrashHandlerPolicy, Restart, RestartLimit};
 use crate::logic::supervisor::readiness::ReadyCondition;
-use crate::logic::supervisor::replacement::{Outcome, candidate_timeout};
+use crate::logic::supervisor::replacement::{Outcome, candidate_ready_timeout};
 use crate::logic::supervisor::state::ForcedStop;
 
 const USR1: u64 = 10;
@@ -15,13 +15,13 @@ fn policy() -> Policy {
         role: Role::Manager,
         signal_scope: Recipient::Server,
         forwards_to_group: false,
-        linger: None,
+        linger_timeout: None,
         restart: Restart::OnFailure,
         success: SuccessExits::default(),
-        restart_delay: (Span::millis(100), Span::secs(30)),
+        restart_delay_range: (Span::millis(100), Span::secs(30)),
         limit: None,
         ready_timeout: None,
-        candidate_timeout: None,
+        candidate_ready_timeout: None,
         watchdog: None,
         handler: CrashHandlerPolicy::Absent,
         stop_signal: Signal::TERM,
@@ -77,23 +77,26 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
     assert!(!world.finished || action == Action::Wait, "an action after the end: {action:?}");
     world.forking = false;
     match action {
-        Action::Launch(_) => {
+        Action::StartServer(_) => {
             assert!(!world.server, "two servers");
             assert!(!world.handler, "a server beside the handler");
             assert!(!world.group, "a server beside the last one's group");
             assert!(!world.all_got_term, "a server after the last one");
             assert!(!world.stopped, "a server after a stop");
-            assert!(world.remaining_got_term || policy.linger.is_none() || state.restarts == 0, "a run beside remains");
+            assert!(
+                world.remaining_got_term || policy.linger_timeout.is_none() || state.unexpected_restarts == 0,
+                "a run beside remains"
+            );
             (world.server, world.forking, world.remaining_got_term) = (true, true, false);
         }
-        Action::RunHandler(_) => {
+        Action::RunCrashHandler(_) => {
             assert!(!world.server && !world.handler && !world.group, "a handler beside other processes");
             assert!(!world.all_got_term, "a handler after the last server");
             assert!(!world.stopped, "a handler after a stop");
             (world.handler, world.forking) = (true, true);
         }
         // `explore/tests.rs` checks replacements.
-        Action::LaunchCandidate | Action::SwitchOver | Action::SendToSecondProcess(..) => {
+        Action::StartCandidate | Action::SwitchToCandidate | Action::SendToSecondProcess(..) => {
             panic!("no replacement: {action:?}")
         }
         Action::Send(signal, to @ (Recipient::Server | Recipient::Group)) | Action::Forward(signal, to) => {
@@ -103,17 +106,19 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
         Action::Send(signal, Recipient::RemainingOfRun) => {
             assert!(!world.server && !world.handler, "only what outlives the server is cleared away");
             assert!(!world.all_got_term, "the last processes are ended once");
-            assert!(world.group || policy.linger.is_some(), "processes are ended that no option is about");
+            assert!(world.group || policy.linger_timeout.is_some(), "processes are ended that no option is about");
             // The group may have received TERM as the stop signal.
             let asked = world.remaining_got_term
                 || policy.stop_signal == Signal::TERM && policy.signal_scope == Recipient::Group;
             assert!(asked || signal == Signal::TERM, "KILL comes after TERM");
             world.remaining_got_term = true;
         }
-        Action::Send(_, Recipient::Handler) => assert!(world.handler, "a signal to a dead handler"),
+        Action::Send(_, Recipient::CrashHandlerGroup) => {
+            assert!(world.handler, "a signal to a dead handler")
+        }
         Action::Finish(_) => {
             assert!(!world.server && !world.handler && !world.group, "an end that leaves a process");
-            assert!(world.all_got_term == policy.linger.is_some(), "an end without asking what is left");
+            assert!(world.all_got_term == policy.linger_timeout.is_some(), "an end without asking what is left");
             world.finished = true;
         }
         Action::Send(signal, Recipient::AllProcesses) => {
@@ -128,7 +133,7 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
         }
         Action::RecordStopDelay(span) => {
             assert!(world.server && span > Span::ZERO, "a delay of nothing");
-            assert!(matches!(state.phase, Phase::Delaying { .. }));
+            assert!(matches!(state.phase, Phase::DelayingStop { .. }));
         }
         Action::Wait | Action::ReportReady => {}
     }
@@ -147,7 +152,7 @@ fn possible(policy: &Policy, world: World) -> Vec<(Event, World)> {
         (Event::Restart, world),
     ];
     if world.forking {
-        let clearing = clearing || policy.linger.is_some();
+        let clearing = clearing || policy.linger_timeout.is_some();
         events
             .push((Event::ForkFailed, World { server: false, handler: false, remaining_got_term: clearing, ..world }));
     }
@@ -213,11 +218,11 @@ fn has_no_effect(phase: Phase, event: Event) -> bool {
         (Phase::KillingRemaining { .. }, Stop | Interrupt | Restart | Unkillable) => true,
         (Phase::Running, NotReady) => true,
         (
-            Phase::Delaying { .. },
+            Phase::DelayingStop { .. },
             Restart | Ready | NotReady | Heartbeat | Unhealthy | HandlerExited(_) | NoneLeft | Unkillable | ForkFailed,
         ) => true,
         // Without a replacement there is no second process.
-        (Phase::AwaitingSecondProcess { .. }, _) | (_, Replace | OfSecondProcess(_)) => true,
+        (Phase::AwaitingSecondProcessExit { .. }, _) | (_, Replace | OfSecondProcess(_)) => true,
         // No handler is running that could exit.
         (
             Phase::Starting { .. }
@@ -264,7 +269,7 @@ fn has_no_effect(phase: Phase, event: Event) -> bool {
             | LeaderExited,
         )
         | (
-            Phase::Delaying { .. },
+            Phase::DelayingStop { .. },
             DeadlinePassed | Stop | Interrupt | Forward(_) | Exited(_) | ExecFailed(_) | LeaderExited,
         )
         | (
@@ -332,12 +337,12 @@ fn every_short_history_holds() {
         policy(),
         Policy { handler: CrashHandlerPolicy::Within(Span::secs(5)), restart: Restart::Always, ..policy() },
         Policy { handler: CrashHandlerPolicy::NoTimeout, stop_timeout: None, limit, ..policy() },
-        Policy { restart_delay: (Span::ZERO, Span::ZERO), restart: Restart::OnAbort, limit, ..policy() },
+        Policy { restart_delay_range: (Span::ZERO, Span::ZERO), restart: Restart::OnAbort, limit, ..policy() },
         Policy { restart: Restart::No, ..policy() },
-        Policy { restart: Restart::No, role: Role::Init, linger: Some(Span::secs(3)), ..policy() },
+        Policy { restart: Restart::No, role: Role::Init, linger_timeout: Some(Span::secs(3)), ..policy() },
         Policy { restart: Restart::No, role: Role::InitWithTimeout, signal_scope: Recipient::Group, ..policy() },
-        Policy { signal_scope: Recipient::Group, linger: Some(Span::secs(3)), stop_timeout: None, ..policy() },
-        Policy { linger: Some(Span::secs(3)), handler: CrashHandlerPolicy::NoTimeout, limit, ..policy() },
+        Policy { signal_scope: Recipient::Group, linger_timeout: Some(Span::secs(3)), stop_timeout: None, ..policy() },
+        Policy { linger_timeout: Some(Span::secs(3)), handler: CrashHandlerPolicy::NoTimeout, limit, ..policy() },
         Policy { signal_scope: Recipient::Group, stop_signal: Signal::INT, role: Role::InitWithTimeout, ..policy() },
         Policy {
             signal_scope: Recipient::Group,
@@ -351,7 +356,7 @@ fn every_short_history_holds() {
         Policy {
             stop_delay: Some(Span::secs(7)),
             signal_scope: Recipient::Group,
-            linger: Some(Span::secs(3)),
+            linger_timeout: Some(Span::secs(3)),
             watchdog: Some(Span::secs(3)),
             ..policy()
         },
@@ -361,7 +366,7 @@ fn every_short_history_holds() {
     let mut count = 0;
     for policy in &policies {
         // Policies that end remaining processes have many more histories.
-        let alone = policy.signal_scope == Recipient::Server && policy.linger.is_none();
+        let alone = policy.signal_scope == Recipient::Server && policy.linger_timeout.is_none();
         let depth = if alone { depth } else { depth - 1 };
         count += walk(policy, &State::new(policy, Time(0)), start, Time(0), depth);
     }
@@ -424,10 +429,10 @@ impl Story {
     /// The server exits unexpectedly after `life` milliseconds. Returns the pause before the restart.
     fn crash_after(&mut self, life: u64) -> u64 {
         match self.at(life, Event::Exited(Exit::Code(1))) {
-            Action::Launch(LogFiles::Keep) => 0,
+            Action::StartServer(LogFilesAtStart::Keep) => 0,
             Action::RecordRestartDelay(_) => {
                 let rest = self.state.deadline().unwrap().since(self.now).0;
-                assert_eq!(self.at(rest, Event::DeadlinePassed), Action::Launch(LogFiles::Keep));
+                assert_eq!(self.at(rest, Event::DeadlinePassed), Action::StartServer(LogFilesAtStart::Keep));
                 rest
             }
             other => panic!("{other:?}"),
@@ -461,9 +466,9 @@ fn restart_delays_double_until_a_stable_run_resets_them() {
     let rests: Vec<u64> = (0..12).map(|_| story.crash_after(5)).collect();
     assert_eq!(rests, [0, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000]);
     assert_eq!((story.crash_after(9_999), story.crash_after(10_000), story.crash_after(1)), (30_000, 0, 100));
-    assert_eq!(story.state.restarts(), 15);
+    assert_eq!(story.state.unexpected_restarts(), 15);
 
-    let mut short = Story::new(Policy { restart_delay: (Span(10), Span(500)), ..policy() });
+    let mut short = Story::new(Policy { restart_delay_range: (Span(10), Span(500)), ..policy() });
     assert_eq!(
         [short.crash_after(1), short.crash_after(1), short.crash_after(499), short.crash_after(500)],
         [0, 10, 20, 0]
@@ -480,11 +485,11 @@ fn any_number_of_consecutive_failures_is_counted() {
 #[test]
 fn a_limit_counts_restarts_within_its_window() {
     let limit = Some(RestartLimit { restarts: 2, within: Span::secs(60) });
-    let mut story = Story::new(Policy { limit, restart_delay: (Span::ZERO, Span::ZERO), ..policy() });
+    let mut story = Story::new(Policy { limit, restart_delay_range: (Span::ZERO, Span::ZERO), ..policy() });
     assert_eq!((story.crash_after(1000), story.crash_after(1000)), (0, 0));
     // A requested restart does not count.
     assert_eq!(story.at(0, Event::Restart), Action::Send(Signal::TERM, Recipient::Server));
-    assert_eq!(story.at(0, Event::Exited(killed(15))), Action::Launch(LogFiles::Rotate));
+    assert_eq!(story.at(0, Event::Exited(killed(15))), Action::StartServer(LogFilesAtStart::Rotate));
     // The first of the two restarts is 60 s old, so it no longer counts.
     assert_eq!(story.crash_after(59_000), 0);
     let ending = Ending::GaveUp(Exit::Code(1));
@@ -506,8 +511,8 @@ fn the_restart_policy_decides_which_exits_are_unexpected() {
         for (exit, restarted) in exits.into_iter().zip(restarted) {
             let mut story = Story::new(Policy { restart, success, ..policy() });
             let action = story.at(1, Event::Exited(exit));
-            let ending = Ending::Server(if success.contains(exit) { Exit::SUCCESS } else { exit });
-            let expected = if restarted { Action::Launch(LogFiles::Keep) } else { Action::Finish(ending) };
+            let ending = Ending::ServerExited(if success.contains(exit) { Exit::SUCCESS } else { exit });
+            let expected = if restarted { Action::StartServer(LogFilesAtStart::Keep) } else { Action::Finish(ending) };
             assert_eq!(action, expected, "{restart:?} {exit}");
         }
     }
@@ -525,15 +530,15 @@ fn death_by_a_forwarded_signal_is_requested_only_if_the_signal_asks_for_an_end()
             let mut story = Story::new(rules);
             assert_eq!(story.at(1, Event::Forward(signal)), Action::Forward(signal, Recipient::Server), "once");
             let action = story.at(20_000, Event::Exited(killed(number)));
-            let ending = Action::Finish(Ending::Server(killed(number)));
-            assert_eq!(action, if requested { ending } else { Action::RunHandler(killed(number)) }, "{signal}");
+            let ending = Action::Finish(Ending::ServerExited(killed(number)));
+            assert_eq!(action, if requested { ending } else { Action::RunCrashHandler(killed(number)) }, "{signal}");
         }
     }
     // HUP was forwarded only to an earlier run, so death by HUP is a crash of this run.
     let mut story = Story::new(policy());
     story.at(1, Event::Forward(Signal::HUP));
-    assert_eq!(story.at(1, Event::Exited(killed(9))), Action::Launch(LogFiles::Keep));
-    assert_eq!(story.at(20_000, Event::Exited(killed(1))), Action::Launch(LogFiles::Keep));
+    assert_eq!(story.at(1, Event::Exited(killed(9))), Action::StartServer(LogFilesAtStart::Keep));
+    assert_eq!(story.at(20_000, Event::Exited(killed(1))), Action::StartServer(LogFilesAtStart::Keep));
 }
 
 #[test]
@@ -543,7 +548,7 @@ fn the_command_time_limit_does_not_stop_a_server_ready_at_exec() {
         let mut state = State::new(&rules, Time(0));
         state.set_server_start_time(Time(4000));
         if !has_limit {
-            state.end_start_limit();
+            state.clear_start_deadline();
         }
         step(&rules, state, Event::DeadlinePassed, Time(5000)).1
     };
@@ -579,47 +584,48 @@ fn a_stop_wins_over_a_restart() {
 #[test]
 fn the_crash_handler_decides_within_its_timeout() {
     let patient = Policy { handler: CrashHandlerPolicy::Within(Span::secs(5)), ..policy() };
-    let ask =
-        |story: &mut Story| assert_eq!(story.at(1, Event::Exited(Exit::Code(7))), Action::RunHandler(Exit::Code(7)));
+    let ask = |story: &mut Story| {
+        assert_eq!(story.at(1, Event::Exited(Exit::Code(7))), Action::RunCrashHandler(Exit::Code(7)))
+    };
 
     let mut story = Story::new(patient.clone());
     ask(&mut story);
-    assert_eq!(story.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep));
+    assert_eq!(story.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::StartServer(LogFilesAtStart::Keep));
     ask(&mut story);
     // A restart was requested while the handler ran, so there is no restart delay.
     assert_eq!(story.at(1, Event::Restart), Action::Wait);
-    assert_eq!(story.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Launch(LogFiles::Rotate));
+    assert_eq!(story.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::StartServer(LogFilesAtStart::Rotate));
     ask(&mut story);
-    assert_eq!(story.at(1, Event::HandlerExited(killed(9))), Action::Finish(Ending::Server(Exit::Code(7))));
+    assert_eq!(story.at(1, Event::HandlerExited(killed(9))), Action::Finish(Ending::ServerExited(Exit::Code(7))));
 
     let mut slow = Story::new(patient.clone());
     ask(&mut slow);
-    assert_eq!(slow.at(5000, Event::DeadlinePassed), Action::Send(Signal::TERM, Recipient::Handler));
-    assert_eq!(slow.at(30_000, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::Handler));
-    assert_eq!(slow.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Finish(Ending::Server(Exit::Code(7))));
+    assert_eq!(slow.at(5000, Event::DeadlinePassed), Action::Send(Signal::TERM, Recipient::CrashHandlerGroup));
+    assert_eq!(slow.at(30_000, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::CrashHandlerGroup));
+    assert_eq!(slow.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Finish(Ending::ServerExited(Exit::Code(7))));
 
     let mut stopped = Story::new(patient);
     ask(&mut stopped);
-    assert_eq!(stopped.at(1, Event::Stop), Action::Send(Signal::TERM, Recipient::Handler));
-    assert_eq!(stopped.at(1, Event::Interrupt), Action::Send(Signal::KILL, Recipient::Handler));
+    assert_eq!(stopped.at(1, Event::Stop), Action::Send(Signal::TERM, Recipient::CrashHandlerGroup));
+    assert_eq!(stopped.at(1, Event::Interrupt), Action::Send(Signal::KILL, Recipient::CrashHandlerGroup));
     assert_eq!(stopped.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Finish(Ending::Stopped));
 }
 
 #[test]
 fn a_fork_that_fails_is_tried_again() {
     let mut story = Story::new(policy());
-    assert_eq!(story.at(1, Event::Exited(Exit::Code(1))), Action::Launch(LogFiles::Keep));
+    assert_eq!(story.at(1, Event::Exited(Exit::Code(1))), Action::StartServer(LogFilesAtStart::Keep));
     for wait in [100, 200, 400, 800, 1600, 3200, 5000, 5000] {
         assert_eq!(story.at(0, Event::ForkFailed), Action::Wait);
         assert_eq!(story.at(wait - 1, Event::DeadlinePassed), Action::Wait);
-        assert_eq!(story.at(1, Event::DeadlinePassed), Action::Launch(LogFiles::Keep));
+        assert_eq!(story.at(1, Event::DeadlinePassed), Action::StartServer(LogFilesAtStart::Keep));
     }
     // A successful launch resets the fork back-off.
     assert_eq!(story.at(1, Event::Exited(Exit::Code(1))), Action::RecordRestartDelay(Span(100)));
-    assert_eq!(story.at(100, Event::DeadlinePassed), Action::Launch(LogFiles::Keep));
+    assert_eq!(story.at(100, Event::DeadlinePassed), Action::StartServer(LogFilesAtStart::Keep));
     assert_eq!(story.at(0, Event::ForkFailed), Action::Wait);
     assert_eq!(story.state.deadline().unwrap().since(story.now), Span::millis(100));
-    assert_eq!(story.at(0, Event::Restart), Action::Launch(LogFiles::Rotate));
+    assert_eq!(story.at(0, Event::Restart), Action::StartServer(LogFilesAtStart::Rotate));
     assert_eq!(story.at(0, Event::ForkFailed), Action::Wait);
     assert_eq!(story.at(0, Event::Stop), Action::Finish(Ending::Stopped));
 }
@@ -632,7 +638,7 @@ fn a_failed_first_start_ends_the_supervision() {
         assert_eq!(action, Action::Finish(Ending::FirstStartFailed(status)));
     }
     let mut later = Story::new(policy);
-    assert_eq!(later.at(1, Event::ExecFailed(126)), Action::Launch(LogFiles::Keep));
+    assert_eq!(later.at(1, Event::ExecFailed(126)), Action::StartServer(LogFilesAtStart::Keep));
 }
 
 #[test]
@@ -643,14 +649,14 @@ fn an_init_ends_as_the_server_ends() {
         let mut story = Story::new(init.clone());
         assert_eq!(story.at(1, Event::Forward(Signal::TERM)), Action::Forward(Signal::TERM, Recipient::Server));
         assert_eq!(story.state.deadline(), None, "no clock unless it was asked for");
-        assert_eq!(story.at(1, Event::Exited(exit)), Action::Finish(Ending::Server(exit)));
+        assert_eq!(story.at(1, Event::Exited(exit)), Action::Finish(Ending::ServerExited(exit)));
     }
     // With `--on-signal`, a signal can also stop an init.
     let mut stopped = Story::new(init.clone());
     assert_eq!(stopped.at(1, Event::Stop), Action::Send(Signal::TERM, Recipient::Server));
-    assert_eq!(stopped.at(1, Event::Exited(Exit::Code(3))), Action::Finish(Ending::Server(Exit::Code(3))));
+    assert_eq!(stopped.at(1, Event::Exited(Exit::Code(3))), Action::Finish(Ending::ServerExited(Exit::Code(3))));
     // Before the exec, death by the forwarded signal is the server's exit; any other death is a failed start.
-    for (passed, ending) in [(15, Ending::Server(term)), (2, Ending::FirstStartFailed(125))] {
+    for (passed, ending) in [(15, Ending::ServerExited(term)), (2, Ending::FirstStartFailed(125))] {
         let state = State::new(&init, Time(0));
         let (state, _) = step(&init, state, Event::Forward(Signal::new(passed).unwrap()), Time(1));
         assert_eq!(step(&init, state, Event::Exited(term), Time(2)).1, Action::Finish(ending));
@@ -668,13 +674,13 @@ fn after_a_forwarded_term_no_server_is_started() {
         assert_eq!(story.at(1, Event::Restart), Action::Send(Signal::TERM, Recipient::Server));
         assert_eq!(story.at(1, Event::Forward(Signal::HUP)), Action::Forward(Signal::HUP, Recipient::Server));
         assert_eq!(story.at(1, Event::Forward(Signal::TERM)), Action::Forward(Signal::TERM, Recipient::Server));
-        let over = Action::Finish(Ending::Server(Exit::Code(3)));
+        let over = Action::Finish(Ending::ServerExited(Exit::Code(3)));
         let next = story.at(1, Event::Exited(Exit::Code(3)));
-        assert_eq!(next, if managed { Action::Launch(LogFiles::Rotate) } else { over });
+        assert_eq!(next, if managed { Action::StartServer(LogFilesAtStart::Rotate) } else { over });
 
         let mut short = Story::new(policy);
         short.at(1, Event::Restart);
-        assert_eq!(short.at(1, Event::Exited(Exit::Code(3))), Action::Launch(LogFiles::Rotate));
+        assert_eq!(short.at(1, Event::Exited(Exit::Code(3))), Action::StartServer(LogFilesAtStart::Rotate));
         assert_eq!(short.at(0, Event::ForkFailed), Action::Wait);
         assert_eq!(short.at(0, Event::Forward(Signal::HUP)), Action::Wait);
         let next = short.at(0, Event::Forward(Signal::TERM));
@@ -693,7 +699,7 @@ fn an_init_with_a_stop_timeout_kills_after_a_forwarded_stop() {
         // A second TERM is forwarded too, and does not extend the deadline.
         assert_eq!(story.at(20_000, Event::Forward(signal)), Action::Forward(signal, Recipient::Server));
         assert_eq!(story.at(10_000, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::Group));
-        assert_eq!(story.at(1, Event::Exited(killed(9))), Action::Finish(Ending::Server(killed(9))));
+        assert_eq!(story.at(1, Event::Exited(killed(9))), Action::Finish(Ending::ServerExited(killed(9))));
     }
 }
 
@@ -712,12 +718,12 @@ fn the_rest_of_a_group_ends_before_anything_follows() {
         Action::Send(Signal::KILL, Recipient::RemainingOfRun),
         "and again"
     );
-    assert_eq!(slow.at(1, Event::Exited(Exit::Code(7))), Action::RunHandler(Exit::Code(7)));
-    assert_eq!(left(&grouped).at(1, Event::Exited(Exit::SUCCESS)), Action::Finish(Ending::Server(Exit::SUCCESS)));
+    assert_eq!(slow.at(1, Event::Exited(Exit::Code(7))), Action::RunCrashHandler(Exit::Code(7)));
+    assert_eq!(left(&grouped).at(1, Event::Exited(Exit::SUCCESS)), Action::Finish(Ending::ServerExited(Exit::SUCCESS)));
 
     let mut restarted = left(&grouped);
     assert_eq!(restarted.at(1, Event::Restart), Action::Wait);
-    assert_eq!(restarted.at(1, Event::Exited(Exit::Code(7))), Action::Launch(LogFiles::Rotate));
+    assert_eq!(restarted.at(1, Event::Exited(Exit::Code(7))), Action::StartServer(LogFilesAtStart::Rotate));
 
     let mut stopped = left(&grouped);
     assert_eq!(stopped.at(1, Event::Interrupt), Action::Wait);
@@ -735,7 +741,7 @@ fn the_rest_of_a_group_ends_before_anything_follows() {
     let mut own = Story::new(Policy { stop_signal: Signal::INT, ..grouped.clone() });
     assert_eq!(own.at(1, Event::Restart), Action::Send(Signal::INT, Recipient::Group));
     assert_eq!(own.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::RemainingOfRun));
-    assert_eq!(own.at(1, Event::Exited(killed(2))), Action::Launch(LogFiles::Rotate));
+    assert_eq!(own.at(1, Event::Exited(killed(2))), Action::StartServer(LogFilesAtStart::Rotate));
 
     // A leader that exits before the server is ready is a failed first start.
     let (state, action) = step(&grouped, State::new(&grouped, Time(0)), Event::LeaderExited, Time(1));
@@ -746,8 +752,8 @@ fn the_rest_of_a_group_ends_before_anything_follows() {
 
 #[test]
 fn remaining_processes_get_term_then_kill_and_are_then_ignored() {
-    let lingering = Policy { linger: Some(Span::secs(3)), restart: Restart::No, ..policy() };
-    let ending = Ending::Server(Exit::Code(7));
+    let lingering = Policy { linger_timeout: Some(Span::secs(3)), restart: Restart::No, ..policy() };
+    let ending = Ending::ServerExited(Exit::Code(7));
     let fallen = || {
         let mut story = Story::new(lingering.clone());
         assert_eq!(story.at(1, Event::Exited(Exit::Code(7))), Action::Send(Signal::TERM, Recipient::AllProcesses));
@@ -776,7 +782,11 @@ fn a_watchdog_timeout_ends_the_server_and_is_a_failure() {
         assert_eq!(story.state.forced, Some(ForcedStop::Watchdog));
         assert_eq!(story.at(1, Event::Heartbeat), Action::Wait, "too late");
         assert_eq!(story.at(29_999, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::Group));
-        assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep), "{restart:?}");
+        assert_eq!(
+            story.at(1, Event::Exited(Exit::SUCCESS)),
+            Action::StartServer(LogFilesAtStart::Keep),
+            "{restart:?}"
+        );
         // The watchdog of the next run starts when that run is ready.
         assert_eq!(story.state.forced, None);
         assert_eq!((story.at(900, Event::Heartbeat), story.state.deadline()), (Action::Wait, None));
@@ -786,14 +796,14 @@ fn a_watchdog_timeout_ends_the_server_and_is_a_failure() {
     }
     let mut handled = Story::new(Policy { handler: CrashHandlerPolicy::NoTimeout, ..watched.clone() });
     assert_eq!(handled.at(3000, Event::DeadlinePassed), bite);
-    assert_eq!(handled.at(1, Event::Exited(killed(6))), Action::RunHandler(killed(6)));
+    assert_eq!(handled.at(1, Event::Exited(killed(6))), Action::RunCrashHandler(killed(6)));
     let mut stopped = Story::new(watched.clone());
     assert_eq!(stopped.at(3000, Event::DeadlinePassed), bite);
     assert_eq!(stopped.at(1, Event::Stop), Action::Wait);
     assert_eq!(stopped.at(1, Event::Exited(killed(6))), Action::Finish(Ending::Stopped));
     let mut alone = Story::new(Policy { restart: Restart::No, ..watched });
     assert_eq!(alone.at(3000, Event::DeadlinePassed), bite);
-    assert_eq!(alone.at(1, Event::Exited(killed(6))), Action::Finish(Ending::Server(killed(6))));
+    assert_eq!(alone.at(1, Event::Exited(killed(6))), Action::Finish(Ending::ServerExited(killed(6))));
 }
 
 #[test]
@@ -855,14 +865,14 @@ fn an_init_delays_the_first_signal_that_asks_for_the_end() {
             );
             // Only the first signal that asks for the end is delayed.
             assert_eq!(story.at(1, Event::Forward(Signal::INT)), Action::Forward(Signal::INT, Recipient::Server));
-            assert_eq!(story.at(1, Event::Exited(Exit::Code(3))), Action::Finish(Ending::Server(Exit::Code(3))));
+            assert_eq!(story.at(1, Event::Exited(Exit::Code(3))), Action::Finish(Ending::ServerExited(Exit::Code(3))));
 
             let mut urgent = Story::new(init.clone());
             assert_eq!(urgent.at(1, Event::Forward(signal)), delay);
             assert_eq!(urgent.at(1, Event::Forward(Signal::INT)), sent, "a second request skips the wait");
             let mut short = Story::new(init.clone());
             assert_eq!(short.at(1, Event::Forward(signal)), delay);
-            assert_eq!(short.at(1, Event::Exited(killed(11))), Action::Finish(Ending::Server(killed(11))));
+            assert_eq!(short.at(1, Event::Exited(killed(11))), Action::Finish(Ending::ServerExited(killed(11))));
         }
         let mut stopped = Story::new(init);
         assert_eq!(stopped.at(1, Event::Stop), delay);
@@ -890,13 +900,13 @@ fn an_unhealthy_server_is_stopped_and_that_is_a_failure() {
         assert_eq!(story.state.forced, Some(ForcedStop::Health));
         assert_eq!(story.at(1, Event::Unhealthy), Action::Wait);
         assert_eq!(story.at(29_999, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::Group));
-        assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::RunHandler(Exit::SUCCESS), "{restart:?}");
-        assert_eq!(story.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep));
+        assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::RunCrashHandler(Exit::SUCCESS), "{restart:?}");
+        assert_eq!(story.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::StartServer(LogFilesAtStart::Keep));
         assert_eq!(story.state.forced, None);
         // The exit counts as a failure even if the handler refuses the restart.
         assert_eq!(story.at(1, Event::Unhealthy), term);
-        assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::RunHandler(Exit::SUCCESS));
-        let ending = Ending::Server(killed(15));
+        assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::RunCrashHandler(Exit::SUCCESS));
+        let ending = Ending::ServerExited(killed(15));
         assert_eq!(story.at(1, Event::HandlerExited(Exit::Code(1))), Action::Finish(ending));
     }
     let success = SuccessExits::parse(b"7").unwrap();
@@ -917,14 +927,14 @@ fn an_unhealthy_server_is_stopped_and_that_is_a_failure() {
     let mut restarted = Story::new(policy());
     restarted.at(1, Event::Unhealthy);
     assert_eq!(restarted.at(1, Event::Restart), Action::Wait);
-    assert_eq!(restarted.at(1, Event::Exited(killed(15))), Action::Launch(LogFiles::Rotate));
+    assert_eq!(restarted.at(1, Event::Exited(killed(15))), Action::StartServer(LogFilesAtStart::Rotate));
     // The whole group has already been sent TERM.
     let grouped = Policy { signal_scope: Recipient::Group, ..policy() };
     let mut group = Story::new(grouped.clone());
     assert_eq!(group.at(1, Event::Unhealthy), Action::Send(Signal::TERM, Recipient::Group));
     assert_eq!(group.at(1, Event::LeaderExited), Action::Wait);
     assert_eq!(group.at(29_999, Event::DeadlinePassed), Action::Send(Signal::KILL, Recipient::RemainingOfRun));
-    assert_eq!(group.at(1, Event::Exited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep));
+    assert_eq!(group.at(1, Event::Exited(Exit::SUCCESS)), Action::StartServer(LogFilesAtStart::Keep));
     let mut own = Story::new(Policy { stop_signal: Signal::INT, ..grouped });
     own.at(1, Event::Unhealthy);
     assert_eq!(own.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::RemainingOfRun));
@@ -939,12 +949,12 @@ fn a_server_that_cannot_be_killed_is_left_to_the_kernel() {
         state.phase = Phase::Stopping { next: after, until: None };
         step(policy, state, Event::Unkillable, at).1
     };
-    let killed = Ending::Server(killed(9));
+    let killed = Ending::ServerExited(killed(9));
     for (policy, next, expected) in [
         (policy(), AfterStop::Finish, Ending::Stopped),
         (policy(), AfterStop::Restart, killed),
-        (policy(), AfterStop::HandleExit, killed),
-        (policy(), AfterStop::FailStart, Ending::FirstStartFailed(SETUP)),
+        (policy(), AfterStop::HandleUnrequestedExit, killed),
+        (policy(), AfterStop::FailStart, Ending::FirstStartFailed(VSRUN_FAILED)),
         (guard, AfterStop::Finish, killed),
     ] {
         assert_eq!(ending(&policy, next), Action::Finish(expected), "{next:?}");
@@ -963,15 +973,15 @@ fn what_is_left_of_a_run_ends_before_the_next_one() {
         assert_eq!(story.at(1, Event::Exited(Exit::Code(1))), term);
         story
     };
-    let lingering = Policy { linger, handler: CrashHandlerPolicy::NoTimeout, ..policy() };
-    assert_eq!(fallen(lingering.clone()).at(1, Event::NoneLeft), Action::RunHandler(Exit::Code(1)));
+    let lingering = Policy { linger_timeout: linger, handler: CrashHandlerPolicy::NoTimeout, ..policy() };
+    assert_eq!(fallen(lingering.clone()).at(1, Event::NoneLeft), Action::RunCrashHandler(Exit::Code(1)));
 
     // The restart follows the linger time and KILL, even if a process hangs in the kernel.
-    let mut slow = fallen(Policy { linger, ..policy() });
+    let mut slow = fallen(Policy { linger_timeout: linger, ..policy() });
     assert_eq!((slow.at(2999, Event::DeadlinePassed), slow.at(1, Event::DeadlinePassed)), (Action::Wait, kill));
     assert_eq!(
         (slow.at(4999, Event::DeadlinePassed), slow.at(1, Event::DeadlinePassed)),
-        (Action::Wait, Action::Launch(LogFiles::Keep))
+        (Action::Wait, Action::StartServer(LogFilesAtStart::Keep))
     );
 
     // The time in which remaining processes are ended does not count as uptime of the run.
@@ -993,13 +1003,13 @@ fn what_is_left_of_a_run_ends_before_the_next_one() {
     assert_eq!(both.at(1, Event::LeaderExited), term);
     assert_eq!(both.at(1000, Event::Exited(Exit::Code(1))), Action::Wait);
     assert_eq!(both.at(2000, Event::DeadlinePassed), kill);
-    assert_eq!(both.at(1, Event::NoneLeft), Action::RunHandler(Exit::Code(1)));
+    assert_eq!(both.at(1, Event::NoneLeft), Action::RunCrashHandler(Exit::Code(1)));
 }
 
 #[test]
 fn a_listed_exit_is_a_success_unless_the_watchdog_forced_it() {
     let success = SuccessExits::parse(b"3,SIGTERM").unwrap();
-    let over = Action::Finish(Ending::Server(Exit::SUCCESS));
+    let over = Action::Finish(Ending::ServerExited(Exit::SUCCESS));
     let init = Policy { role: Role::Init, restart: Restart::No, success, ..policy() };
     for exit in [Exit::Code(3), killed(15)] {
         let mut story = Story::new(init.clone());
@@ -1008,12 +1018,12 @@ fn a_listed_exit_is_a_success_unless_the_watchdog_forced_it() {
     }
     let asking = Policy { handler: CrashHandlerPolicy::NoTimeout, restart: Restart::Always, success, ..policy() };
     let mut refused = Story::new(asking.clone());
-    assert_eq!(refused.at(1, Event::Exited(Exit::Code(3))), Action::RunHandler(Exit::Code(3)));
+    assert_eq!(refused.at(1, Event::Exited(Exit::Code(3))), Action::RunCrashHandler(Exit::Code(3)));
     assert_eq!(refused.at(1, Event::HandlerExited(Exit::Code(1))), over);
 
     let limit = Some(RestartLimit { restarts: 1, within: Span::secs(60) });
     let mut limited = Story::new(Policy { restart: Restart::Always, success, limit, ..policy() });
-    assert_eq!(limited.at(1, Event::Exited(Exit::Code(3))), Action::Launch(LogFiles::Keep));
+    assert_eq!(limited.at(1, Event::Exited(Exit::Code(3))), Action::StartServer(LogFilesAtStart::Keep));
     assert_eq!(limited.at(1, Event::Exited(Exit::Code(3))), Action::Finish(Ending::GaveUp(Exit::SUCCESS)));
 
     // An exit that the watchdog forced is never a success.
@@ -1021,38 +1031,38 @@ fn a_listed_exit_is_a_success_unless_the_watchdog_forced_it() {
     for exit in [Exit::SUCCESS, Exit::Code(3)] {
         let mut silent = Story::new(watched.clone());
         assert_eq!(silent.at(1000, Event::DeadlinePassed), Action::Send(Signal::ABRT, Recipient::Server));
-        assert_eq!(silent.at(1, Event::Exited(exit)), Action::Finish(Ending::Server(killed(6))), "{exit}");
+        assert_eq!(silent.at(1, Event::Exited(exit)), Action::Finish(Ending::ServerExited(killed(6))), "{exit}");
     }
 }
 
 fn replaceable() -> Policy {
-    Policy { candidate_timeout: Some(Span::secs(60)), ..policy() }
+    Policy { candidate_ready_timeout: Some(Span::secs(60)), ..policy() }
 }
 
 #[test]
 fn a_ready_candidate_replaces_the_server_which_is_stopped() {
     let mut story = Story::new(replaceable());
-    assert_eq!(story.at(1, Event::Replace), Action::LaunchCandidate);
+    assert_eq!(story.at(1, Event::Replace), Action::StartCandidate);
     assert_eq!(story.at(1, Event::Replace), Action::Wait, "one is under way");
     assert_eq!(story.at(1, Event::Forward(Signal::HUP)), Action::Forward(Signal::HUP, Recipient::Server));
-    assert_eq!(story.at(1, Event::OfSecondProcess(SecondProcessEvent::Ready)), Action::SwitchOver);
+    assert_eq!(story.at(1, Event::OfSecondProcess(SecondProcessEvent::Ready)), Action::SwitchToCandidate);
     assert_eq!(story.at(0, Event::DeadlinePassed), Action::SendToSecondProcess(Signal::TERM, Recipient::Server));
     assert_eq!((story.at(1, Event::Replace), story.at(29_998, Event::DeadlinePassed)), (Action::Wait, Action::Wait));
     assert_eq!(story.at(1, Event::DeadlinePassed), Action::SendToSecondProcess(Signal::KILL, Recipient::Group));
     assert_eq!(
-        (story.at(1, Event::OfSecondProcess(SecondProcessEvent::Exited(killed(9)))), story.state.restarts()),
+        (story.at(1, Event::OfSecondProcess(SecondProcessEvent::Exited(killed(9)))), story.state.unexpected_restarts()),
         (Action::Wait, 0)
     );
     assert_eq!(story.state.unreported_outcome, Some(Outcome::Done));
-    assert_eq!(story.at(1, Event::Replace), Action::LaunchCandidate, "the next one");
+    assert_eq!(story.at(1, Event::Replace), Action::StartCandidate, "the next one");
 }
 
 #[test]
 fn a_candidate_has_sixty_seconds_or_the_ready_timeout() {
     for (ready_timeout, most) in [(None, 60_000), (Some(Span::secs(5)), 5000)] {
-        let candidate_timeout = candidate_timeout(Some(ReadyCondition::Notify), ready_timeout);
-        let mut story = Story::new(Policy { ready_timeout, candidate_timeout, ..replaceable() });
-        assert_eq!(story.at(1, Event::Replace), Action::LaunchCandidate);
+        let candidate_ready_timeout = candidate_ready_timeout(Some(ReadyCondition::Notify), ready_timeout);
+        let mut story = Story::new(Policy { ready_timeout, candidate_ready_timeout, ..replaceable() });
+        assert_eq!(story.at(1, Event::Replace), Action::StartCandidate);
         assert_eq!(story.at(most - 1, Event::DeadlinePassed), Action::Wait);
         assert_eq!((story.state.unreported_outcome, story.at(1, Event::DeadlinePassed)), (None, Action::Wait));
         assert_eq!(story.at(0, Event::DeadlinePassed), Action::SendToSecondProcess(Signal::TERM, Recipient::Server));
@@ -1068,15 +1078,21 @@ fn a_candidate_has_sixty_seconds_or_the_ready_timeout() {
 fn a_candidate_takes_the_place_of_a_server_that_exits_and_only_a_crash_counts() {
     for (exit, restarts) in [(Exit::Code(1), 1), (killed(11), 1), (Exit::SUCCESS, 0)] {
         let mut story = Story::new(Policy { handler: CrashHandlerPolicy::NoTimeout, ..replaceable() });
-        assert_eq!(story.at(1, Event::Replace), Action::LaunchCandidate);
-        assert_eq!((story.at(1, Event::Exited(exit)), story.state.restarts()), (Action::SwitchOver, restarts));
+        assert_eq!(story.at(1, Event::Replace), Action::StartCandidate);
+        assert_eq!(
+            (story.at(1, Event::Exited(exit)), story.state.unexpected_restarts()),
+            (Action::SwitchToCandidate, restarts)
+        );
         assert_eq!(story.state.unreported_outcome, None, "it is not ready yet");
         let mut ready = Story { policy: story.policy.clone(), state: story.state.clone(), now: story.now };
         assert_eq!((ready.at(1, Event::Ready), ready.state.unreported_outcome), (Action::Wait, Some(Outcome::Done)));
         // The new server has to be ready within the time limit of the candidate. After that, its exit is unexpected.
         assert_eq!(story.at(59_999, Event::DeadlinePassed), Action::Send(Signal::TERM, Recipient::Server));
-        assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::RunHandler(Exit::SUCCESS));
+        assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::RunCrashHandler(Exit::SUCCESS));
         assert_eq!(story.state.unreported_outcome, Some(Outcome::NotReadyInTime));
-        assert_eq!(story.at(1, Event::HandlerExited(Exit::Code(1))), Action::Finish(Ending::Server(Exit::Code(SETUP))));
+        assert_eq!(
+            story.at(1, Event::HandlerExited(Exit::Code(1))),
+            Action::Finish(Ending::ServerExited(Exit::Code(VSRUN_FAILED)))
+        );
     }
 }

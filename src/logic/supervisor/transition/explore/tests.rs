@@ -96,11 +96,11 @@ fn possible(policy: &Policy, state: &State, world: World) -> Vec<(Event, World)>
         (Event::Interrupt, stopped),
         (Event::Restart, world),
     ];
-    if policy.candidate_timeout.is_some() {
+    if policy.candidate_ready_timeout.is_some() {
         events.push((Event::Replace, world));
     }
     let mut ends = vec![Exit::Code(1), Exit::SUCCESS];
-    if state.forwarded_signals & Signal::TERM.bit() != 0 {
+    if state.forwarded_signal_bits & Signal::TERM.bit() != 0 {
         ends.push(killed(Signal::TERM));
     }
     let gone = World { server: Process::None, ..world };
@@ -157,7 +157,7 @@ fn possible(policy: &Policy, state: &State, world: World) -> Vec<(Event, World)>
             events.push((Event::Unkillable, World { server, ..world }));
         }
         Last::KillSecond => {
-            let stays = !matches!(state.phase, Phase::AwaitingSecondProcess { .. });
+            let stays = !matches!(state.phase, Phase::AwaitingSecondProcessExit { .. });
             let second = if stays { world.second } else { Process::None };
             events.push((Event::OfSecondProcess(SecondProcessEvent::Unkillable), World { second, ..world }));
         }
@@ -181,9 +181,9 @@ const USR1: Signal = Signal::RTMIN_3;
 /// Sets the deadlines of the phase.
 fn set_deadline(state: &mut State, at: Time) {
     match &mut state.phase {
-        Phase::Running if state.ready_deadline.is_some() => state.ready_deadline = Some(at),
+        Phase::Running if state.promoted_ready_deadline.is_some() => state.promoted_ready_deadline = Some(at),
         Phase::Running => state.watchdog_deadline = state.watchdog_deadline.map(|_| at),
-        Phase::AwaitingSecondProcess { .. } | Phase::Done => {}
+        Phase::AwaitingSecondProcessExit { .. } | Phase::Done => {}
         Phase::Starting { until }
         | Phase::Stopping { until, .. }
         | Phase::StoppingRemaining { until, .. }
@@ -192,7 +192,7 @@ fn set_deadline(state: &mut State, at: Time) {
         | Phase::HandlerStopping { until } => *until = until.map(|_| at),
         Phase::Backoff { until }
         | Phase::ForkRetry { until, .. }
-        | Phase::Delaying { until, .. }
+        | Phase::DelayingStop { until, .. }
         | Phase::DrainingRemaining { until, .. }
         | Phase::KillingRemaining { until, .. } => *until = at,
     }
@@ -224,7 +224,7 @@ fn states_at_event(policy: &Policy, state: &State, event: Event) -> Vec<State> {
     add_changed_states(&mut states, |state| set_deadline(state, NOW));
     add_changed_states(&mut states, |state| set_second_deadline(&mut state.second, NOW));
     if matches!(event, Event::Exited(_) | Event::ExecFailed(_) | Event::LeaderExited | Event::HandlerExited(_)) {
-        add_changed_states(&mut states, |state| state.started_at = LONG_AGO);
+        add_changed_states(&mut states, |state| state.run_started_at = LONG_AGO);
         let within = policy.limit.map_or(Span::ZERO, |limit| limit.within);
         add_changed_states(&mut states, |state| {
             state.restart_times.iter_mut().for_each(|at| *at = Time(NOW.0 - within.0))
@@ -250,14 +250,14 @@ fn normalized(policy: &Policy, mut state: State) -> State {
         set_second_deadline(&mut state.second, NOT_YET_DUE);
     }
     if state.phase != Phase::Running {
-        state.ready_deadline = state.ready_deadline.map(|_| NOW);
+        state.promoted_ready_deadline = state.promoted_ready_deadline.map(|_| NOW);
         state.watchdog_deadline = state.watchdog_deadline.map(|_| NOW);
     }
-    state.started_at = if state.started_at > LONG_AGO { NOW } else { LONG_AGO };
+    state.run_started_at = if state.run_started_at > LONG_AGO { NOW } else { LONG_AGO };
     state.fork_backoff = state.fork_backoff.min(Span(1));
     // One failure leads to a restart delay; more failures only lengthen it.
     state.consecutive_failures = state.consecutive_failures.min(1);
-    state.restarts = 0;
+    state.unexpected_restarts = 0;
     if let Some(limit) = policy.limit {
         let old = Time(NOW.0 - limit.within.0);
         state.restart_times.iter_mut().for_each(|at| *at = if *at > old { NOW } else { old });
@@ -274,7 +274,7 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
     world.last = Last::Other;
     assert!(!world.finished || action == Action::Wait, "an action after the end");
     match action {
-        Action::Launch(logs) => {
+        Action::StartServer(logs) => {
             assert!(alone, "a server beside another or beside the handler");
             assert!(!world.stopped && !world.all_got_term, "a server after a stop");
             assert!(
@@ -282,25 +282,31 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
                 "a server beside one"
             );
             assert!(!old.second.is_candidate(), "a third server");
-            assert!(world.second == Process::None || logs == LogFiles::Keep, "a requested restart ends both first");
+            assert!(
+                world.second == Process::None || logs == LogFilesAtStart::Keep,
+                "a requested restart ends both first"
+            );
             assert!(world.second == Process::None || world.replacing, "two servers without a replacement");
             (world.server, world.last, world.remaining_got_term) = (Process::Alive, Last::Fork, false);
             (world.is_asked, world.is_ready) = (false, false);
         }
-        Action::LaunchCandidate => {
-            assert!(policy.candidate_timeout.is_some() && event == Event::Replace, "no replacement was requested");
+        Action::StartCandidate => {
+            assert!(
+                policy.candidate_ready_timeout.is_some() && event == Event::Replace,
+                "no replacement was requested"
+            );
             assert!(world.server == Process::Alive, "a candidate without a server");
             assert!(world.second == Process::None && !world.remains, "three servers");
             assert!(!world.stopped && !world.all_got_term && !world.replacing, "a candidate after a stop");
             let asks = Signal::TERM.bit() | Signal::INT.bit() | policy.stop_signal.bit();
             assert!(
-                policy.role == Role::Manager || old.forwarded_signals & asks == 0,
+                policy.role == Role::Manager || old.forwarded_signal_bits & asks == 0,
                 "a candidate after an init's end"
             );
             (world.second, world.is_candidate, world.second_is_asked) = (Process::Alive, true, false);
             (world.last, world.replacing, world.is_abandoned) = (Last::ForkCandidate, true, false);
         }
-        Action::SwitchOver => {
+        Action::SwitchToCandidate => {
             let ready = event == Event::OfSecondProcess(SecondProcessEvent::Ready);
             assert!(world.is_candidate && world.second == Process::Alive, "no candidate takes the place");
             assert!(ready || world.server != Process::Alive, "the old server is left before the new one is ready");
@@ -311,7 +317,7 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
             (world.is_candidate, world.is_ready) = (false, ready);
             world.remains = matches!(state.second, SecondProcess::DescendantsRemain { .. });
         }
-        Action::RunHandler(_) => {
+        Action::RunCrashHandler(_) => {
             assert!(alone && !world.stopped && !world.all_got_term, "a handler beside a server, or after a stop");
             (world.handler, world.last) = (true, Last::Fork);
         }
@@ -327,11 +333,11 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
         }
         Action::Forward(_, to) => {
             assert!(world.server != Process::None, "a signal to a dead server");
-            let is_late = matches!(old.phase, Phase::Delaying { .. });
+            let is_late = matches!(old.phase, Phase::DelayingStop { .. });
             assert!(to == policy.signal_scope && (is_late || matches!(event, Event::Forward(_))));
         }
         Action::SendToSecondProcess(signal, Recipient::RemainingOfRun) => {
-            assert!(world.second == Process::None && world.remains && policy.linger.is_some());
+            assert!(world.second == Process::None && world.remains && policy.linger_timeout.is_some());
             assert!(signal == Signal::TERM || signal == Signal::KILL);
         }
         Action::SendToSecondProcess(signal, to) => {
@@ -346,10 +352,12 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
         }
         Action::Send(_, Recipient::RemainingOfRun) => {
             assert!(alone || world.server == Process::Left, "only what outlives the server is cleared away");
-            assert!(!world.all_got_term && (world.server == Process::Left || policy.linger.is_some()));
+            assert!(!world.all_got_term && (world.server == Process::Left || policy.linger_timeout.is_some()));
             world.remaining_got_term = true;
         }
-        Action::Send(_, Recipient::Handler) => assert!(world.handler, "a signal to a dead handler"),
+        Action::Send(_, Recipient::CrashHandlerGroup) => {
+            assert!(world.handler, "a signal to a dead handler")
+        }
         Action::Send(signal, Recipient::AllProcesses) => {
             assert!(alone && world.second == Process::None, "a process is asked twice");
             assert_eq!(signal, if world.all_got_term { Signal::KILL } else { Signal::TERM });
@@ -357,7 +365,7 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
         }
         Action::Finish(_) => {
             assert!(alone && world.second == Process::None, "an end that leaves a server");
-            assert_eq!(world.all_got_term, policy.linger.is_some(), "an end without asking what is left");
+            assert_eq!(world.all_got_term, policy.linger_timeout.is_some(), "an end without asking what is left");
             (world.finished, world.remains) = (true, false);
             (world.server, world.second) = (Process::None, Process::None);
         }
@@ -386,14 +394,14 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
         }
     } else if world.second == Process::None
         && !world.remains
-        && state.ready_deadline.is_none()
+        && state.promoted_ready_deadline.is_none()
         && state.pending_outcome.is_none()
     {
         // The outcome of the replacement was reported when the replacement was abandoned.
         world.replacing = false;
     }
     let fails = state.forced == Some(ForcedStop::Unready) && matches!(state.phase, Phase::Stopping { .. });
-    let goes_on = world.second != Process::None || world.remains || state.ready_deadline.is_some() || fails;
+    let goes_on = world.second != Process::None || world.remains || state.promoted_ready_deadline.is_some() || fails;
     assert!(!world.replacing || goes_on, "a replacement without an outcome");
     // The candidate's end and its failure leave the server untouched.
     let for_second = match event {
@@ -403,15 +411,15 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
     };
     if for_second && old.phase == Phase::Running {
         assert_eq!(
-            (state.phase, state.watchdog_deadline, state.ready_deadline),
-            (old.phase, old.watchdog_deadline, old.ready_deadline)
+            (state.phase, state.watchdog_deadline, state.promoted_ready_deadline),
+            (old.phase, old.watchdog_deadline, old.promoted_ready_deadline)
         );
         assert!(matches!(action, Action::Wait | Action::SendToSecondProcess(..)), "a rollback touches the server");
     }
     // A server that took the place of another and was not ready in time ends unexpectedly, whatever its status is.
     let exited = matches!(event, Event::Exited(_) | Event::ExecFailed(_));
     if exited
-        && (old.ready_deadline.is_some() || old.forced == Some(ForcedStop::Unready))
+        && (old.promoted_ready_deadline.is_some() || old.forced == Some(ForcedStop::Unready))
         && !world.stopped
         && policy.restart != Restart::No
     {
@@ -419,7 +427,7 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
             state.phase,
             Phase::Done
                 | Phase::DrainingRemaining { .. }
-                | Phase::AwaitingSecondProcess { then: AfterSecondProcess::Finish(_) }
+                | Phase::AwaitingSecondProcessExit { then: AfterSecondProcess::Finish(_) }
         );
         assert!(
             !ends
@@ -431,14 +439,14 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
     // With --linger, the processes that a second process leaves behind are ended.
     let second_exited =
         matches!(event, Event::OfSecondProcess(SecondProcessEvent::Exited(_) | SecondProcessEvent::ExecFailed(_)));
-    let taken_over = action == Action::SwitchOver && exited && policy.linger.is_some();
+    let taken_over = action == Action::SwitchToCandidate && exited && policy.linger_timeout.is_some();
     assert!(!taken_over || world.remains, "what remains of the old server is forgotten");
-    if second_exited && policy.linger.is_some() {
+    if second_exited && policy.linger_timeout.is_some() {
         let asked = matches!(action, Action::Send(_, Recipient::RemainingOfRun | Recipient::AllProcesses));
         assert!(world.remains || asked, "what remains of the second process is forgotten");
     }
     // A server that took the place of another has to be ready in time, whatever its watchdog says.
-    let until = state.ready_deadline.filter(|_| state.phase == Phase::Running);
+    let until = state.promoted_ready_deadline.filter(|_| state.phase == Phase::Running);
     assert!(until.is_none() || state.phase_deadline() == until, "the time to be ready has no end");
     // Without an effect, the event loop would repeat the event without end.
     assert!(event != Event::DeadlinePassed || action != Action::Wait || *state != *old, "a deadline without an effect");
@@ -446,7 +454,7 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
     assert_eq!(state.second.is_unreaped(), world.second != Process::None, "{state:?}");
     if let SecondProcess::Candidate { .. } = state.second {
         assert!(world.is_candidate && world.second == Process::Alive && world.server == Process::Alive);
-        assert!(matches!(state.phase, Phase::Running | Phase::Stopping { next: AfterStop::HandleExit, .. }));
+        assert!(matches!(state.phase, Phase::Running | Phase::Stopping { next: AfterStop::HandleUnrequestedExit, .. }));
     }
     let ending = matches!(state.phase, Phase::DrainingRemaining { .. } | Phase::KillingRemaining { .. } | Phase::Done);
     assert!(!ending || state.second == SecondProcess::None, "the second process is forgotten");
@@ -474,7 +482,7 @@ fn kill_due(state: &State) -> [Option<Time>; 2] {
 fn check_kill(_: &Policy, old: &State, event: Event, world: &World, state: &State, action: Action) {
     let [mut before, mut before_second] = kill_due(old);
     let [after, after_second] = kill_due(state);
-    if action == Action::SwitchOver {
+    if action == Action::SwitchToCandidate {
         // The remaining processes of the group get TERM first.
         (before, before_second) = (None, before.filter(|_| event != Event::LeaderExited));
     }
@@ -697,13 +705,13 @@ fn policy() -> Policy {
         forwards_to_group: false,
         role: Role::Manager,
         signal_scope: Recipient::Server,
-        linger: None,
+        linger_timeout: None,
         restart: Restart::OnFailure,
         success: SuccessExits::default(),
-        restart_delay: (Span::secs(1), Span::secs(4)),
+        restart_delay_range: (Span::secs(1), Span::secs(4)),
         limit: None,
         ready_timeout: None,
-        candidate_timeout: None,
+        candidate_ready_timeout: None,
         watchdog: None,
         handler: CrashHandlerPolicy::Absent,
         stop_signal: Signal::TERM,
@@ -725,10 +733,10 @@ fn all_policies() -> Vec<Policy> {
         });
         *policies = copies.collect();
     }
-    vary(&mut policies, &[None, Some(Span::secs(60))], |policy, value| policy.candidate_timeout = value);
+    vary(&mut policies, &[None, Some(Span::secs(60))], |policy, value| policy.candidate_ready_timeout = value);
     vary(&mut policies, &[Role::Manager, Role::Init, Role::InitWithTimeout], |policy, value| policy.role = value);
     vary(&mut policies, &[Recipient::Server, Recipient::Group], |policy, value| policy.signal_scope = value);
-    vary(&mut policies, &[None, Some(Span::secs(3))], |policy, value| policy.linger = value);
+    vary(&mut policies, &[None, Some(Span::secs(3))], |policy, value| policy.linger_timeout = value);
     vary(&mut policies, &[Restart::No, Restart::OnFailure, Restart::OnAbort, Restart::Always], |policy, value| {
         policy.restart = value;
     });
@@ -760,8 +768,9 @@ fn all_policies() -> Vec<Policy> {
     // With a replacement there are ten to a hundred times as many states. So rules that only decide between a restart,
     // a handler and an end, on which a replacement does not depend, have fewer values here.
     policies.retain(|policy| {
-        let plain = policy.signal_scope == Recipient::Server && policy.linger.is_none() && policy.watchdog.is_none();
-        policy.candidate_timeout.is_none()
+        let plain =
+            policy.signal_scope == Recipient::Server && policy.linger_timeout.is_none() && policy.watchdog.is_none();
+        policy.candidate_ready_timeout.is_none()
             || (matches!(policy.restart, Restart::No | Restart::OnFailure)
                 && policy.handler != CrashHandlerPolicy::NoTimeout
                 && policy.ready_timeout.is_none()
@@ -773,18 +782,18 @@ fn all_policies() -> Vec<Policy> {
 
 /// A few policies that together use every transition.
 fn varied_policies() -> Vec<Policy> {
-    let (watchdog, linger) = (Some(Span::secs(3)), Some(Span::secs(3)));
+    let (watchdog, linger_timeout) = (Some(Span::secs(3)), Some(Span::secs(3)));
     let handler = CrashHandlerPolicy::Within(Span::secs(5));
-    let first = Policy { candidate_timeout: Some(Span::secs(60)), ..policy() };
+    let first = Policy { candidate_ready_timeout: Some(Span::secs(60)), ..policy() };
     let init = Policy { restart: Restart::No, ..first.clone() };
     let grouped = Policy { signal_scope: Recipient::Group, ..first.clone() };
     vec![
-        Policy { handler, linger, ..policy() },
+        Policy { handler, linger_timeout, ..policy() },
         Policy { watchdog, ..first.clone() },
         Policy { role: Role::Init, stop_delay: Some(Span::secs(7)), ..init.clone() },
         Policy { role: Role::InitWithTimeout, ..init },
         Policy { handler, stop_delay: Some(Span::secs(7)), ..first.clone() },
-        Policy { linger, ..first },
+        Policy { linger_timeout, ..first },
         Policy { stop_signal: Signal::QUIT, ..grouped },
     ]
 }
@@ -834,13 +843,13 @@ fn explore_all(policies: &[Policy]) -> Counts {
 #[test]
 #[cfg_attr(miri, ignore = "no unsafe code, and hundreds of thousands of states")]
 fn all_states_of_some_policies_hold() {
-    let first = Policy { candidate_timeout: Some(Span::secs(60)), ..policy() };
+    let first = Policy { candidate_ready_timeout: Some(Span::secs(60)), ..policy() };
     let policies = [
         policy(),
         first.clone(),
         Policy { watchdog: Some(Span::secs(3)), ..first.clone() },
         Policy { role: Role::Init, restart: Restart::No, ..first },
-        Policy { linger: Some(Span::secs(3)), signal_scope: Recipient::Group, ..policy() },
+        Policy { linger_timeout: Some(Span::secs(3)), signal_scope: Recipient::Group, ..policy() },
     ];
     let counts = explore_all(&policies);
     println!("{counts:?}");

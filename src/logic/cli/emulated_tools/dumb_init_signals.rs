@@ -43,7 +43,7 @@ pub(super) fn apply_signal_handling(line: &mut ToolCommandLine<'_>, session: Ses
     let ToolCommandLine { personality, signals, .. } = line;
     (personality.suspends_itself, personality.failures) = (true, FailureStatuses::DumbInit);
     personality.session = session;
-    if session == Session::Caller {
+    if session == Session::SameAsVsrun {
         return;
     }
     personality.forwards_to_group = true;

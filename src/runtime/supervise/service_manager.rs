@@ -19,7 +19,7 @@ const RETRY_TIME: Span = Span::millis(100);
 pub struct ServiceManager {
     sender: DatagramSender,
     /// The state that was reported last.
-    state: NotifyState,
+    reported_state: NotifyState,
     /// When the state is sent again, because the service manager's socket was full. None if nothing has to be sent
     /// again.
     retry_at: Option<Time>,
@@ -43,37 +43,37 @@ impl ServiceManager {
         let sender = DatagramSender::new(address).ok()?;
         Some(Self {
             sender,
-            state: NotifyState::Nothing,
+            reported_state: NotifyState::Nothing,
             retry_at: None,
             watchdog_ping: ping.map(|span| (span, Time(0))),
         })
     }
 
     /// Reports that the server is ready for the first time.
-    pub fn ready(&mut self) {
-        self.report(NotifyState::Ready);
+    pub fn report_ready(&mut self) {
+        self.report_state(NotifyState::Ready);
     }
 
     /// Reports that the server is ready again, if a reload has been reported: a requested restart, a replacement, or
     /// the server's own reload.
-    pub fn ready_again(&mut self) {
-        if self.state == NotifyState::Reloading {
-            self.report(NotifyState::Ready);
+    pub fn report_ready_again(&mut self) {
+        if self.reported_state == NotifyState::Reloading {
+            self.report_state(NotifyState::Ready);
         }
     }
 
     /// Reports that the server is restarted or replaced on request. Does nothing before the server was ready for the
     /// first time, because the service manager still waits for READY=1.
-    pub fn reloading(&mut self) {
-        if matches!(self.state, NotifyState::Ready | NotifyState::Reloading) {
-            self.report(NotifyState::Reloading);
+    pub fn report_reloading(&mut self) {
+        if matches!(self.reported_state, NotifyState::Ready | NotifyState::Reloading) {
+            self.report_state(NotifyState::Reloading);
         }
     }
 
     /// Reports that the service stops, unless that was the last report.
-    pub fn stopping(&mut self) {
-        if self.state != NotifyState::Stopping {
-            self.report(NotifyState::Stopping);
+    pub fn report_stopping(&mut self) {
+        if self.reported_state != NotifyState::Stopping {
+            self.report_state(NotifyState::Stopping);
         }
     }
 
@@ -89,14 +89,14 @@ impl ServiceManager {
             let micros = span.0.saturating_mul(1000);
             let _ = self.send(format_args!("EXTEND_TIMEOUT_USEC={micros}"));
         }
-        if message.reloading && matches!(self.state, NotifyState::Ready | NotifyState::Reloading) {
-            self.state = NotifyState::Reloading;
+        if message.reloading && matches!(self.reported_state, NotifyState::Ready | NotifyState::Reloading) {
+            self.reported_state = NotifyState::Reloading;
             self.send_state(message.reload_began_usec.unwrap_or_else(clock::monotonic_micros));
         }
     }
 
     /// Reports a human-readable status (STATUS=).
-    pub fn status(&self, text: fmt::Arguments<'_>) {
+    pub fn report_status(&self, text: fmt::Arguments<'_>) {
         let _ = self.send(format_args!("STATUS={text}"));
     }
 
@@ -108,9 +108,9 @@ impl ServiceManager {
     /// Sends what is due: WATCHDOG=1, and a state again for which the socket was full. The event loop calls this, so a
     /// loop that hangs sends no WATCHDOG=1.
     #[inline(never)]
-    pub fn run_due(&mut self, now: Time) {
+    pub fn send_due_messages(&mut self, now: Time) {
         if self.retry_at.is_some_and(|retry_at| retry_at <= now) {
-            self.report(self.state);
+            self.report_state(self.reported_state);
         }
         if let Some((span, next)) = self.watchdog_ping
             && next <= now
@@ -120,19 +120,19 @@ impl ServiceManager {
         }
     }
 
-    fn report(&mut self, state: NotifyState) {
-        self.state = state;
+    fn report_state(&mut self, state: NotifyState) {
+        self.reported_state = state;
         self.send_state(clock::monotonic_micros());
     }
 
     /// Sends the current state, with this monotonic time if it is RELOADING=1. If the socket is full, sends it again
     /// later.
     #[inline(never)]
-    fn send_state(&mut self, micros: u64) {
-        let sent = match self.state {
+    fn send_state(&mut self, monotonic_micros: u64) {
+        let sent = match self.reported_state {
             NotifyState::Nothing => Ok(()),
             NotifyState::Ready => self.send(format_args!("READY=1\nMAINPID={}", process::own_pid())),
-            NotifyState::Reloading => self.send(format_args!("RELOADING=1\nMONOTONIC_USEC={micros}")),
+            NotifyState::Reloading => self.send(format_args!("RELOADING=1\nMONOTONIC_USEC={monotonic_micros}")),
             NotifyState::Stopping => self.send(format_args!("STOPPING=1")),
         };
         let full = matches!(sent, Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM));
