@@ -174,7 +174,7 @@ fn number_in(variable: &str, usual: usize) -> usize {
 }
 
 /// True if this machine can run all scenarios.
-fn able() -> bool {
+fn can_run_these_tests() -> bool {
     let groups = harness::available(cgroups::mounted().is_some(), "a cgroup 2 file system");
     groups && harness::root() && tracer::can_trace() && harness::tool("unshare")
 }
@@ -214,7 +214,7 @@ fn try_all(all: &[Trial]) -> Vec<Tried> {
 
 #[test]
 fn every_fault_is_survived() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let mut all = all_trials();
     let known = all.len();
     let (only, whole) = (std::env::var("FAULTS_ONLY").ok(), std::env::var("FAULTS").is_ok_and(|value| value == "all"));
@@ -253,7 +253,7 @@ const SURVIVED_SINCE: &[&str] = &[
 
 #[test]
 fn faults_that_once_did_harm_do_none() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let mut all = all_trials();
     all.retain(|trial| SURVIVED_SINCE.iter().any(|only| trial.is_chosen(only)));
     let found = |only: &&&str| all.iter().any(|trial| trial.is_chosen(only));

@@ -5,7 +5,7 @@
 //! the sandbox: the tests find these processes as descendants of the manager, and kill them by pid.
 
 mod early;
-mod entrypoints;
+mod entrypoint_examples;
 mod jails;
 mod podman;
 

@@ -62,7 +62,7 @@ impl<'a> Attacker<'a> {
     }
 }
 
-fn able() -> bool {
+fn can_run_these_tests() -> bool {
     harness::root() && harness::tool("python3")
 }
 
@@ -86,7 +86,7 @@ fn write_victim_file(path: &Path) {
 /// links.
 #[test]
 fn hard_link_race_writes_no_record_into_a_file_of_root() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let turn = harness::sysctl::turn();
     let Some(_setting) = Sysctl::set(&turn, "fs.protected_hardlinks", "0") else { return };
     for (mode, owner) in [(0o755, USER), (0o775, 0), (0o1777, 0)] {
@@ -121,7 +121,7 @@ fn hard_link_race_writes_no_record_into_a_file_of_root() {
 /// The attacker replaces the new socket with a hard link to one of root's sockets.
 #[test]
 fn hard_link_race_changes_no_owner_of_a_socket_of_root() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let turn = harness::sysctl::turn();
     let Some(_setting) = Sysctl::set(&turn, "fs.protected_hardlinks", "0") else { return };
     let (sandbox, hostile) = (Sandbox::new(), Sandbox::of_user(USER));
@@ -145,7 +145,7 @@ fn hard_link_race_changes_no_owner_of_a_socket_of_root() {
 /// The attacker gives a file of root's the name of the pidfile, by a hard link.
 #[test]
 fn hard_link_race_writes_no_pid_into_a_file_of_root() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let turn = harness::sysctl::turn();
     let Some(_setting) = Sysctl::set(&turn, "fs.protected_hardlinks", "0") else { return };
     let (sandbox, hostile) = (Sandbox::new(), Sandbox::of_user(USER));

@@ -33,7 +33,7 @@ fn vsrun(called: &Running, place_of: InitPlace) -> i32 {
     }
 }
 
-fn able() -> bool {
+fn can_run_these_tests() -> bool {
     harness::root() && harness::tool("unshare")
 }
 
@@ -50,7 +50,7 @@ fn deadly() -> impl Iterator<Item = i32> {
 
 #[test]
 fn every_signal_is_forwarded() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for place_of in BOTH {
         let sandbox = Sandbox::new();
         let seen = sandbox.out("seen");
@@ -79,7 +79,7 @@ fn every_status_of_the_server_is_that_of_vsrun() {
         let line = words!["--init", "--", sandbox.probe(), "raise", signal.to_string(), "wait"];
         sandbox.vsrun(line).finish().assert_exited(128 + signal);
     }
-    needs!(able());
+    needs!(can_run_these_tests());
     for (word, number, status) in [("exit", 0, 0), ("exit", 1, 1), ("exit", 127, 127), ("exit", 255, 255)]
         .into_iter()
         .chain([1, 2, 9, 11, 15, 34, 64].map(|signal| ("raise", signal, 128 + signal)))
@@ -181,7 +181,7 @@ fn options_that_contradict_init_are_rejected() {
 /// into one.
 #[test]
 fn orphans_are_reaped_even_if_their_signals_merge() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for place_of in BOTH {
         for (count, stopped) in [(1000, false), (500, true)] {
             let sandbox = Sandbox::new();
@@ -229,7 +229,7 @@ fn the_servers_end_is_not_lost_among_others() {
 
 #[test]
 fn the_server_gets_default_signal_settings_except_an_ignored_sighup() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for place_of in BOTH {
         let sandbox = Sandbox::new();
         let report = sandbox.out("report");
@@ -249,7 +249,7 @@ fn the_server_gets_default_signal_settings_except_an_ignored_sighup() {
 /// or catches it, and vsrun blocks signals.
 #[test]
 fn no_signal_ends_pid_1() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for option in ["--init", "--restart=always"] {
         let sandbox = Sandbox::new();
         let (life, alive) = (sandbox.out("life"), sandbox.out("alive"));
@@ -273,7 +273,7 @@ fn no_signal_ends_pid_1() {
 /// The terminal of PID 1 hangs up, and vsrun goes on to forward signals.
 #[test]
 fn a_terminal_hangup_does_not_end_pid_1() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     let seen = sandbox.out("seen");
     let line = words!["--init", "--", sandbox.probe(), "signals", &seen, "64", "exit", "3"];
@@ -294,7 +294,7 @@ fn a_terminal_hangup_does_not_end_pid_1() {
 
 #[test]
 fn pid_1_restarts_with_every_descriptor_closed() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     let life = sandbox.out("life");
     let line =
@@ -308,7 +308,7 @@ fn pid_1_restarts_with_every_descriptor_closed() {
 /// In a PID namespace reboot(2) kills the init: with SIGHUP for a restart, with SIGINT for poweroff and halt.
 #[test]
 fn at_exit_ends_the_machine_however_pid_1_would_have_exited() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     for (how, signal) in [("poweroff", libc::SIGINT), ("halt", libc::SIGINT), ("reboot", libc::SIGHUP)] {
         for (options, command) in [
@@ -343,7 +343,7 @@ fn at_exit_ends_the_machine_however_pid_1_would_have_exited() {
 
 #[test]
 fn only_pid_1_ends_the_machine() {
-    needs!(able(), harness::tool("setpriv"));
+    needs!(can_run_these_tests(), harness::tool("setpriv"));
     let sandbox = Sandbox::new();
     let made = sandbox.out("made");
     let line = words!["--init", "--at-exit", "poweroff", "--", sandbox.probe(), "append", &made, "x"];

@@ -320,7 +320,7 @@ fn a_server_without_a_user_may_push_keystrokes() {
 
 /// A record lock survives an exec, and an open-file-description lock survives a fork. The server must inherit neither.
 #[test]
-fn no_lock_of_the_caller_is_left() {
+fn server_inherits_no_file_lock_of_the_caller() {
     for way in harness::ways() {
         let sandbox = Sandbox::new();
         let life = sandbox.out("life");

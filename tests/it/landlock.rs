@@ -48,7 +48,7 @@ fn place_of(of: ServerUser) -> Sandbox {
     if of == ServerUser::Plain { Sandbox::plain() } else { Sandbox::new() }
 }
 
-fn able() -> bool {
+fn can_run_these_tests() -> bool {
     harness::root() && harness::tool("unshare") && landlock()
 }
 
@@ -116,7 +116,7 @@ fn assert_given(said: &[String], given: impl Fn(&str) -> bool, context: &str) {
 
 #[test]
 fn each_option_gives_what_its_name_says_and_nothing_else() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for of in EVERYONE {
         for (option, given) in
             [("--ro", &["read", "list"][..]), ("--rox", &["read", "list", "execute"]), ("--rw", &[]), ("--rwx", &[])]
@@ -142,7 +142,7 @@ fn each_option_gives_what_its_name_says_and_nothing_else() {
 
 #[test]
 fn without_the_options_nothing_is_confined() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     let free = tree(&sandbox, "free");
     let line = [words!["--", sandbox.probe()], script(&free, &[])].concat();
@@ -158,7 +158,7 @@ fn without_the_options_nothing_is_confined() {
 
 #[test]
 fn nothing_is_moved_or_linked_out_of_or_into_a_named_tree() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     let (rw, ro, other) = (tree(&sandbox, "rw"), tree(&sandbox, "ro"), tree(&sandbox, "other"));
     let options = words!["--rw", &rw, "--ro", &ro];
@@ -182,7 +182,7 @@ fn nothing_is_moved_or_linked_out_of_or_into_a_named_tree() {
 
 #[test]
 fn a_single_file_may_be_named() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for of in EVERYONE {
         let sandbox = place_of(of);
         let tree = tree(&sandbox, "tree");
@@ -228,7 +228,7 @@ fn a_single_file_may_be_named() {
 
 #[test]
 fn paths_are_those_of_the_server_in_its_root_and_directory() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     let jail = sandbox.jail();
     fs::create_dir(jail.join("srv")).unwrap();
@@ -367,7 +367,7 @@ fn check_names_each_rule_that_is_missing_and_makes_nothing() {
 
 #[test]
 fn tcp_goes_to_and_from_the_named_ports_only() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for of in EVERYONE {
         let sandbox = place_of(of);
         let (named, other) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
@@ -410,7 +410,7 @@ fn a_socket_that_vsrun_opens_is_served_although_no_port_may_be_bound() {
 
 #[test]
 fn signals_and_abstract_sockets_stay_inside_their_scope() {
-    needs!(able());
+    needs!(can_run_these_tests());
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixListener};
     for of in EVERYONE {
@@ -444,7 +444,7 @@ fn signals_and_abstract_sockets_stay_inside_their_scope() {
 
 #[test]
 fn device_ioctls_need_a_rule_that_allows_writing() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for of in EVERYONE {
         let sandbox = place_of(of);
         for (option, result) in [("--ro", "EACCES"), ("--rox", "EACCES"), ("--rw", "ok"), ("--rwx", "ok")] {
@@ -643,7 +643,7 @@ fn landlock_confines_a_server_in_an_unprivileged_container() {
 /// Even root in a confined process cannot mount file systems or trace processes outside.
 #[test]
 fn a_confined_root_can_neither_mount_nor_trace_nor_leave() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     let named = tree(&sandbox, "named");
     let target = sandbox.vsrun(words!["--", sandbox.probe(), "wait"]).start();

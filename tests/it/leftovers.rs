@@ -5,7 +5,7 @@ use crate::harness::{self, Sandbox, await_gone, await_life, gone, needs, process
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
-fn able() -> bool {
+fn can_run_these_tests() -> bool {
     harness::root() && harness::tool("setsid") && harness::tool("busybox")
 }
 
@@ -24,7 +24,7 @@ const LEAVES_ONE: &str = "$P life $O/run & wait; if [ ! -s $O/daemon ]; then set
 
 #[test]
 fn all_descendants_end_before_the_next_run() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for helper in [words![], words!["-d", "logs", "1", "--log-size", "1M"]] {
         for (what, linger, killed) in [("life", "20s", false), ("child", "100ms", true)] {
             let sandbox = Sandbox::new();
@@ -51,7 +51,7 @@ fn all_descendants_end_before_the_next_run() {
 /// vsrun is PID 1 here. A process that nsenter(1) has put into the namespace is not signalled between runs.
 #[test]
 fn a_process_that_entered_the_namespace_survives_restarts() {
-    needs!(able() && harness::tool("unshare") && harness::tool("nsenter"));
+    needs!(can_run_these_tests() && harness::tool("unshare") && harness::tool("nsenter"));
     let sandbox = Sandbox::new();
     let life = sandbox.out("life");
     let unshare = words!["--pid", "--fork", "--kill-child", "--mount-proc", "--", sandbox.path("vsrun")];
@@ -78,7 +78,7 @@ fn a_process_that_entered_the_namespace_survives_restarts() {
 
 #[test]
 fn what_is_left_at_the_exit_is_reported() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     let one = "setsid $P life $O/1 wait & while [ ! -s $O/1 ]; do :; done; exit 3";
     let many = "for f in 1 2 3 4; do setsid $P life $O/$f wait & done; for f in 1 2 3 4; do \
@@ -98,7 +98,7 @@ fn what_is_left_at_the_exit_is_reported() {
 
 #[test]
 fn a_server_that_puts_itself_into_the_background_is_named() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     let script = "setsid $P life $O/1 wait & while [ ! -s $O/1 ]; do :; done";
     let ready = words!["-b", "-p", "pidfile", "--ready", "notify"];
@@ -122,7 +122,7 @@ fn a_server_that_puts_itself_into_the_background_is_named() {
 /// Orphans that are forked in a loop delay neither signals nor deadlines.
 #[test]
 fn endless_orphans_delay_neither_signals_nor_deadlines() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for options in [words!["--group"], words!["--linger", "300ms"], words!["--group", "--linger", "300ms"]] {
         let sandbox = Sandbox::new();
         let script =
@@ -141,7 +141,7 @@ fn endless_orphans_delay_neither_signals_nor_deadlines() {
 /// each ppoll(2) by 20 ms, and orphans exit more often than that.
 #[test]
 fn a_loop_of_orphans_hides_no_signal_with_a_higher_number() {
-    needs!(able(), harness::root(), harness::tool("strace"));
+    needs!(can_run_these_tests(), harness::root(), harness::tool("strace"));
     let sandbox = Sandbox::new();
     let script = "echo x >$O/loop; while :; do (: &) done";
     let slow = words!["-qq", "-o", sandbox.path("trace"), "-e", "trace=ppoll", "-e", "inject=ppoll:delay_enter=20000"];
@@ -157,7 +157,7 @@ fn a_loop_of_orphans_hides_no_signal_with_a_higher_number() {
 /// A chain of processes, each the child of the previous one, is ended in a time that grows linearly with its length.
 #[test]
 fn a_long_chain_is_ended_in_linear_time() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     let busybox = harness::find_tool("busybox").unwrap();
     // Each process of the chain executes a new shell, because a fork of a fork of a fork becomes slower with each

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Time limit for packing an image, booting it and waiting for its end, on a busy machine.
 const BOOT: Duration = Duration::from_secs(200);
 
-fn able() -> bool {
+fn can_run_these_tests() -> bool {
     emulation() && harness::tool("umoci") && harness::tool("jq")
 }
 
@@ -71,7 +71,7 @@ fn layout(sandbox: &Sandbox) -> PathBuf {
 
 #[test]
 fn an_image_runs_with_its_environment_user_and_directory_and_ends_the_machine() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     let layout = layout(&sandbox);
     let archive = sandbox.path("oci.tar");
@@ -91,7 +91,7 @@ fn an_image_runs_with_its_environment_user_and_directory_and_ends_the_machine() 
 
 #[test]
 fn a_bundle_runs_words_that_no_line_of_a_service_file_could_hold() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     let image = format!("{}:latest", layout(&sandbox).display());
     let bundle = sandbox.path("bundle");
@@ -110,7 +110,7 @@ fn a_bundle_runs_words_that_no_line_of_a_service_file_could_hold() {
 /// An archive of `podman export` has no settings, so a file of `podman inspect` names the command and the user.
 #[test]
 fn an_exported_root_runs_the_command_of_its_settings_file() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     let root = sandbox.path("root");
     fs::create_dir(&root).unwrap();

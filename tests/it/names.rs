@@ -42,7 +42,7 @@ fn for_link_and_tool(name: &str, mut case: impl FnMut(&Sandbox, &Path)) {
 }
 
 /// True if no emulator is used: with one, a script starts vsrun, which then does not see the name of the link.
-fn able() -> bool {
+fn can_run_these_tests() -> bool {
     harness::available(!emulated(), "a vsrun that is called without an emulator")
 }
 

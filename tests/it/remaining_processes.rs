@@ -14,7 +14,7 @@ fn as_pid_1(sandbox: &Sandbox, proc: bool, line: Vec<OsString>) -> Call<'_> {
     sandbox.program(&harness::find_tool("unshare").unwrap(), [unshare, line].concat())
 }
 
-fn able() -> bool {
+fn can_run_these_tests() -> bool {
     harness::root() && harness::tool("unshare") && harness::tool("setsid") && harness::tool("busybox")
 }
 
@@ -117,7 +117,7 @@ fn signals_reach_the_group() {
 /// other children must be reaped nevertheless.
 #[test]
 fn others_are_reaped_while_the_rest_of_a_group_is_awaited() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     let script = "setsid $P child $O/x life $O/orphan wait & while [ ! -s $O/orphan ]; do :; done; $P child $O/child";
     let options = words!["--init", "--no-quiet", "--group", "--stop-timeout", "0"];
@@ -137,7 +137,7 @@ fn others_are_reaped_while_the_rest_of_a_group_is_awaited() {
 
 #[test]
 fn remaining_processes_are_ended() {
-    needs!(able());
+    needs!(can_run_these_tests());
     // Three sessions of their own: a daemon, a shell that waits for its child, and a daemon with a child that ignores
     // SIGTERM.
     let script = "setsid $P life $O/daemon wait & setsid sh -c '$P life $O/deep wait & wait' & setsid $P child \
@@ -163,7 +163,7 @@ fn remaining_processes_are_ended() {
 
 #[test]
 fn remaining_processes_are_left_alone_without_the_option() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for options in [words![], words!["--linger", "0"]] {
         let sandbox = Sandbox::new();
         let script = "setsid $P life $O/daemon wait & while [ ! -s $O/daemon ]; do :; done";
@@ -174,7 +174,7 @@ fn remaining_processes_are_left_alone_without_the_option() {
 
 #[test]
 fn a_failed_start_leaves_no_process_either() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     let options = words!["--init", "--linger", "20s", "--ready", "fd:3"];
     let script = "setsid $P life $O/daemon wait 3>&- & while [ ! -s $O/daemon ]; do :; done; exec 3>&-; $P wait";
@@ -187,7 +187,7 @@ fn a_failed_start_leaves_no_process_either() {
 /// A process that entered the pid namespace from outside is not a child of PID 1. It is ended with the others.
 #[test]
 fn processes_from_outside_are_ended() {
-    needs!(able(), harness::tool("nsenter"));
+    needs!(can_run_these_tests(), harness::tool("nsenter"));
     for proc in [false, true] {
         let sandbox = Sandbox::new();
         let (life, seen) = (sandbox.out("life"), sandbox.out("seen"));
@@ -208,7 +208,7 @@ fn processes_from_outside_are_ended() {
 /// The logger is not asked to exit, so it still gets the last output of the processes that are.
 #[test]
 fn output_of_ending_processes_reaches_the_logger() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for place_of in ["child", "first"] {
         let sandbox = Sandbox::new();
         let script = "setsid sh -c 'trap \"echo bye; exit\" TERM; $P append $O/up x; while :; do sleep 0.01; done' & \
@@ -234,7 +234,7 @@ fn output_of_ending_processes_reaches_the_logger() {
 /// While vsrun waits for remaining processes, SIGTERM changes nothing, and SIGINT kills them at once.
 #[test]
 fn interrupt_kills_remaining_processes_at_once() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     let script = "setsid $P child $O/stubborn wait & while [ ! -s $O/stubborn ]; do :; done";
     let options = words!["--restart", "on-failure", "--linger", "1h"];
@@ -260,7 +260,7 @@ fn three_hundred_remaining_processes_are_ended() {
 /// A stopped process does not handle SIGTERM before it is continued, so vsrun sends SIGCONT too.
 #[test]
 fn stopped_processes_can_end_too() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for (in_namespace, with_helper) in [(false, false), (false, true), (true, false), (true, true)] {
         let sandbox = Sandbox::new();
         let helper = if with_helper { words!["-d", "logs", "1", "--log-size", "1M"] } else { words![] };

@@ -3,14 +3,14 @@
 
 use crate::harness::{self, Sandbox, await_life, needs, process, sys, words};
 
-fn able() -> bool {
+fn can_run_these_tests() -> bool {
     // If an emulator runs the programs of another architecture, the traced process is the emulator.
     harness::root() && !harness::sandbox::emulated()
 }
 
 #[test]
 fn a_server_that_died_under_a_tracer_is_restarted_and_can_be_stopped() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     let (life, pidfile) = (sandbox.out("life"), sandbox.path("server"));
     // A second restart would come after one hour, so none happens before this test requests the stop.
@@ -40,7 +40,7 @@ fn a_server_that_died_under_a_tracer_is_restarted_and_can_be_stopped() {
 
 #[test]
 fn an_init_ends_although_its_server_died_under_a_tracer() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for options in [words![], words!["--group"], words!["--linger", "30s"]] {
         let sandbox = Sandbox::new();
         let life = sandbox.out("life");
@@ -57,7 +57,7 @@ fn an_init_ends_although_its_server_died_under_a_tracer() {
 
 #[test]
 fn a_handler_that_died_under_a_tracer_has_refused() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     let asked = sandbox.out("asked");
     let handler = sandbox.script("handler", words!["life", &asked, "wait"]);
@@ -77,7 +77,7 @@ fn a_handler_that_died_under_a_tracer_has_refused() {
 /// strace and gdb detach within milliseconds. Then vsrun handles the exit like any other.
 #[test]
 fn a_tracer_that_lets_go_in_time_changes_nothing() {
-    needs!(able() && harness::tool("strace"));
+    needs!(can_run_these_tests() && harness::tool("strace"));
     let sandbox = Sandbox::new();
     let life = sandbox.out("life");
     let line = words!["-m", "-", "-", "--", sandbox.probe(), "life", &life, "wait"];

@@ -1,6 +1,6 @@
 //! Command lines for the names of other tools: the exit status, and what is printed.
 
-use super::{Sandbox, able, for_link_and_tool, link, needs, process, words};
+use super::{Sandbox, can_run_these_tests, for_link_and_tool, link, needs, process, words};
 use crate::harness;
 
 /// The tool's name, its arguments, the exit status, and the lines on standard output.
@@ -57,7 +57,7 @@ const CASES: &[(&str, &[&str], i32, &[&str])] = &[
 
 #[test]
 fn each_command_line_has_the_status_of_the_tool() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for (name, line, status, printed) in CASES {
         for_link_and_tool(name, |sandbox, program| {
             // The variable makes the real tini adopt orphans: without it tini warns unless it is PID 1. vsrun does not
@@ -75,7 +75,7 @@ fn each_command_line_has_the_status_of_the_tool() {
 
 #[test]
 fn a_good_run_prints_nothing_and_a_bad_one_prints_one_line() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     for name in ["docker-init", "podman-init", "tini", "tini-static", "catatonit", "dumb-init"] {
         let call = |line| sandbox.program(&link(&sandbox, name), line).finish();
@@ -92,7 +92,7 @@ fn a_good_run_prints_nothing_and_a_bad_one_prints_one_line() {
 
 #[test]
 fn help_version_and_license_are_printed() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for (name, line, to_stderr) in [
         ("tini", words!["-h"], false),
         ("tini", words!["--version"], false),
@@ -119,7 +119,7 @@ fn help_version_and_license_are_printed() {
 
 #[test]
 fn what_tini_reports_is_adjustable() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let run = |options: &[&str], level: Option<&str>| {
         let sandbox = Sandbox::new();
         let (seen, go) = (sandbox.out("seen"), sandbox.out("go"));

@@ -1,6 +1,8 @@
 //! The state that a command inherits: descriptors, signals, directory, environment, session and terminal.
 
-use super::{INITS, Sandbox, able, command, for_link_and_tool, link, needs, process, reported, sys, words};
+use super::{
+    INITS, Sandbox, can_run_these_tests, command, for_link_and_tool, link, needs, process, reported, sys, words,
+};
 use crate::harness::{self, Call, Report};
 use std::fs::File;
 use std::io;
@@ -53,7 +55,7 @@ fn comparable(report: &Report) -> Vec<String> {
 
 #[test]
 fn command_inherits_the_callers_state() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for (name, options) in [
         ("tini", words!["--"]),
         ("catatonit", words!["--"]),
@@ -97,7 +99,7 @@ fn command_inherits_the_callers_state() {
 /// Only vsrun is tested: the real tini exits with 1 here, because it finds no terminal to query.
 #[test]
 fn closed_standard_descriptors_stay_closed() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for name in INITS {
         let sandbox = Sandbox::new();
         let script = words!["--", sandbox.probe(), "report", sandbox.out("report")];
@@ -108,7 +110,7 @@ fn closed_standard_descriptors_stay_closed() {
 
 #[test]
 fn a_script_without_a_first_line_is_run_by_the_shell() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for name in INITS {
         for_link_and_tool(name, |sandbox, program| {
             let script = sandbox.executable("script", b"echo \"$0 $*\"\n");
@@ -124,7 +126,7 @@ fn a_script_without_a_first_line_is_run_by_the_shell() {
 /// tini and dumb-init it leaves the variable unchanged, as they do.
 #[test]
 fn only_catatonit_corrects_listen_pid() {
-    needs!(able(), harness::tool("sh"));
+    needs!(can_run_these_tests(), harness::tool("sh"));
     for (name, corrects) in [("catatonit", true), ("tini", false), ("dumb-init", false)] {
         let sandbox = Sandbox::new();
         let report = sandbox.out("report");
@@ -141,7 +143,7 @@ fn only_catatonit_corrects_listen_pid() {
 
 #[test]
 fn command_has_the_foreground_of_the_terminal() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for (name, options) in
         [("tini", words!["--"]), ("catatonit", words!["--"]), ("dumb-init", words![]), ("dumb-init", words!["-c"])]
     {

@@ -1,6 +1,6 @@
 //! What vsrun does with signals, orphans and process groups under the names of init tools.
 
-use super::{INITS, Sandbox, able, command, for_link_and_tool, link, needs, process, sys, words};
+use super::{INITS, Sandbox, can_run_these_tests, command, for_link_and_tool, link, needs, process, sys, words};
 use crate::harness::{self, Bundle, Running};
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ fn listener(sandbox: &Sandbox, program: &Path, options: &[&str]) -> (Running, Pa
 
 #[test]
 fn signals_are_forwarded_once_and_alone() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for name in INITS {
         for_link_and_tool(name, |sandbox, program| {
             let (called, seen) = listener(sandbox, program, &["--"]);
@@ -41,7 +41,7 @@ fn signals_are_forwarded_once_and_alone() {
 
 #[test]
 fn signals_of_the_terminal_are_treated_as_each_tool_treats_them() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for (name, seen_ones) in [("tini", &["20"][..]), ("catatonit", &[])] {
         for_link_and_tool(name, |sandbox, program| {
             let (called, seen) = listener(sandbox, program, &["--"]);
@@ -60,7 +60,7 @@ fn signals_of_the_terminal_are_treated_as_each_tool_treats_them() {
 /// command goes on. dumb-init forwards the signal instead.
 #[test]
 fn a_signal_of_the_kernel_ends_tini_and_catatonit_and_reaches_the_command_of_dumb_init() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for name in INITS {
         for signal in [libc::SIGABRT, libc::SIGSYS] {
             for_link_and_tool(name, |sandbox, program| {
@@ -95,7 +95,7 @@ fn family(sandbox: &Sandbox, program: &Path, options: &[&str], env: &str) -> (Ru
 
 #[test]
 fn a_signal_reaches_the_command_or_its_group() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for (name, options, env, group) in [
         ("tini", &[][..], "", false),
         ("tini", &["-g"], "", true),
@@ -134,7 +134,7 @@ fn a_signal_reaches_the_command_or_its_group() {
 
 #[test]
 fn dumb_init_rewrites_signals() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for_link_and_tool("dumb-init", |sandbox, program| {
         let options = ["-r", "15:2", "-r", "15:3", "-r", "10:0", "--rewrite=20:12"];
         let (called, [parent, child]) = family(sandbox, program, &options, "");
@@ -155,7 +155,7 @@ fn dumb_init_rewrites_signals() {
 /// dumb-init acts like a job of a shell: TSTP stops it and its command, CONT resumes both.
 #[test]
 fn dumb_init_stops_itself_with_its_command() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for (options, stops) in [(&["--"][..], true), (&["-r", "20:0", "--"], false)] {
         for_link_and_tool("dumb-init", |sandbox, program| {
             let (called, seen) = listener(sandbox, program, options);
@@ -186,7 +186,7 @@ fn dumb_init_stops_itself_with_its_command() {
 
 #[test]
 fn orphans_are_adopted_and_reaped() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for name in INITS {
         for_link_and_tool(name, |sandbox, program| {
             let (seen, go) = (sandbox.out("seen"), sandbox.out("go"));
@@ -208,7 +208,7 @@ fn orphans_are_adopted_and_reaped() {
 
 #[test]
 fn tini_gets_a_signal_when_its_parent_exits() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for_link_and_tool("tini", |sandbox, program| {
         let seen = sandbox.out("seen");
         let line = "$T -p SIGUSR1 -- $P signals $O/seen 10 & exec $P await $O/seen await $O/go";
@@ -224,7 +224,7 @@ fn tini_gets_a_signal_when_its_parent_exits() {
 
 #[test]
 fn catatonit_waits_for_a_signal_without_a_command() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for signal in [libc::SIGTERM, libc::SIGINT] {
         for_link_and_tool("catatonit", |sandbox, program| {
             let called = sandbox.program(program, words!["-P"]).start();
@@ -251,7 +251,7 @@ fn catatonit_waits_for_a_signal_without_a_command() {
 /// Docker and Podman start an init as PID 1 of the container.
 #[test]
 fn vsrun_is_the_init_of_a_container_under_docker_and_podman_names() {
-    needs!(able(), harness::can_run_containers());
+    needs!(can_run_these_tests(), harness::can_run_containers());
     for name in ["docker-init", "podman-init"] {
         let sandbox = Sandbox::new();
         let script = words!["--", "/probe", "orphans", "5", "/out/orphans", "signals", "/out/seen", "15", "exit", "9"];

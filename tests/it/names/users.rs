@@ -1,13 +1,13 @@
 //! vsrun under the names gosu and su-exec: the command's ids and groups, and the exit statuses.
 
-use super::{Sandbox, able, for_link_and_tool, link, needs, reported, sys, words};
+use super::{Sandbox, can_run_these_tests, for_link_and_tool, link, needs, reported, sys, words};
 use crate::harness::{self, PLAIN};
 
 const TOOLS: [&str; 2] = ["gosu", "su-exec"];
 
 #[test]
 fn a_user_has_the_ids_and_groups_of_the_tool() {
-    needs!(able(), harness::root());
+    needs!(can_run_these_tests(), harness::root());
     for name in TOOLS {
         let su_exec = name == "su-exec";
         // The user argument, uid, gid, the supplementary groups with gosu and with su-exec, and HOME.
@@ -42,7 +42,7 @@ fn a_user_has_the_ids_and_groups_of_the_tool() {
 
 #[test]
 fn every_failure_has_status_1() {
-    needs!(able(), harness::root());
+    needs!(can_run_these_tests(), harness::root());
     for name in TOOLS {
         for line in [
             &[][..],
@@ -70,7 +70,7 @@ fn every_failure_has_status_1() {
 
 #[test]
 fn without_rights_the_kernel_refuses() {
-    needs!(able(), harness::root());
+    needs!(can_run_these_tests(), harness::root());
     for name in TOOLS {
         for at in [false, true] {
             let sandbox = Sandbox::plain();
@@ -89,7 +89,7 @@ fn without_rights_the_kernel_refuses() {
 
 #[test]
 fn exit_status_or_signal_of_the_command_is_passed_on() {
-    needs!(able(), harness::root());
+    needs!(can_run_these_tests(), harness::root());
     for name in TOOLS {
         for_link_and_tool(name, |sandbox, program| {
             sandbox

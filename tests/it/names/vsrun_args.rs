@@ -1,13 +1,13 @@
 //! `VSRUN_ARGS`: options of vsrun for a call under the name of an init tool.
 
-use super::{INITS, Sandbox, able, link, needs, process, reported, sys, words};
+use super::{INITS, Sandbox, can_run_these_tests, link, needs, process, reported, sys, words};
 use crate::harness;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
 #[test]
 fn further_options_are_read_and_removed() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for name in INITS {
         let sandbox = Sandbox::new();
         let script = words!["--", sandbox.probe(), "report", sandbox.out("report")];
@@ -26,7 +26,7 @@ fn further_options_are_read_and_removed() {
 
 #[test]
 fn option_restart_in_vsrun_args_turns_an_init_into_a_manager() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for name in INITS {
         let sandbox = Sandbox::new();
         let life = sandbox.out("life");
@@ -46,7 +46,7 @@ fn option_restart_in_vsrun_args_turns_an_init_into_a_manager() {
 
 #[test]
 fn a_stop_timeout_kills_a_deaf_command() {
-    needs!(able());
+    needs!(can_run_these_tests());
     for name in INITS {
         let sandbox = Sandbox::new();
         let life = sandbox.out("life");
@@ -62,7 +62,7 @@ fn a_stop_timeout_kills_a_deaf_command() {
 /// In another root, an inherited descriptor could lead the command out of that root.
 #[test]
 fn another_root_gets_no_descriptors_and_another_user_no_terminal() {
-    needs!(able(), harness::root());
+    needs!(can_run_these_tests(), harness::root());
     let sandbox = Sandbox::new();
     let jail = sandbox.jail();
     let file = File::open(sandbox.directory()).unwrap();
@@ -88,7 +88,7 @@ fn another_root_gets_no_descriptors_and_another_user_no_terminal() {
 /// The command reports its readiness to vsrun, not to the service manager above it.
 #[test]
 fn with_ready_notify_the_command_gets_a_socket_of_vsrun() {
-    needs!(able());
+    needs!(can_run_these_tests());
     let sandbox = Sandbox::new();
     for (value, own) in [("--ready notify", true), ("--stop-timeout 1s", false)] {
         let script = words!["--", sandbox.probe(), "report", sandbox.out("report")];

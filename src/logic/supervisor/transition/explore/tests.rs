@@ -629,7 +629,7 @@ fn explore(policy: &Policy) -> Counts {
             }
         }
     }
-    let longest = check_ends(&queue, &mut edges);
+    let longest = check_ends_and_longest_stop(&queue, &mut edges);
     Counts { policies: 1, states: queue.len() as u64, transitions, longest }
 }
 
@@ -638,7 +638,7 @@ const KILLS: u32 = 1 << 31;
 
 /// Checks that the end is reachable from every state, and that after a stop every path leads to it, except by repeated
 /// KILLs without end. Returns the length of the longest path after a stop.
-fn check_ends(states: &[(State, World)], edges: &mut Vec<(u32, u32)>) -> u64 {
+fn check_ends_and_longest_stop(states: &[(State, World)], edges: &mut Vec<(u32, u32)>) -> u64 {
     edges.sort_unstable();
     edges.dedup();
     let count = states.len();
