@@ -189,8 +189,8 @@ impl Findings<'_> {
     }
 
     /// Applies the steps of a program in a child, and reports the one that fails. Then a new child skips that step and
-    /// applies the others, unless they depend on it. `made` is the path of the logdir that a start would create, so
-    /// that it is not reported as missing.
+    /// applies the others, unless they depend on it. `logdir_to_create` is the path of the logdir that a start would
+    /// create, so that it is not reported as missing.
     fn dry_run(&mut self, whose: &str, program: Box<Program>, logdir_to_create: &[u8]) {
         // A program with an absolute path can be found although the working directory cannot be entered.
         let absolute = program.exec_paths.iter().all(|path| path.to_bytes().starts_with(b"/"));

@@ -34,8 +34,8 @@ pub enum ChildMemory {
 
 /// Starts a child process that calls the function `child`, which must not return. All signals must have their default
 /// action. The caller must be a function that is not inlined and uses little stack, because the child's stack begins
-/// only 1 KiB below the caller's variables. Returns None if the child has used our memory ([`ChildMemory::Shared`]) for a
-/// second, and was killed.
+/// only 1 KiB below the caller's variables. Returns None if the child has used our memory ([`ChildMemory::Shared`]) for
+/// a second, and was killed.
 ///
 /// # Errors
 /// EAGAIN and ENOMEM when the kernel cannot create a process.

@@ -153,8 +153,8 @@ pub fn wait_last_hangup_only(fds: &[Option<BorrowedFd<'_>>], millis: Option<u64>
 pub struct PollSet([libc::pollfd; MAX_FDS]);
 
 impl PollSet {
-    /// Makes a set of at most [`MAX_FDS`] descriptors. For a descriptor whose bit is set in `hangup_only_bits` (the lowest
-    /// bit for the first one), only the closing of the other end counts.
+    /// Makes a set of at most [`MAX_FDS`] descriptors. For a descriptor whose bit is set in `hangup_only_bits` (the
+    /// lowest bit for the first one), only the closing of the other end counts.
     #[inline(never)]
     pub fn new(fds: &[Option<BorrowedFd<'_>>], hangup_only_bits: u32) -> Self {
         // ppoll(2) ignores a negative descriptor.

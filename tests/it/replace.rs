@@ -1,5 +1,5 @@
-//! Replacement of a running server by a new one, with real processes: no connection is lost, and a version that does not
-//! work changes nothing.
+//! Replacement of a running server by a new one, with real processes: no connection is lost, and a version that does
+//! not work changes nothing.
 
 use crate::harness::{
     self, Call, PLAIN, Running, Sandbox, await_gone, await_life, await_lines, await_true, gone, lives, needs, process,

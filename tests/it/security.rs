@@ -175,7 +175,8 @@ fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// Whether there is a test of that name: `jail::name` in tests/it/jail.rs, `logic::plan::account::name` beside the code.
+/// Whether there is a test of that name: `jail::name` in tests/it/jail.rs, `logic::plan::account::name` beside the
+/// code.
 fn is_a_test(name: &str) -> bool {
     let Some((sandbox, name)) = name.rsplit_once("::") else { return false };
     let path = sandbox.replace("::", "/");

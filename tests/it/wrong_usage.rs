@@ -114,8 +114,8 @@ const COMBINED: &[(&str, &str)] = &[
         "--on-signal with replace needs --ready fd:N, notify, alive:DURATION or probe:exec:/PROGRAM",
     ),
     ("--limit|core=0|--limit|core=1", "is given twice"),
-    ("--bind|127.0.0.1", "--bind needs --port with an address"),
-    ("--bind|/x|--port|80", "--bind needs --port with an address"),
+    ("--bind|127.0.0.1", "--bind: an address needs --port"),
+    ("--bind|/x|--port|80", "--bind: an address needs --port"),
     ("--bind-tcp|none|--bind-tcp|80", "'none' means no port at all"),
     ("--cgroup-set|pids.max=1", "--cgroup-set needs --cgroup"),
     // Values that are missing.

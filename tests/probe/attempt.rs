@@ -3,7 +3,8 @@
 //!
 //! | `try ...` | What it does |
 //! |---|---|
-//! | `read FILE`, `write FILE`, `list DIR`, `truncate FILE`, `make FILE` | open(2) to read, to write, to list; truncate(2); open(2) with O_CREAT |
+//! | `read FILE`, `write FILE`, `list DIR`, `truncate FILE`, `make FILE` | open(2) to read, to write, to list;
+//! truncate(2); open(2) with O_CREAT |
 //! | `mkdir`, `rmdir`, `unlink`, `symlink`, `fifo`, `device`, `socket` PATH | creates or removes PATH; `device` creates a character device |
 //! | `rename A B`, `link A B` | rename(2), link(2) |
 //! | `execute FILE` | execve(2) in a child, with the arguments `exit 0` |
@@ -11,7 +12,8 @@
 //! | `bind PORT`, `connect PORT`, `udp PORT` | bind(2) or connect(2) of TCP on the loopback address; bind(2) of UDP |
 //! | `signal PID` | kill(2) with signal 0 |
 //! | `abstract NAME` | connect(2) to the abstract stream socket NAME |
-//! | `mount DIR`, `trace PID`, `chroot DIR` | mount(2) of a tmpfs, ptrace(2), chroot(2) and then chdir(2) to `..` many times |
+//! | `mount DIR`, `trace PID`, `chroot DIR` | mount(2) of a tmpfs, ptrace(2), chroot(2) and then chdir(2) to `..` many
+//! times |
 
 use super::kernel::{c_string, forked, leave};
 use std::ffi::{CString, OsString};

@@ -24,7 +24,7 @@ make-pidfile=pidfile,environment=env,daemon=background,daemonize=background,deta
 config=args,dry-run=check,test=check,ulimit=limit,cap-add=caps,kill=stop,retry=stop-timeout,respawn=restart,\
 exec= COMMAND,start= COMMAND,startas= COMMAND";
 
-/// The last part of an error: that the value of this option with the index `at` is missing.
+/// The last part of an error: that the value of this option with the index `value_index` is missing.
 pub fn missing_value(row: &FlagRow, value_index: usize) -> MessageArg<'static> {
     let mut names = split_byte(row.value_names(), b' ');
     let (first, Some(second)) = (names.next().unwrap_or_default(), names.rest) else {

@@ -110,8 +110,8 @@ pub enum LongLineAction {
     Rotate,
 }
 
-/// The number of these bytes that go into a log file with `rest` bytes of room: up to the last newline that fits. None
-/// if the file must be rotated first. `long` is for a line of which no newline fits.
+/// The number of these bytes that go into a log file with `free_bytes` bytes of room: up to the last newline that fits.
+/// None if the file must be rotated first. `long` is for a line of which no newline fits.
 pub fn bytes_before_rotation(bytes: &[u8], free_bytes: u64, long: LongLineAction) -> Option<usize> {
     let room = usize::try_from(free_bytes).unwrap_or(usize::MAX).min(bytes.len());
     let head = bytes.get(..room).unwrap_or_default();

@@ -58,7 +58,7 @@ fn addresses_conflict(local: &[u8], address: &[u8]) -> Option<bool> {
 }
 
 /// Parses an address that consists of four 32-bit numbers (IPv6) or one (IPv4, which becomes its IPv6 form). Each
-/// number is `width` bytes long, and `read` parses it.
+/// number is `word_bytes` bytes long, and `parse_word` parses it.
 fn parse_as_ipv6(text: &[u8], word_bytes: usize, parse_word: fn(&[u8]) -> Option<u32>) -> Option<u128> {
     let mut address = if text.len() == word_bytes { V4_MAPPED_PREFIX >> 32 } else { 0 };
     for word in text.chunks(word_bytes) {

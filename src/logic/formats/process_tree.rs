@@ -22,9 +22,9 @@ pub const UNKNOWN_ANCESTOR: i32 = 4;
 /// A temporary mark: the search for a marked ancestor has visited this process.
 const VISITED: i32 = 5;
 
-/// Marks every process of the list. `own` is the pid of the supervisor, and `helpers` are the pids of its helpers. Each
-/// process is visited twice at most, however long the chains of parents are. A separate search for each process would
-/// be quadratic, and a server could keep its manager busy with a long chain of children.
+/// Marks every process of the list. `own_pid` is the pid of the supervisor, and `helpers` are the pids of its helpers.
+/// Each process is visited twice at most, however long the chains of parents are. A separate search for each process
+/// would be quadratic, and a server could keep its manager busy with a long chain of children.
 pub fn mark_descendants(rows: &mut [PidParentMark], own_pid: i32, helpers: &[i32]) {
     for first in 0..rows.len() {
         let verdict = find_ancestor_mark(rows, first, own_pid, helpers);

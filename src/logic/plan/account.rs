@@ -64,8 +64,8 @@ impl UserAndGroup {
         Some(Self { user, group })
     }
 
-    /// Parses `USER[:GROUP]` as gosu and su-exec do: a missing USER means the user id `own`, GROUP may be empty, and
-    /// any text that is not a number is a name.
+    /// Parses `USER[:GROUP]` as gosu and su-exec do: a missing USER means the user id `own_uid`, GROUP may be empty,
+    /// and any text that is not a number is a name.
     pub fn parse_like_gosu(text: &[u8], own_uid: u32) -> Option<Self> {
         let mut halves = split_byte(text, b':');
         let user = halves.next()?;

@@ -116,8 +116,8 @@ pub struct EnvRenewal {
 }
 
 impl EnvRenewal {
-    /// Makes the environment from the present entries of the files (`now`); `started` is the environment of the first
-    /// start. Variables that `--env` and vsrun itself set keep their values.
+    /// Makes the environment from the present entries of the files (`file_entries`); `first_env` is the environment of
+    /// the first start. Variables that `--env` and vsrun itself set keep their values.
     pub fn renew(&self, first_env: &[StaticCStr], file_entries: &[StaticCStr]) -> Env {
         // The variables that the server's process itself sets or removes between fork and exec.
         const SET_BY_CHILD: [&[u8]; 2] = [b"LISTEN_PID", b"WATCHDOG_PID"];

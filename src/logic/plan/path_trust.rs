@@ -30,7 +30,7 @@ pub struct Component {
 }
 
 impl PathTrustCheck {
-    /// Starts the check of a path. `own` is vsrun's user id, and `root_dir_owner` is the owner of `/`.
+    /// Starts the check of a path. `own_uid` is vsrun's user id, and `root_dir_owner` is the owner of `/`.
     pub fn new(own_uid: u32, root_dir_owner: u32) -> Self {
         Self { own_uid, root_dir_owner, first_other_owner: None }
     }

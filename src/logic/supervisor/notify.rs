@@ -12,7 +12,7 @@ use crate::logic::base::time::{Span, Time, parse_number};
 /// The uid that the kernel reports for a user that has no uid in the receiver's user namespace (overflowuid).
 const OVERFLOW_UID: u32 = 65_534;
 
-/// True if a message from this process is accepted as one from the server, whose user id is `server`.
+/// True if a message from this process is accepted as one from the server, whose user id is `server_uid`.
 ///
 /// The user id is compared and not the pid, because a child of the server often sends `READY=1` (systemd-notify, a
 /// shell wrapper). A process outside of vsrun's pid namespace has pid 0. All users outside of its user namespace have

@@ -18,7 +18,8 @@ use stopping_remaining::{StoppingRemaining, stop_remaining};
 const KILL_WAIT: Span = Span::secs(5);
 
 /// Applies an event to the state and returns what to do. No other function enters another phase. Outside of it, only
-/// `Message::apply_from_server`, `Message::apply_from_second_process` and `State::clear_start_deadline` change deadlines.
+/// `Message::apply_from_server`, `Message::apply_from_second_process` and `State::clear_start_deadline` change
+/// deadlines.
 pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     let lingers = matches!(state.phase, Phase::DrainingRemaining { .. } | Phase::KillingRemaining { .. });
     let linger = policy.linger_timeout.filter(|_| !lingers);
@@ -31,7 +32,7 @@ pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Acti
 }
 
 /// Finishes at once, or waits first: for the exit of the second process of a replacement or, without one, until
-/// `linger` for the exit of the remaining processes, to which it sends TERM.
+/// `linger_until` for the exit of the remaining processes, to which it sends TERM.
 #[inline(never)]
 fn finish_or_linger(state: &mut State, ending: Ending, linger_until: Option<Time>) -> Action {
     if state.second.is_unreaped() {

@@ -33,8 +33,8 @@ pub fn read(path: StaticCStr, entries: &mut Vec<StaticCStr>) -> Result<()> {
     Err(if why == Errno::INVAL { error.with_reason_arg(Reason::NotAVariable) } else { add_errno(error, why) })
 }
 
-/// Reads the directory at the end of a walk, which has checked the owners of its path. Sets `at` to the name of the
-/// file that it reads, for the error text.
+/// Reads the directory at the end of a walk, which has checked the owners of its path. Sets `current_file` to the name
+/// of the file that it reads, for the error text.
 fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, current_file: &mut StaticCStr) -> sys::Result<()> {
     let dir = sys::path_walk::open_for_listing(walk.fd())?;
     let mut names = Vec::new();

@@ -64,7 +64,7 @@ fn read_sources(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -
 }
 
 /// Reads a regular file. If vsrun runs as root, it opens the path component by component, and checks the owner of each.
-/// `name` is the variable whose value the file holds; None for a file of `--env-file`.
+/// `variable` is the variable whose value the file holds; None for a file of `--env-file`.
 fn read_checking_owners(
     path: StaticCStr,
     max_size: u64,

@@ -31,7 +31,8 @@ const RETRY_MS: u64 = 1000;
 #[repr(C)] // Small and frequent fields first: shorter instructions.
 struct Rotator {
     file: Option<OwnedFd>,
-    /// The size in bytes at which the file is rotated. After a failed rotation it is larger than `policy.max_file_bytes`.
+    /// The size in bytes at which the file is rotated. After a failed rotation it is larger than
+    /// `policy.max_file_bytes`.
     size_limit: u64,
     /// When the next sweep for old log files begins, or the current one continues.
     next_sweep: Time,

@@ -33,8 +33,8 @@ impl LockedFile {
         Self { identity: about.id, owner: about.owner, only_we_can_write }
     }
 
-    /// Opens the process with this pid, if it exists, and checks whether it has the file open and locked. If `parent`
-    /// is given, stores the pid of the process's parent there.
+    /// Opens the process with this pid, if it exists, and checks whether it has the file open and locked. If
+    /// `parent_pid` is given, stores the pid of the process's parent there.
     pub fn examine_process(&self, pid: i32, parent_pid: Option<&mut i32>) -> (Option<Process>, ObservedLock) {
         let proc_dir = proc_dir_path(pid);
         let proc_dir = CStr::from_bytes_until_nul(proc_dir.as_bytes()).unwrap_or_default();

@@ -65,7 +65,8 @@ pub fn move_ready_pipe((ready, number): (BorrowedFd<'_>, RawFd)) -> Result<()> {
 /// rights.
 ///
 /// # Errors
-/// When `/` cannot be entered either.
+/// When the path cannot be followed for another reason than a missing directory, no permission or a symbolic link loop,
+/// or when `/` cannot be entered.
 pub fn enter_root_if_dir_replaced(path: &CStr, expected_id: (u64, u64)) -> Result<bool> {
     let is_there = || dir::stat_path(c".").is_ok_and(|about| about.id == expected_id);
     if is_there() {

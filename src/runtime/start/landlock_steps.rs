@@ -8,8 +8,8 @@ use crate::logic::plan::landlock_rules::{HandledRights, Rule, right};
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, landlock};
 
-/// Applies one Landlock step. `ruleset` is the rule set that earlier steps have created. The rehearsal of `--check` only
-/// opens files, so in it the right to read a file replaces the right to execute it.
+/// Applies one Landlock step. `ruleset` is the rule set that earlier steps have created. The rehearsal of `--check`
+/// only opens files, so in it the right to read a file replaces the right to execute it.
 ///
 /// # Errors
 /// The errors of the kernel.

@@ -22,8 +22,8 @@ use crate::sys::process::ResourceUsage;
 use crate::sys::{self, Errno};
 
 impl Supervisor<'_> {
-    /// Starts the server again, and returns the next event. Before a requested restart (`LogFilesAtStart::Rotate`), also
-    /// rotates the logs and reads the environment files again.
+    /// Starts the server again, and returns the next event. Before a requested restart (`LogFilesAtStart::Rotate`),
+    /// also rotates the logs and reads the environment files again.
     #[inline(never)]
     pub fn relaunch(&mut self, logs: LogFilesAtStart) -> Event {
         if logs == LogFilesAtStart::Keep {

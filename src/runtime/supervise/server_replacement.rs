@@ -3,8 +3,8 @@
 //!
 //! `--replace` sends SIGCHLD with a value (sigqueue(3)): no option gives that signal another meaning, and the kernel
 //! lets only root and the user of vsrun send it. The value holds a token. vsrun answers with a byte that it unlocks in
-//! its locked pidfiles (`lock::encode_answer_in_locks`): every process that can read the pidfile can see the answer, and only vsrun can
-//! change it. There is no socket that another user could connect to, fill or block.
+//! its locked pidfiles (`lock::encode_answer_in_locks`): every process that can read the pidfile can see the answer,
+//! and only vsrun can change it. There is no socket that another user could connect to, fill or block.
 
 use super::slot::{ProcessSlot, ReplaceRequests, SweepScope};
 use super::socket_recovery::SocketUse;

@@ -36,8 +36,8 @@ fn parse_rewrite(value: &[u8]) -> Option<(Signal, SignalAction)> {
 /// The signals by which a terminal stops processes.
 pub(super) const TERMINAL_STOP_SIGNALS: [Signal; 3] = [Signal::TSTP, Signal::TTIN, Signal::TTOU];
 
-/// Applies dumb-init's options to the actions of the signals. Signals go only to the command if it stays in the caller's
-/// session (`--single-child`), and otherwise to its process group.
+/// Applies dumb-init's options to the actions of the signals. Signals go only to the command if it stays in the
+/// caller's session (`--single-child`), and otherwise to its process group.
 #[inline(never)]
 pub(super) fn apply_signal_handling(line: &mut ToolCommandLine<'_>, session: Session) {
     let ToolCommandLine { personality, signals, .. } = line;

@@ -126,8 +126,8 @@ pub(super) fn on_event(policy: &Policy, state: &mut State, event: SecondProcessE
     }
 }
 
-/// Handles an event in `Phase::AwaitingSecondProcessExit`: the server is gone, and the second process or what it has left
-/// behind is being ended. After a stop, no restart follows.
+/// Handles an event in `Phase::AwaitingSecondProcessExit`: the server is gone, and the second process or what it has
+/// left behind is being ended. After a stop, no restart follows.
 pub(super) fn on_event_awaiting_second(
     policy: &Policy,
     state: &mut State,

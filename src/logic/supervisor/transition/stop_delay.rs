@@ -38,8 +38,8 @@ pub(super) fn begin_stop_delay(state: &mut State, signal: Option<Signal>, span: 
 pub(super) fn on_event(policy: &Policy, state: &mut State, signal: Option<Signal>, event: Event, now: Time) -> Action {
     match event {
         Event::DeadlinePassed => end_stop_delay(policy, state, signal, now),
-        // A request to stop sends the stop signal. `end_stop_delay` would only forward the delayed signal, which the server
-        // could handle without exiting.
+        // A request to stop sends the stop signal. `end_stop_delay` would only forward the delayed signal, which the
+        // server could handle without exiting.
         Event::Stop | Event::Interrupt => stop(policy, state, AfterStop::Finish, now),
         Event::Forward(other) if policy.is_forwarded_stop_request(other) => end_stop_delay(policy, state, signal, now),
         Event::Forward(other) => forward_now(policy, state, other, now),

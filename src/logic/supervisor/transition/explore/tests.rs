@@ -509,8 +509,8 @@ struct Counts {
     longest: u64,
 }
 
-/// A hash of 128 bits, wide enough that two of a billion states have the same one with a probability below 10^-20. It is
-/// several times as fast as the standard library's, which resists chosen input.
+/// A hash of 128 bits, wide enough that two of a billion states have the same one with a probability below 10^-20. It
+/// is several times as fast as the standard library's, which resists chosen input.
 struct StateHasher(u64, u64);
 
 /// Two odd constants with irregular bits (those of wyhash).
