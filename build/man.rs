@@ -90,7 +90,8 @@ const USERS_AND_GROUPS: &str = include_str!("man/users-and-groups.txt");
 const PIDFILES: &str = include_str!("man/pidfiles.txt");
 fn control() -> String {
     let exit::Exit::Code(ok) = exit::Exit::SUCCESS else { return String::new() };
-    let (dead, absent, unknown, setup) = (exit::DEAD, exit::NOT_RUNNING, exit::STATE_UNKNOWN, exit::VSRUN_FAILED);
+    let (dead, absent, unknown, setup) =
+        (exit::DEAD_WITH_PIDFILE, exit::NOT_RUNNING, exit::STATE_UNKNOWN, exit::VSRUN_FAILED);
     format!(
         "
 --status, --stop, --replace and --signal trust the lock of the pidfile, and signal only a process that holds it: the process that the
@@ -177,7 +178,8 @@ const NEIGHBOURS: &str = include_str!("man/neighbours.txt");
 const CHECK: &str = include_str!("man/check.txt");
 fn exit_status() -> String {
     let exit::Exit::Code(ok) = exit::Exit::SUCCESS else { return String::new() };
-    let (dead, absent, unknown, unhealthy) = (exit::DEAD, exit::NOT_RUNNING, exit::STATE_UNKNOWN, exit::UNHEALTHY);
+    let (dead, absent, unknown, unhealthy) =
+        (exit::DEAD_WITH_PIDFILE, exit::NOT_RUNNING, exit::STATE_UNKNOWN, exit::UNHEALTHY);
     let (usage, setup, refused, missing) = (exit::USAGE, exit::VSRUN_FAILED, exit::NOT_EXECUTABLE, exit::NOT_FOUND);
     format!(
         "

@@ -21,7 +21,7 @@ use vsrun::runtime::host::system;
 use vsrun::runtime::report::log;
 use vsrun::runtime::report::os_error::os_error;
 use vsrun::runtime::supervise::setup::PreparedSupervisor;
-use vsrun::runtime::{check, control, machine, pause_process, probe, rc, run, service_file};
+use vsrun::runtime::{catatonit_pause, check, control, init_script, pid1, probe, run, service_file};
 use vsrun::sys::stdio::{self, OpenUntil};
 use vsrun::sys::{entry, fd, heap};
 
@@ -49,7 +49,7 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     };
     let status = log::report_result(outcome, called);
     if let Some(at_exit) = at_exit {
-        machine::shut_down(at_exit);
+        pid1::shut_down_machine(at_exit);
     }
     status.into()
 }
@@ -98,13 +98,13 @@ fn handle_command_line(
                 let _ = fd::write_all(fd::standard(text.descriptor), &text.bytes);
                 Ok(text.status)
             }
-            Request::Pause(unhandled) => pause_process::pause(unhandled),
+            Request::WaitForSignal(unhandled) => catatonit_pause::reap_orphans_until_signal(unhandled),
             Request::Control(control) => control::control(&service_file::resolve(control)?),
             Request::Probe(request) => probe::probe(&request),
-            Request::Rc(action) => match rc::run_action_except_start(action, &mut options)? {
+            Request::InitScript(action) => match init_script::run_action_except_start(action, &mut options)? {
                 Some(status) => Ok(status),
                 None => {
-                    let started = rc::start_unless_running(&mut options)?;
+                    let started = init_script::start_unless_running(&mut options)?;
                     return Ok(started.map_or(CommandLineOutcome::Done(exit::OK), CommandLineOutcome::Supervise));
                 }
             },

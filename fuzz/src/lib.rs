@@ -19,7 +19,7 @@ use vsrun::logic::cli::args_file::Args;
 use vsrun::logic::cli::options::Options;
 use vsrun::logic::cli::parse::{self, Request};
 use vsrun::logic::cli::value;
-use vsrun::logic::formats::executable::{self, CauseDisplay, ExecFailure, Executable, Machine};
+use vsrun::logic::formats::executable::{self, ExecFailure, ExecFailureDisplay, Executable, Machine};
 use vsrun::logic::formats::log_name;
 use vsrun::logic::formats::net_table;
 use vsrun::logic::plan::account::{self, Identity, NameOrId, UserAndGroup};
@@ -361,7 +361,7 @@ fn check_inherited_sockets(data: &[u8]) {
     }
     let handed = InheritedSockets::take_from_env(&mut env, b"7");
     assert!(env.0.is_empty());
-    handed.announce(&[], &mut env);
+    handed.set_listen_vars(&[], &mut env);
     if handed.count > 0 {
         assert_eq!(env.get(b"LISTEN_FDS"), Some(handed.count.to_string().as_bytes()));
         let names = env.get(b"LISTEN_FDNAMES").unwrap();
@@ -379,14 +379,17 @@ pub fn images(data: &[u8]) {
             Executable::Script(word) => {
                 assert!(data.starts_with(b"#!") && !word.iter().any(|byte| b" \t\n\0".contains(byte)));
                 harmless(
-                    &CauseDisplay { cause: ExecFailure::NoInterpreter, path: word, path_on_host: b"" }.to_string(),
+                    &ExecFailureDisplay { cause: ExecFailure::NoInterpreter, path: word, path_on_host: b"" }
+                        .to_string(),
                 );
             }
             Executable::Elf(loader) => {
                 assert!(data.starts_with(b"\x7fELF"));
                 let loader = loader.unwrap_or_default();
                 assert!(!loader.contains(&0));
-                harmless(&CauseDisplay { cause: ExecFailure::NoLoader, path: loader, path_on_host: data }.to_string());
+                harmless(
+                    &ExecFailureDisplay { cause: ExecFailure::NoLoader, path: loader, path_on_host: data }.to_string(),
+                );
             }
             Executable::Foreign => assert!(data.starts_with(b"\x7fELF")),
             Executable::Unknown => assert!(!data.starts_with(b"#!")),
@@ -395,7 +398,7 @@ pub fn images(data: &[u8]) {
     // The numbers of all failures, and the next one, which no failure has.
     for number in 0..=16 {
         let path = &data[..data.len().min(64)];
-        harmless(&CauseDisplay { cause: ExecFailure::from_number(number), path, path_on_host: path }.to_string());
+        harmless(&ExecFailureDisplay { cause: ExecFailure::from_number(number), path, path_on_host: path }.to_string());
     }
 }
 
@@ -443,11 +446,11 @@ pub fn kernel_lists(data: &[u8]) {
 /// Fuzz target. Input: read as the name of a file in a log directory, as a rotation number and as times.
 pub fn log_names(data: &[u8]) {
     for of in [log_name::OUTPUT_FILE, log_name::VSRUN_LOG_FILE] {
-        if let Some(generation) = log_name::suffix_number(data, of) {
+        if let Some(generation) = log_name::rotation_number(data, of) {
             let name = log_name::rotated_name(of, generation);
             assert_eq!(name.as_bytes(), [data, b"\0"].concat(), "only what vsrun writes is its own");
             assert!(!data.contains(&b'/'));
-            assert_eq!(log_name::number_ignoring_extension(data, of), Some(generation));
+            assert_eq!(log_name::taken_rotation_number(data, of), Some(generation));
         }
     }
     let number = data.iter().take(4).fold(0, |sum: u32, byte| sum << 8 | u32::from(*byte));
@@ -455,15 +458,15 @@ pub fn log_names(data: &[u8]) {
         let name = log_name::rotated_name(of, number);
         let name = name.as_bytes().strip_suffix(b"\0").unwrap();
         assert_eq!(
-            log_name::suffix_number(name, of),
+            log_name::rotation_number(name, of),
             Some(number).filter(|number| *number <= log_name::MAX_ROTATION_NUMBER)
         );
     }
     let time = |at: usize| data.get(at..at + 8).map_or(0, |bytes| i64::from_le_bytes(bytes.try_into().unwrap()));
     let (mtime, now, keep) = (time(0), time(8), Span(time(16).cast_unsigned()));
-    if log_name::expired(mtime, now, keep) {
+    if log_name::is_expired(mtime, now, keep) {
         assert!(now > mtime, "a file from the future is young");
-        assert!(log_name::expired(mtime.saturating_sub(1), now, keep), "what is older is too old as well");
+        assert!(log_name::is_expired(mtime.saturating_sub(1), now, keep), "what is older is too old as well");
     }
 }
 

@@ -205,7 +205,8 @@ const MIN_WAIT_AFTER_KILL: Span = Span::secs(5);
 
 impl StopDeadlines {
     /// The deadlines of a stop that begins at `now`. `timeout` is the value of `--stop-timeout`: None means 30 s, and
-    /// zero no limit. The other span is added for a manager, which takes longer, for example because of `--stop-delay`.
+    /// zero no limit. `manager_overhead` is added for a manager, which takes longer, for example because of
+    /// `--stop-delay`.
     pub fn new(lock: LockState, timeout: Option<Span>, manager_overhead: Span, now: Time) -> Self {
         let timeout = timeout.unwrap_or(Span::secs(30));
         if timeout == Span::ZERO {

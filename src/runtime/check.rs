@@ -19,7 +19,7 @@ use crate::runtime::host::env_dir;
 use crate::runtime::output::{logdir, server_output};
 use crate::runtime::report::log::{self, Log, LogTarget};
 use crate::runtime::resources::pidfile::{OpenPurpose, Pidfile};
-use crate::runtime::resources::socket_file::Exclusivity;
+use crate::runtime::resources::socket_file::InstanceExclusivity;
 use crate::runtime::resources::sockets;
 use crate::runtime::resources::start_resources;
 use crate::runtime::resources::{cgroup, missing_capabilities, termination_log, walk};
@@ -35,10 +35,10 @@ use crate::sys::{caps, dir, poll, process, terminal};
 pub fn check_start(options: &mut Options) -> ! {
     let log = Log::new(LogTarget::Stderr);
     let mut findings = Findings { status: exit::OK, server_steps_reported: false, debug_log: None };
-    poll::ignore_write_signals();
+    poll::ignore_write_error_signals();
     poll::reset_dispositions(0);
     if let Some(dir) = options.env_dir
-        && !findings.check_result("", env_dir::read(dir, &mut Vec::new()))
+        && !findings.report_unless_ok("", env_dir::read(dir, &mut Vec::new()))
     {
         options.env_dir = None;
         print_line(&Reason::Unchecked);
@@ -71,18 +71,18 @@ fn make_plan_for_check(findings: &mut Findings<'_>, options: &mut Options) -> Pl
 
 /// Checks everything that the plan needs.
 fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
-    findings.check_result("", walk::verify_root_trusted(options.root));
+    findings.report_unless_ok("", walk::verify_root_trusted(options.root));
     if let Some(group) = &plan.cgroup {
-        findings.check_result("", cgroup::check(group));
+        findings.report_unless_ok("", cgroup::check(group));
     }
-    let mut exclusivity = Exclusivity::Unknown;
-    findings.check_result("", sockets::reserve_fds(&plan.sockets).map(drop));
+    let mut exclusivity = InstanceExclusivity::Unknown;
+    findings.report_unless_ok("", sockets::reserve_fds(&plan.sockets).map(drop));
     match start_resources::pidfile_paths(&plan) {
         Err(error) => findings.add("", &error),
         Ok(pidfiles) => {
             for path in pidfiles.into_iter().flatten() {
-                findings.check_result("", Pidfile::acquire(path, OpenPurpose::Check).map(drop));
-                exclusivity = Exclusivity::Proven;
+                findings.report_unless_ok("", Pidfile::acquire(path, OpenPurpose::Check).map(drop));
+                exclusivity = InstanceExclusivity::Proven;
             }
         }
     }
@@ -102,13 +102,13 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     match plan.output {
         Output::Inherit => {}
         Output::Files { dir, log_policy, .. } => {
-            findings.check_result("", logdir::check(dir, log_policy.output_owner));
+            findings.report_unless_ok("", logdir::check(dir, log_policy.output_owner));
             if dir::stat_path(dir).is_err() {
                 made = dir.to_bytes().strip_prefix(b"./").unwrap_or(dir.to_bytes());
             }
         }
         Output::Logger(logger, _) => {
-            if findings.check_result("", server_output::verify_logger(&logger)) {
+            if findings.report_unless_ok("", server_output::verify_logger(&logger)) {
                 findings.dry_run("logger: ", logger, b"");
             }
         }
@@ -116,7 +116,7 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     if plan.syslog.is_some() && !dir::stat_path(c"/dev/log").is_ok_and(|about| about.socket) {
         warn(&Reason::NoSyslog);
     }
-    if is_supervised && deliver::is_unreachable(&plan.server.steps, &plan.server.exec_paths) {
+    if is_supervised && deliver::setuid_may_block_signals(&plan.server.steps, &plan.server.exec_paths) {
         warn(&Reason::Unreachable);
     }
     for probe in plan.probes.into_iter().flat_map(|probes| [probes.ready, probes.health]).flatten() {
@@ -134,7 +134,7 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
 
 /// Warns if a protection against the server or its user does not work on this system. That does not make a start fail.
 fn warn_of_weak_protection(plan: &Plan) {
-    if plan.write_only_terminal && ![1, 2].map(terminal::ensure_terminal_write_only).iter().all(|is| *is) {
+    if plan.makes_terminal_write_only && ![1, 2].map(terminal::ensure_terminal_write_only).iter().all(|is| *is) {
         warn(&Reason::ReadableTerminal);
     }
     let handler = plan.supervision.as_ref().and_then(|supervision| supervision.crash_handler.as_ref());
@@ -184,7 +184,7 @@ impl Findings<'_> {
     }
 
     /// Adds the error of a failed check to the findings. Returns true if the check succeeded.
-    fn check_result(&mut self, whose: &str, result: Result<()>) -> bool {
+    fn report_unless_ok(&mut self, whose: &str, result: Result<()>) -> bool {
         result.map_err(|error| self.add(whose, &error)).is_ok()
     }
 
@@ -228,13 +228,13 @@ impl Findings<'_> {
             }
             match step {
                 Some(Step::Exec(_)) => return,
-                Some(Step::Chdir(_) | Step::EnterLogDir(_) | Step::EnterReplacedDir(_)) if absolute => {}
+                Some(Step::Chdir(_) | Step::EnterLogDir(_) | Step::EnterCallersPathIfReplaced(_)) if absolute => {}
                 Some(
                     Step::Chroot(_)
                     | Step::Chdir(_)
                     | Step::EnterLogDir(_)
                     | Step::ReturnToCallersDir(..)
-                    | Step::EnterReplacedDir(_)
+                    | Step::EnterCallersPathIfReplaced(_)
                     | Step::CloseDescriptors
                     | Step::Groups(_)
                     | Step::Gid(_)

@@ -21,11 +21,11 @@ use crate::runtime::host::clock::now;
 use crate::runtime::report::log;
 use crate::runtime::report::os_error::{add_errno, errno_text};
 use crate::runtime::resources::pidfile::split_path;
-use crate::runtime::resources::pidfile_owner::{LockedFile, read_pidfile, read_proc};
+use crate::runtime::resources::pidfile_lock_holder::{LockHolderFinder, read_pidfile, read_proc};
 use crate::runtime::resources::walk::Walk;
 use crate::runtime::start::deliver;
 use crate::sys::dir::{self, FileStat, OpenMode};
-use crate::sys::lock::{self, LockKind, LockPart};
+use crate::sys::lock::{self, LockMode, LockPart};
 use crate::sys::pidfd::Process;
 use crate::sys::{Errno, clock, poll};
 
@@ -76,7 +76,7 @@ pub fn control(control: &ControlRequest) -> Result<u8> {
     };
     let mut error = no_target.error(control.pidfile);
     if let (NoTarget::Unknown(UncertaintyReason::Other(Reason::OtherProcess)), Ok(file)) = (no_target, &file)
-        && let Some(holder) = file.locked.find_locking_process()
+        && let Some(holder) = file.finder.find_locking_process()
     {
         error = error.with_arg(MessageArg::Cause(Error::new(Problem::ByPid).with_number_arg(holder.into())));
     }
@@ -94,7 +94,7 @@ pub fn control(control: &ControlRequest) -> Result<u8> {
             return Ok(exit::OK);
         }
         (ControlCommand::Signal(_) | ControlCommand::Replace, _) => exit::NOT_RUNNING,
-        (ControlCommand::Reload, _) => exit::RC_NOT_RUNNING,
+        (ControlCommand::Reload, _) => exit::INIT_SCRIPT_NOT_RUNNING,
     };
     Err(error.with_status(code))
 }
@@ -142,7 +142,7 @@ fn stop(control: &ControlRequest, file: &Pidfile, server: FoundServer) -> Result
             poll::sleep_ms(POLL_PAUSE_MS);
         } else {
             let until = deadlines.kill.or(deadlines.give_up);
-            ended = poll::wait_last_hangup_only(&[owner.exit_fd(), None], until.map(|until| until.since(now()).0)) != 0;
+            ended = poll::poll_last_for_hangup(&[owner.exit_fd(), None], until.map(|until| until.since(now()).0)) != 0;
         }
         // The children of the stopped process may have inherited the lock. No server can start until they have exited.
         let (lock, line) = file.lock_and_contents();
@@ -195,7 +195,7 @@ fn send(process: Process, signal: Signal) -> Result<SendOutcome> {
 /// A pidfile that another process may have locked.
 struct Pidfile {
     file: OwnedFd,
-    locked: LockedFile,
+    finder: LockHolderFinder,
 }
 
 /// A server that was found through its pidfile, and may be signalled.
@@ -204,7 +204,7 @@ struct FoundServer {
     lock: LockState,
     /// The process that the pidfile names; between two runs of the server, the manager.
     pidfile_process: Process,
-    /// The process to stop or reload: the manager if there is one (the parent of `named`), otherwise `named`.
+    /// The process to stop or reload: the manager, which is the parent of `pidfile_process`, or that process itself.
     control_target: Process,
 }
 
@@ -217,7 +217,7 @@ impl Pidfile {
         let (parent, name) = split_path(path);
         let (mut walk, unknown) = (Walk::new(), |reason| NoTarget::Unknown(UncertaintyReason::Other(reason)));
         let reached = walk.go_to(parent);
-        let is_shared = walk.is_shared();
+        let is_shared = walk.is_in_shared_dir();
         let file =
             reached.and_then(|()| walk.take()?.open_file(name, OpenMode::ReadOnly, 0)).map_err(|why| match why {
                 Errno::NOENT => NoTarget::NoPidfile,
@@ -227,7 +227,7 @@ impl Pidfile {
             })?;
         match dir::fstat(file.as_fd()) {
             Ok(FileStat { links: 2.., .. }) if is_shared => Err(unknown(Reason::HasLinks)),
-            Ok(about @ FileStat { regular: true, .. }) => Ok(Self { file, locked: LockedFile::new(&about) }),
+            Ok(about @ FileStat { regular: true, .. }) => Ok(Self { file, finder: LockHolderFinder::new(&about) }),
             Ok(_) | Err(_) => Err(unknown(Reason::IsNotRegular)),
         }
     }
@@ -257,13 +257,13 @@ impl Pidfile {
     fn identify_server(&self, (lock, line): (LockState, PidfileContents)) -> FindResult<FoundServer> {
         let number = if let PidfileContents::Pid(number) = line { number } else { 0 };
         let mut parent = 0;
-        let (pidfile_process, held) = self.locked.examine_process(number, Some(&mut parent));
-        let (above, above_held) = self.locked.examine_process(parent, None);
+        let (pidfile_process, held) = self.finder.examine_process(number, Some(&mut parent));
+        let (above, above_held) = self.finder.examine_process(parent, None);
         let owner = match control::find_pidfile_process(lock, line, held, above_held)? {
             PidfileProcess::NamedInPidfile => pidfile_process,
             PidfileProcess::ParentOfNamed => above,
         };
-        if held == ObservedLock::Unreadable && above_held != ObservedLock::Held && !self.locked.only_we_can_write {
+        if held == ObservedLock::Unreadable && above_held != ObservedLock::Held && !self.finder.only_we_can_write {
             // An untrusted owner of the pidfile could have written any pid into it, and have locked it.
             return Err(NoTarget::Unknown(UncertaintyReason::Other(Reason::Untrusted)));
         }
@@ -275,7 +275,7 @@ impl Pidfile {
 
     /// The manager of a server that is not running now. None if /proc does not show it, or it has exited.
     fn find_manager_between_runs(&self) -> Option<FoundServer> {
-        let (process, held) = self.locked.examine_process(self.locked.find_locking_process()?, None);
+        let (process, held) = self.finder.examine_process(self.finder.find_locking_process()?, None);
         let owner = process.filter(|_| held == ObservedLock::Held)?;
         Some(FoundServer { lock: LockState::Exclusive, pidfile_process: owner, control_target: owner })
     }
@@ -284,8 +284,8 @@ impl Pidfile {
     fn lock_and_contents(&self) -> (LockState, PidfileContents) {
         let lock = match lock::lock_of_others(self.file.as_fd(), LockPart::Whole) {
             Ok(None) => LockState::None,
-            Ok(Some(LockKind::Shared)) => LockState::Shared,
-            Ok(Some(LockKind::Exclusive)) => LockState::Exclusive,
+            Ok(Some(LockMode::Shared)) => LockState::Shared,
+            Ok(Some(LockMode::Exclusive)) => LockState::Exclusive,
             Err(_) => LockState::Unreported,
         };
         // Another vsrun is starting, and has not yet deleted the pid of an earlier start.

@@ -2,14 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod catatonit_pause;
 pub mod check;
 pub mod control;
 pub mod host;
-pub mod machine;
+pub mod init_script;
 pub(crate) mod output;
-pub mod pause_process;
+pub mod pid1;
 pub mod probe;
-pub mod rc;
 pub mod report;
 pub(crate) mod resources;
 pub mod run;

@@ -16,7 +16,7 @@ use crate::logic::plan::step::Step;
 use crate::logic::supervisor::probe::Probe;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::os_error::os_error;
-use crate::runtime::start::before_commands::{ExitRequest, stopped_by, wait_or_stop};
+use crate::runtime::start::before_commands::{CommandWaitResult, stopped_by, wait_or_stop};
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::start::outcome::StartOutcome;
@@ -54,7 +54,7 @@ const KILL_WAIT: Span = Span::secs(1);
 /// Runs a probe's program in a session of its own, and waits until it exits. Kills it when `deadline` has passed, or
 /// when a signal asks vsrun to exit, because no other process would do that.
 fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Result<(), ProbeFailure>> {
-    poll::ignore_write_signals();
+    poll::ignore_write_error_signals();
     poll::reset_dispositions(0);
     poll::set_mask(SignalMask::All).map_err(|why| os_error(Problem::BlockSignals, why))?;
     let signals = Signals::open().map_err(|why| os_error(Problem::OpenSignalfd, why))?;
@@ -72,11 +72,11 @@ fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Resul
     let child = spawn(&program, &ChildIo::default()).map_err(cannot)?;
     let asked = wait_or_stop(child.pid, &signals, Some(deadline), &program, (Signal::KILL, KILL_WAIT));
     match asked {
-        ExitRequest::NotAsked | ExitRequest::TimedOut => {}
-        ExitRequest::SignalReceived(signal) => return Err(stopped_by(signal).with_name_arg(command.to_bytes())),
+        CommandWaitResult::ExitedByItself | CommandWaitResult::TimedOut => {}
+        CommandWaitResult::SignalReceived(signal) => return Err(stopped_by(signal).with_name_arg(command.to_bytes())),
         // The program does not exit after SIGKILL: it has the rights of another user, hangs in the kernel, or is held
         // by a tracer. Leave it alone.
-        ExitRequest::DidNotExit => return Ok(Err(ProbeFailure::TimedOut)),
+        CommandWaitResult::DidNotExit => return Ok(Err(ProbeFailure::TimedOut)),
     }
     let (status, _) = process::reap(child.pid).map_err(cannot)?;
     if let StartOutcome::Failed(failure) = StartOutcome::await_end(&child.report) {
@@ -84,7 +84,7 @@ fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Resul
         return Err(Error::new(Problem::ProbeNotRun).with_arg(cause));
     }
     Ok(match Exit::from_wait(status) {
-        _ if asked == ExitRequest::TimedOut => Err(ProbeFailure::TimedOut),
+        _ if asked == CommandWaitResult::TimedOut => Err(ProbeFailure::TimedOut),
         Exit::SUCCESS => Ok(()),
         exit @ (Exit::Code(_) | Exit::Signal { .. }) => Err(ProbeFailure::Exited(exit)),
     })

@@ -11,8 +11,8 @@ use crate::logic::plan::personality::Personality;
 use crate::logic::plan::planner::{Plan, StepTrace, plan};
 use crate::logic::plan::step::Step;
 use crate::runtime::host::system::{self, AccountFiles};
-use crate::runtime::machine;
 use crate::runtime::output::server_output;
+use crate::runtime::pid1;
 use crate::runtime::report::log::{self, Priority, StderrVerbosity};
 use crate::runtime::resources::cleanup::CleanupHelper;
 use crate::runtime::resources::pidfile::Pidfile;
@@ -33,8 +33,8 @@ use crate::sys::{fd, poll, process, terminal};
 /// # Errors
 /// When the start has failed. Everything that it has created has then been removed.
 pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
-    let begun = machine::set_up(options);
-    poll::ignore_write_signals();
+    let begun = pid1::set_up(options);
+    poll::ignore_write_error_signals();
     let plan = begun.and_then(|()| make_plan(options)).and_then(|plan| {
         let Personality { unhandled_signals, signals, .. } = *plan.personality;
         let hangup = if plan.ignores_hangup { Signal::HUP.bit() } else { 0 };
@@ -48,7 +48,7 @@ pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
             return Err(error);
         }
     };
-    if plan.write_only_terminal {
+    if plan.makes_terminal_write_only {
         // If the terminal cannot be reopened for writing only, the server can also read from it. `--check` reports
         // that.
         let _ = [1, 2].map(terminal::ensure_terminal_write_only);

@@ -46,7 +46,7 @@ pub fn resolve(control: ControlRequest) -> Result<ControlRequest> {
     contents.refill(file.as_fd(), about.size).map_err(cannot)?;
     let words = Args::default().split_at_file(path, 0, 0).insert_lines(&contents)?;
     let mut options = Options::none();
-    let runs = matches!(parse::parse(&words, &mut options, &mut None)?, Request::Run | Request::Rc(_));
+    let runs = matches!(parse::parse(&words, &mut options, &mut None)?, Request::Run | Request::InitScript(_));
     let Some(pidfile) = options.control_pidfile().filter(|_| runs) else {
         return Err(Error::of(Problem::NamesNoPidfile, path.to_bytes()));
     };

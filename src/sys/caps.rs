@@ -116,7 +116,7 @@ pub fn keep_one_harmless(excluded: u64) -> Result<()> {
         capset(&[low, low, low, high, high, high])?;
         raise_ambient(number.cast_signed())
     };
-    // Before Linux 4.3 there are no ambient capabilities.
+    // Before Linux 4.3 there are no ambient capabilities: then all capabilities are dropped.
     let is_kept = find_harmless(excluded).is_some_and(|number| keep(number).is_ok());
     if is_kept { Ok(()) } else { drop_capabilities(PermittedSetAction::Drop) }
 }

@@ -11,7 +11,7 @@ use super::fd::{FIRST_AFTER_STDIO, borrow, for_each_fd_above_stdio};
 use super::{Errno, Result, cvt, cvt_long, dir, ensure};
 
 /// The range that contains only this descriptor.
-pub fn range_of(fd: BorrowedFd<'_>) -> Range<RawFd> {
+pub fn single_fd_range(fd: BorrowedFd<'_>) -> Range<RawFd> {
     fd.as_raw_fd()..fd.as_raw_fd() + 1
 }
 

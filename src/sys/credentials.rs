@@ -157,9 +157,9 @@ pub fn set_real_uid(uid: u32) -> Result<()> {
 ///
 /// # Errors
 /// EPERM when the process has other ids or groups, or can become root again.
-pub fn verify(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
-    // The ids that are read differ from the expected ones until the kernel writes them, so that a skipped call is
-    // detected.
+pub fn verify_ids_and_groups(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
+    // Start with ids that differ from the expected ones. If a filter or tracer skips the call, they remain, and
+    // the comparison fails.
     let (mut user, mut group) = ([!uid; 3], [!gid; 3]);
     {
         let [real, effective, saved] = &mut user;
@@ -178,7 +178,7 @@ pub fn verify(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
 
 /// The supplementary groups of this process. None if its real, effective and saved ids differ, or it is in more than 64
 /// groups.
-pub fn groups_if_ids_equal() -> Option<Vec<u32>> {
+pub fn groups_if_saved_ids_equal() -> Option<Vec<u32>> {
     let ids = |ask: unsafe extern "C" fn(*mut u32, *mut u32, *mut u32) -> i32| {
         let [mut real, mut effective, mut saved] = [0, 1, 2];
         // SAFETY: three places for three numbers.

@@ -66,7 +66,7 @@ pub struct NotifySocket {
 
 /// The sender of a message, as the kernel reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sender {
+pub struct SenderCredentials {
     /// The sender's pid in our pid namespace; 0 for a process outside of it, and for a message without credentials.
     pub pid: i32,
     /// The sender's real user id in our user namespace; the kernel's overflow id (65534) for a user that has no id in
@@ -79,7 +79,7 @@ pub struct Datagram<'a> {
     /// The text of the message. If the message is longer than the buffer, only the complete lines.
     pub text: &'a [u8],
     /// The process that has sent the message.
-    pub sender: Sender,
+    pub sender: SenderCredentials,
     /// True if descriptors came with the message.
     pub has_descriptors: bool,
 }
@@ -134,7 +134,7 @@ impl NotifySocket {
         let ControlMessage { header, credentials } = control;
         let named = header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_CREDENTIALS;
         // A message without credentials gets the highest uid, which no user has: setresuid(2) takes it as "unchanged".
-        let sender = Sender { pid: credentials.pid, uid: if named { credentials.uid } else { u32::MAX } };
+        let sender = SenderCredentials { pid: credentials.pid, uid: if named { credentials.uid } else { u32::MAX } };
         Some(Datagram { text, sender, has_descriptors: message.msg_flags & libc::MSG_CTRUNC != 0 })
     }
 

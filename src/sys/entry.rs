@@ -9,7 +9,7 @@ use core::ffi::{CStr, c_char, c_int};
 /// `argv` must be what `main` was given: `argc` valid C strings that live as long as the process.
 pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<&'static CStr> {
     // SAFETY: guaranteed by the caller.
-    unsafe { strings(argv, usize::try_from(argc).unwrap_or(0)) }
+    unsafe { read_string_array(argv, usize::try_from(argc).unwrap_or(0)) }
 }
 
 unsafe extern "C" {
@@ -22,11 +22,11 @@ pub fn environment() -> Vec<&'static CStr> {
     // SAFETY: the C start-up code has set it, and nothing in this program writes to it.
     let words = unsafe { environ };
     // SAFETY: environ(7) is a list of C strings that ends with a null pointer, and lives as long as the process.
-    unsafe { strings(words, usize::MAX) }
+    unsafe { read_string_array(words, usize::MAX) }
 }
 
 /// Collects at most `most` C strings of a list that ends with a null pointer.
-unsafe fn strings(mut list: *const *const c_char, most: usize) -> Vec<&'static CStr> {
+unsafe fn read_string_array(mut list: *const *const c_char, most: usize) -> Vec<&'static CStr> {
     let mut words = Vec::new();
     while !list.is_null() && words.len() < most {
         // SAFETY: the list has not ended yet, so this element can be read.

@@ -83,8 +83,9 @@ impl FileContents {
 
     /// Moves the contents into a mapping of eight times the size.
     fn grow(&mut self) -> Result<()> {
-        /// The limit of the mapping's size, in bytes. The mapping grows from 64 KiB to 32 MiB, each time to eight times
-        /// its size. No list of users and no file of arguments is longer than 32 MiB, but a device may be endless.
+        /// The limit of the mapping's size, in bytes. The first mapping has 64 KiB, and each next one is eight times
+        /// as large: the largest within this limit has 32 MiB. No list of users and no file of arguments is longer,
+        /// but a device may be endless.
         const MAX_MAPPING_SIZE: usize = 64 << 20;
         let size = self.capacity() * 8;
         if size > MAX_MAPPING_SIZE {

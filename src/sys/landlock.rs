@@ -49,11 +49,11 @@ pub fn ruleset(files: u64, tcp: u64, scope: u64) -> Result<OwnedFd> {
 pub fn allow_path(ruleset: BorrowedFd<'_>, path: &CStr, rights: u64) -> Result<()> {
     /// The kernel's `struct landlock_path_beneath_attr`.
     #[repr(C, packed)]
-    struct Attributes {
+    struct PathBeneathAttr {
         rights: u64,
         parent_fd: c_int,
     }
-    const PATH_BENEATH: c_int = 1;
+    const RULE_PATH_BENEATH: c_int = 1;
     let file = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let directory = dir::fstat(file.as_fd())?.directory;
     let rights = if directory { rights } else { rights & NON_DIRECTORY_RIGHTS };
@@ -62,10 +62,10 @@ pub fn allow_path(ruleset: BorrowedFd<'_>, path: &CStr, rights: u64) -> Result<(
         // rights.
         return Ok(());
     }
-    let attributes = Attributes { rights, parent_fd: file.as_raw_fd() };
+    let attributes = PathBeneathAttr { rights, parent_fd: file.as_raw_fd() };
     // SAFETY: the kernel reads this structure.
     let result = unsafe {
-        libc::syscall(libc::SYS_landlock_add_rule, ruleset.as_raw_fd(), PATH_BENEATH, &raw const attributes, 0)
+        libc::syscall(libc::SYS_landlock_add_rule, ruleset.as_raw_fd(), RULE_PATH_BENEATH, &raw const attributes, 0)
     };
     cvt_long(result).map(drop)
 }
@@ -75,11 +75,12 @@ pub fn allow_path(ruleset: BorrowedFd<'_>, path: &CStr, rights: u64) -> Result<(
 /// # Errors
 /// The errors of landlock_add_rule(2).
 pub fn allow_port(ruleset: BorrowedFd<'_>, port: u16, directions: u64) -> Result<()> {
-    const NET_PORT: c_int = 2;
+    const RULE_NET_PORT: c_int = 2;
     let attributes = [directions, u64::from(port)];
     // SAFETY: the kernel reads these two words.
-    let result =
-        unsafe { libc::syscall(libc::SYS_landlock_add_rule, ruleset.as_raw_fd(), NET_PORT, attributes.as_ptr(), 0) };
+    let result = unsafe {
+        libc::syscall(libc::SYS_landlock_add_rule, ruleset.as_raw_fd(), RULE_NET_PORT, attributes.as_ptr(), 0)
+    };
     cvt_long(result).map(drop)
 }
 

@@ -16,7 +16,7 @@ const SYS_FCNTL: libc::c_long = libc::SYS_fcntl64;
 
 /// How a file is locked.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum LockKind {
+pub enum LockMode {
     /// Allows no other lock; needs a descriptor that is open for writing.
     Exclusive,
     /// Allows other shared locks; needs a descriptor that is open for reading.
@@ -43,13 +43,13 @@ const MEBIBYTE: libc::off_t = 1 << 20;
 /// # Errors
 /// EAGAIN or EACCES when another process holds a lock; EINVAL before Linux 3.15; ENOLCK if the file system has no
 /// locks.
-pub fn try_lock(file: BorrowedFd<'_>, part: LockPart, kind: LockKind) -> Result<()> {
+pub fn try_lock(file: BorrowedFd<'_>, part: LockPart, kind: LockMode) -> Result<()> {
     set(
         file,
         part,
         match kind {
-            LockKind::Exclusive => libc::F_WRLCK,
-            LockKind::Shared => libc::F_RDLCK,
+            LockMode::Exclusive => libc::F_WRLCK,
+            LockMode::Shared => libc::F_RDLCK,
         },
     )
 }
@@ -76,25 +76,26 @@ fn set_range(file: BorrowedFd<'_>, range: libc::flock) -> Result<()> {
 ///
 /// # Errors
 /// EINVAL before Linux 3.15; ENOLCK if the file system has no locks.
-pub fn lock_of_others(file: BorrowedFd<'_>, part: LockPart) -> Result<Option<LockKind>> {
+pub fn lock_of_others(file: BorrowedFd<'_>, part: LockPart) -> Result<Option<LockMode>> {
     let mut range = range(part, libc::F_WRLCK);
     // SAFETY: the descriptor is open, and the structure is ours to write.
     cvt_long(unsafe { libc::syscall(SYS_FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut range) })?;
     Ok(match i32::from(range.l_type) {
         libc::F_UNLCK => None,
-        libc::F_RDLCK => Some(LockKind::Shared),
-        _ => Some(LockKind::Exclusive),
+        libc::F_RDLCK => Some(LockMode::Shared),
+        _ => Some(LockMode::Exclusive),
     })
 }
 
-/// The number of bytes in the range of each token, see [`encode_answer_in_locks`].
+/// The number of bytes in the range that belongs to one token, which identifies a request, see
+/// [`encode_answer_in_locks`]: one byte for each possible answer.
 const ANSWER_RANGE_SIZE: i64 = 1 << 16;
 /// The first byte of the range of token 0, see [`encode_answer_in_locks`]. It is far beyond the end of any pidfile.
 const ANSWER_RANGES_START: i64 = 1 << 40;
 
 /// The answer to a request, as [`read_answer_from_locks`] finds it in the locks.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum LockAnswer {
+pub enum AnswerInLocks {
     /// The file is not locked: the owner of the lock has exited.
     Unlocked,
     /// The request has no answer yet.
@@ -122,7 +123,7 @@ pub fn encode_answer_in_locks(file: BorrowedFd<'_>, token: u32, number: Option<u
 }
 
 /// Reads the answer of the lock's owner to the request with this token.
-pub fn read_answer_from_locks(file: BorrowedFd<'_>, token: u32) -> LockAnswer {
+pub fn read_answer_from_locks(file: BorrowedFd<'_>, token: u32) -> AnswerInLocks {
     let start = ANSWER_RANGES_START + i64::from(token) * ANSWER_RANGE_SIZE;
     let mut found = answer_range(libc::F_WRLCK, start, ANSWER_RANGE_SIZE);
     // SAFETY: the descriptor is open, and the structure is ours to write.
@@ -130,10 +131,10 @@ pub fn read_answer_from_locks(file: BorrowedFd<'_>, token: u32) -> LockAnswer {
     // F_OFD_GETLK returns the first lock in the range, which ends just before the unlocked byte.
     let gap = if found.l_start > start { 0 } else { found.l_start + found.l_len - start };
     match u16::try_from(gap) {
-        _ if result.is_err() => LockAnswer::QueryFailed,
-        _ if i32::from(found.l_type) == libc::F_UNLCK => LockAnswer::Unlocked,
-        Ok(number) if found.l_start > start || found.l_len > 0 => LockAnswer::Number(number),
-        Ok(_) | Err(_) => LockAnswer::Pending,
+        _ if result.is_err() => AnswerInLocks::QueryFailed,
+        _ if i32::from(found.l_type) == libc::F_UNLCK => AnswerInLocks::Unlocked,
+        Ok(number) if found.l_start > start || found.l_len > 0 => AnswerInLocks::Number(number),
+        Ok(_) | Err(_) => AnswerInLocks::Pending,
     }
 }
 

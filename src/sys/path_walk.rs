@@ -41,14 +41,14 @@ pub fn open_path_fd(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
 }
 
 /// How a file is opened for reading. O_NONBLOCK: never wait for the other end of a FIFO.
-const READING: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+const READ_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// Opens a file for reading, also through a symbolic link.
 ///
 /// # Errors
 /// The errors of open(2).
 pub fn open_file_follow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
-    openat(dir_or_cwd(dir), name, READING, Mode::empty())
+    openat(dir_or_cwd(dir), name, READ_FLAGS, Mode::empty())
 }
 
 /// Opens a file for reading, but not through a symbolic link.
@@ -56,7 +56,7 @@ pub fn open_file_follow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
 /// # Errors
 /// The errors of open(2); ELOOP for a symbolic link.
 pub fn open_file_nofollow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
-    openat(dir_or_cwd(dir), name, READING.union(OFlags::NOFOLLOW), Mode::empty())
+    openat(dir_or_cwd(dir), name, READ_FLAGS.union(OFlags::NOFOLLOW), Mode::empty())
 }
 
 /// Opens a directory a second time, so that a listing has its own offset.

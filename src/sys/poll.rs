@@ -46,10 +46,10 @@ pub fn set_mask(mask: SignalMask) -> Result<()> {
 
 /// Sets the default action of every signal except those in the set `kept`, because of what vsrun may have inherited:
 /// ignored signals stay ignored over an exec, and with SIGCHLD ignored wait(2) never returns a child. Signals that our
-/// own writes may cause are left to [`ignore_write_signals`]. Blocked signals are still read from [`Signals`].
+/// own writes may cause are left to [`ignore_write_error_signals`]. Blocked signals are still read from [`Signals`].
 pub fn reset_dispositions(kept: u64) {
     // The actions of KILL and STOP cannot be changed. A set of bits needs less code than a search in a list.
-    let kept = kept | WRITE_SIGNALS.into_iter().chain([libc::SIGKILL, libc::SIGSTOP]).map(bit).sum::<u64>();
+    let kept = kept | WRITE_ERROR_SIGNALS.into_iter().chain([libc::SIGKILL, libc::SIGSTOP]).map(bit).sum::<u64>();
     (1..=64).filter(|signal| kept & bit(*signal) == 0).for_each(|signal| set_action(signal, DEFAULT_ACTION));
 }
 
@@ -58,21 +58,21 @@ fn bit(signal: c_int) -> u64 {
 }
 
 /// The signals that a write may cause: to a pipe without a reader, or above the file size limit.
-const WRITE_SIGNALS: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
+const WRITE_ERROR_SIGNALS: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
 /// SIG_DFL, the same on every machine.
 const DEFAULT_ACTION: u64 = 0;
 /// SIG_IGN, the same on every machine.
 const IGNORE_ACTION: u64 = 1;
 
 /// Ignores the signals that a write may cause: a failed write only returns an error, and does not kill the process.
-pub fn ignore_write_signals() {
-    WRITE_SIGNALS.into_iter().for_each(|signal| set_action(signal, IGNORE_ACTION));
+pub fn ignore_write_error_signals() {
+    WRITE_ERROR_SIGNALS.into_iter().for_each(|signal| set_action(signal, IGNORE_ACTION));
 }
 
 /// Restores the signal actions that vsrun has inherited, for the program that is executed next: those in the set
 /// `ignored` are ignored, and all others have their default action.
 pub fn restore_dispositions(ignored: u64) {
-    WRITE_SIGNALS.into_iter().for_each(|signal| set_action(signal, DEFAULT_ACTION));
+    WRITE_ERROR_SIGNALS.into_iter().for_each(|signal| set_action(signal, DEFAULT_ACTION));
     (1..=64).filter(|signal| ignored & bit(*signal) != 0).for_each(|signal| set_action(signal, IGNORE_ACTION));
 }
 
@@ -142,10 +142,11 @@ impl AsFd for Signals {
 /// The largest number of descriptors in a [`PollSet`].
 const MAX_FDS: usize = 12;
 
-/// Sleeps until one of the descriptors is readable or its other end is closed, or until `millis` milliseconds have
-/// passed. Returns the set of these descriptors, the lowest bit for the first one. At least one must be given. For the
-/// last descriptor, only the closing of the other end counts: readable bytes do not end the sleep.
-pub fn wait_last_hangup_only(fds: &[Option<BorrowedFd<'_>>], millis: Option<u64>) -> u32 {
+/// Sleeps until one of the descriptors is readable or its other end is closed, or until `millis` milliseconds
+/// have passed. Returns the set of these descriptors, the lowest bit for the first one. For the last element
+/// of `fds`, only the closing of the other end counts: readable bytes do not end the sleep. It may be None,
+/// but `fds` must not be empty.
+pub fn poll_last_for_hangup(fds: &[Option<BorrowedFd<'_>>], millis: Option<u64>) -> u32 {
     PollSet::new(fds, 1 << (fds.len() - 1)).wait(millis)
 }
 
@@ -208,7 +209,7 @@ impl PollSet {
 /// Sleeps until the other end of a pipe is closed, even if bytes are written before, or until `millis` milliseconds
 /// have passed. Returns true if the other end is closed.
 pub fn wait_for_close(pipe: BorrowedFd<'_>, millis: u64) -> bool {
-    wait_last_hangup_only(&[Some(pipe)], Some(millis)) != 0
+    poll_last_for_hangup(&[Some(pipe)], Some(millis)) != 0
 }
 
 /// Sleeps for `millis` milliseconds, to wait for something that no descriptor reports.

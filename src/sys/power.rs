@@ -4,7 +4,7 @@ use super::{Errno, last_errno};
 
 /// How the machine is shut down.
 #[derive(Clone, Copy)]
-pub enum Power {
+pub enum ShutdownKind {
     /// The machine powers off.
     Off,
     /// The machine reboots.
@@ -23,12 +23,12 @@ pub fn disable_ctrl_alt_del() -> bool {
 
 /// Writes all caches to the disks, and shuts the machine down; in a container with its own pid namespace, shuts down
 /// only the container. Returns only on an error.
-pub fn reboot(power: Power) -> Errno {
+pub fn reboot(power: ShutdownKind) -> Errno {
     rustix::fs::sync();
     let how = match power {
-        Power::Off => libc::RB_POWER_OFF,
-        Power::Reboot => libc::RB_AUTOBOOT,
-        Power::Halt => libc::RB_HALT_SYSTEM,
+        ShutdownKind::Off => libc::RB_POWER_OFF,
+        ShutdownKind::Reboot => libc::RB_AUTOBOOT,
+        ShutdownKind::Halt => libc::RB_HALT_SYSTEM,
     };
     // SAFETY: reboot(2) with these commands takes no pointer.
     unsafe { libc::reboot(how) };

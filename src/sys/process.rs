@@ -148,9 +148,10 @@ pub fn is_pid1() -> bool {
     own_pid().0 == 1
 }
 
-/// As PID 1, sends a signal to every other process that may be signalled. The signal 0 only checks whether another
-/// process exists. Returns true if there was another process, even if it may not be signalled: to all processes,
-/// kill(2) does not fail with EPERM. If this process is not PID 1, does nothing and returns false.
+/// As PID 1, sends a signal to every other process that may be signalled. The signal 0 only checks whether
+/// another process exists. Returns true if there was another process, even one that may not be signalled,
+/// because kill(2) with the pid -1 does not fail with EPERM. If this process is not PID 1, does nothing and
+/// returns false.
 pub fn signal_all_as_pid1(signal: u8) -> bool {
     // SAFETY: as PID 1 the machine or container is ours, and the caller is shutting it down.
     is_pid1() && cvt(unsafe { libc::kill(-1, c_int::from(signal)) }).is_ok()
@@ -179,7 +180,7 @@ pub fn has_live_child(group: Option<Pid>) -> bool {
 /// Sends SIGCONT to the process group that a child leads if SIGTSTP, the signal of the terminal's suspend key, has
 /// stopped the child.
 pub fn continue_if_tstp_stopped(child: Pid) {
-    if has_code_and_signal(child, libc::WSTOPPED, (libc::CLD_STOPPED, libc::SIGTSTP)) {
+    if has_si_code_and_status(child, libc::WSTOPPED, (libc::CLD_STOPPED, libc::SIGTSTP)) {
         // SAFETY: the group of a child of ours that was not reaped.
         unsafe { libc::kill(-child.0, libc::SIGCONT) };
     }
@@ -249,11 +250,11 @@ pub fn has_exited(child: Pid) -> bool {
 
 /// True if this child of ours was killed by this signal. Does not reap it.
 pub fn was_killed_by(signal: c_int, child: Pid) -> bool {
-    has_code_and_signal(child, libc::WEXITED, (libc::CLD_KILLED, signal))
+    has_si_code_and_status(child, libc::WEXITED, (libc::CLD_KILLED, signal))
 }
 
 /// True if waitid(2) reports an event of this kind for a child of ours, with this si_code and si_status.
-fn has_code_and_signal(child: Pid, events: c_int, this: (c_int, c_int)) -> bool {
+fn has_si_code_and_status(child: Pid, events: c_int, this: (c_int, c_int)) -> bool {
     // SAFETY: waitid has set the fields for a child, or left all zero.
     waitid(libc::P_PID, child.0, events | libc::WNOWAIT)
         .is_ok_and(|info| (info.si_code, unsafe { info.si_status() }) == this)

@@ -16,7 +16,7 @@ pub fn shared_or_own() -> &'static [AtomicU32; 2] {
 
 /// Shares the counters with processes that are forked from now on. If there is no memory for a shared mapping, each
 /// process has its own counters.
-pub fn share() {
+pub fn share_with_children() {
     let access = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: a new mapping, wherever the kernel likes.
     if let Ok(page) = unsafe { mmap_anonymous(ptr::null_mut(), 4096, access, MapFlags::SHARED) } {

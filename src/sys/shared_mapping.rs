@@ -54,7 +54,7 @@ impl SharedMapping {
             // SAFETY: the words fit, as was just computed, and the mapping is another piece of memory.
             unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), text, bytes.len()) };
             // SAFETY: the table has a place for each word.
-            unsafe { self.table().wrapping_add(place).write(text.cast()) };
+            unsafe { self.pointer_table().wrapping_add(place).write(text.cast()) };
             at += bytes.len();
         }
         self.set_count_or_length(words.len());
@@ -77,7 +77,7 @@ impl SharedMapping {
     }
 
     /// The table of pointers to the strings.
-    pub(super) fn table(&self) -> *mut *const c_char {
+    pub(super) fn pointer_table(&self) -> *mut *const c_char {
         // The mapping begins at a page boundary, so the table is aligned.
         self.0.wrapping_add(MACHINE_WORD_SIZE).cast()
     }
@@ -86,7 +86,7 @@ impl SharedMapping {
     pub(super) fn append_pointers(&self, more: impl Iterator<Item = *const c_char>) {
         for (place, pointer) in (self.count_or_length()..).zip(more.chain([ptr::null()])) {
             // SAFETY: `write_words` has left room for as many pointers as the array has slots.
-            unsafe { self.table().wrapping_add(place).write(pointer) };
+            unsafe { self.pointer_table().wrapping_add(place).write(pointer) };
         }
     }
 

@@ -115,7 +115,8 @@ pub fn listener_pid(address: &[u8]) -> Result<i32> {
     Ok(pid)
 }
 
-/// Which connected sockets may be disconnected, because a server has connected them.
+/// Which sockets may be disconnected if they are found connected. A server can connect a socket that it has
+/// inherited, which then receives only from that peer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum DisconnectableSockets {
     /// No socket: a server still uses the sockets, and messages that arrive while one is disconnected would be lost.

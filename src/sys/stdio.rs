@@ -8,7 +8,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use super::Result;
 use super::fd::{dup_onto, open_null, set_cloexec};
 
-const STANDARD: [RawFd; 3] = [0, 1, 2];
+const STDIO_FDS: [RawFd; 3] = [0, 1, 2];
 
 /// How long descriptors stay open that `ensure_open` has opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub enum OpenUntil {
 pub fn ensure_open(until: OpenUntil) -> Result<()> {
     let mut closed = [true; 3];
     {
-        let mut fds = STANDARD.map(|number| {
+        let mut fds = STDIO_FDS.map(|number| {
             // SAFETY: only poll(2) uses the number, which reports POLLNVAL for a closed one.
             PollFd::from_borrowed_fd(unsafe { BorrowedFd::borrow_raw(number) }, PollFlags::empty())
         });
@@ -37,7 +37,7 @@ pub fn ensure_open(until: OpenUntil) -> Result<()> {
             *closed = fd.revents().contains(PollFlags::NVAL);
         }
     }
-    for (number, closed) in STANDARD.into_iter().zip(closed) {
+    for (number, closed) in STDIO_FDS.into_iter().zip(closed) {
         if closed {
             // open(2) and pipe2(2) return the lowest free number, which is `number`. If a filter or tracer has skipped
             // the call, the descriptor may be another one.

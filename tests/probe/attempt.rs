@@ -4,8 +4,8 @@
 //! | `try ...` | What it does |
 //! |---|---|
 //! | `read FILE`, `write FILE`, `list DIR`, `truncate FILE`, `make FILE` | open(2) to read, to write, to list;
-//! truncate(2); open(2) with O_CREAT |
-//! | `mkdir`, `rmdir`, `unlink`, `symlink`, `fifo`, `device`, `socket` PATH | creates or removes PATH; `device` creates a character device |
+//! truncate(2); open(2) with O_CREAT | | `mkdir`, `rmdir`, `unlink`, `symlink`, `fifo`, `device`, `socket` PATH |
+//! creates or removes PATH; `device` creates a character device |
 //! | `rename A B`, `link A B` | rename(2), link(2) |
 //! | `execute FILE` | execve(2) in a child, with the arguments `exit 0` |
 //! | `ioctl FILE` | open(2) to read, and the ioctl RNDGETENTCNT, which is for /dev/urandom |

@@ -55,8 +55,8 @@ pub enum MessageArg<'a> {
     Reason(Reason),
     /// The error that has caused this one.
     Cause(Error),
-    /// The reason for which a path is not trusted, in parentheses after the errno of the step that refused it.
-    Distrust(Error),
+    /// Why a path is not trusted. It is written in parentheses, after the errno of the failed access to it.
+    PathDistrustReason(Error),
     /// A signal, written by its name, such as `SIGTERM`.
     Signal(Signal),
     /// How a process ended.
@@ -140,7 +140,7 @@ impl Error {
     /// Converts the exit status to this set: for an init script, the statuses 125 to 127 become 1.
     pub fn convert_status_to(self, statuses: StatusSet) -> Self {
         if statuses == StatusSet::InitScript && self.exit_status >= exit::VSRUN_FAILED {
-            self.with_status(exit::RC_FAILED)
+            self.with_status(exit::INIT_SCRIPT_FAILED)
         } else {
             self
         }
@@ -184,7 +184,7 @@ impl fmt::Display for MessageArg<'_> {
             Self::Errno(errno) => errno.fmt(f),
             Self::Reason(reason) => reason.fmt(f),
             Self::Cause(error) => error.fmt(f),
-            Self::Distrust(error) => write!(f, " ({error})"),
+            Self::PathDistrustReason(error) => write!(f, " ({error})"),
             Self::Signal(signal) => signal.fmt(f),
             Self::Exit(exit) => ExitDisplay(*exit).fmt(f),
             Self::Duration(length) => length.fmt(f),
@@ -258,7 +258,7 @@ mod tests {
             (Problem::AmbiguousOption, exit::EMULATION_FAILED),
             (Problem::ToolSignal, exit::EMULATION_FAILED),
             (Problem::NamesNoPidfile, exit::USAGE),
-            (Problem::Dead, exit::DEAD),
+            (Problem::Dead, exit::DEAD_WITH_PIDFILE),
             (Problem::ProbeFailed, exit::UNHEALTHY),
             (Problem::BlockSignals, exit::VSRUN_FAILED),
             (Problem::Reported, exit::VSRUN_FAILED),
@@ -268,7 +268,7 @@ mod tests {
             (Problem::Unknown, exit::STATE_UNKNOWN),
         ] {
             assert_eq!(Error::new(problem).exit_status, status, "{problem:?}");
-            let script = if status == exit::VSRUN_FAILED { exit::RC_FAILED } else { status };
+            let script = if status == exit::VSRUN_FAILED { exit::INIT_SCRIPT_FAILED } else { status };
             assert_eq!(Error::new(problem).convert_status_to(StatusSet::InitScript).exit_status, script, "{problem:?}");
         }
     }

@@ -9,15 +9,15 @@ pub const OK: u8 = 0;
 /// The command line is wrong; vsrun has changed nothing.
 pub const USAGE: u8 = 2;
 /// `--status`: the server is dead, and its pidfile still exists.
-pub const DEAD: u8 = 1;
+pub const DEAD_WITH_PIDFILE: u8 = 1;
 /// `--probe`: the server is not healthy.
 pub const UNHEALTHY: u8 = 1;
 /// `--status`: the server is not running; `--signal` and `--replace`: there is no server to signal or to replace.
 pub const NOT_RUNNING: u8 = 3;
 /// `--rc`: the action failed.
-pub const RC_FAILED: u8 = 1;
+pub const INIT_SCRIPT_FAILED: u8 = 1;
 /// `--rc reload`: the server is not running.
-pub const RC_NOT_RUNNING: u8 = 7;
+pub const INIT_SCRIPT_NOT_RUNNING: u8 = 7;
 /// vsrun was called by another tool's name, and the usage is wrong or the server could not be set up.
 pub const EMULATION_FAILED: u8 = 1;
 /// `--status`, `--stop`, `--replace`, `--signal`: the state of the server cannot be determined.

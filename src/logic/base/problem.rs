@@ -180,8 +180,8 @@ phrases! {
         NotReadyBecause = "the server was not ready in time: --ready %, --ready-timeout %: %",
         ClosedUnready = "the server closed its ready descriptor without a newline",
         ExitedUnready = "the server % before it was ready%",
-        // Problems without a text of their own: the message is the value alone, about a step of a process or reported
-        // by another process.
+        // Problems whose text is only the inserted value: the text of a step that failed, or of an error that
+        // another process has reported.
         Step = "%",
         Reported = "%",
         // States that are no failures: the exit status is 0.

@@ -11,7 +11,8 @@ use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::text::{Escaped, split_byte};
 
-/// The arguments without the program's own name. For those that come from a file, its name and their lines.
+/// The arguments of vsrun, without the program's own name. For arguments that come from a file, also the
+/// name of that file and their line numbers.
 #[derive(Debug, Default)]
 pub struct Args {
     /// All arguments, in order.

@@ -17,8 +17,8 @@ const SUPERVISOR_OPTIONS: FlagSet = FlagSet::of(&[Id::Manager, Id::Init, Id::Res
 /// The options about restarts. They are refused with `--init`, which restarts nothing.
 const RESTART_OPTIONS: FlagSet = FlagSet::of(&[Id::RestartDelay, Id::RestartLimit, Id::HandlerTimeout]);
 
-/// In each row: some options; other options, of which each of the former needs at least one; and the text that names
-/// the latter in the error.
+/// The options that need another one. In each row: the options that need one; the options of which at
+/// least one must be given with each of them; and how the error names the needed options.
 const REQUIREMENTS: &[(FlagSet, FlagSet, Reason)] = &[
     (RESTART_OPTIONS, SUPERVISOR_OPTIONS, Reason::Supervision),
     (
@@ -70,14 +70,14 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
             return Err(Error::of(Problem::NotWithInit, lookup::long_name(id)));
         }
     }
-    let has_handler = options.manager.is_some_and(|managed| managed.handler.is_some());
+    let has_handler = options.manager.is_some_and(|managed| managed.crash_handler.is_some());
     if options.has(Id::Init) && has_handler {
         return Err(Error::new(Problem::InitWithHandler));
     }
     if options.at_exit.is_some() && options.background {
         return Err(Error::new(Problem::AtExitInBackground));
     }
-    if options.has_shutdown_signal() && options.background {
+    if options.on_signal_ends_machine() && options.background {
         return Err(Error::new(Problem::PoweroffInBackground));
     }
     reject_signal_conflicts(options)?;

@@ -81,7 +81,7 @@ enum ToolRequest {
     /// Start the command.
     Start,
     /// Start no command, and wait for a signal.
-    Pause,
+    WaitForSignal,
     /// Print the usage to this descriptor, and exit with this status.
     Usage(i32, u8),
     /// Print the version to this descriptor.
@@ -116,7 +116,7 @@ pub fn translate(
     options: &mut Options,
     at_exit: &mut Option<AtExit>,
 ) -> Result<Request> {
-    let own = Personality { inherits_callers_state: true, signals: caller.signals, ..VSRUN };
+    let own = Personality { inherits_fds_and_signals: true, signals: caller.signals, ..VSRUN };
     let personality = Box::leak(Box::new(own));
     let mut line =
         ToolCommandLine { tool_name: called, words, caller, personality, options, signals: Vec::new(), verbosity: 1 };
@@ -134,14 +134,14 @@ pub fn translate(
         ToolRequest::Start => {
             if let Some(text) = caller.env.get(ARGS_VARIABLE).filter(|_| kind == ToolKind::Init) {
                 let statuses = line.options.success_exit.take();
-                vsrun_args::parse_value(text, line.options, at_exit)?;
+                vsrun_args::parse_options_in_variable(text, line.options, at_exit)?;
                 if let Some(statuses) = statuses {
                     line.options.success_exit.get_or_insert_default().merge(&statuses);
                 }
             }
             return line.apply_to_options(kind).map(|()| Request::Run);
         }
-        ToolRequest::Pause => return Ok(Request::Pause(inits::FAULT_SIGNALS)),
+        ToolRequest::WaitForSignal => return Ok(Request::WaitForSignal(inits::FAULT_SIGNALS)),
         ToolRequest::Usage(to, status) => ([b"Usage: ", called.name, syntax.usage, USAGE_FOOTER], to, status),
         ToolRequest::Version(to) => ([syntax.version, VERSION_SUFFIX, b"", b""], to, exit::OK),
         ToolRequest::License => ([&b"vsrun: MIT or Apache-2.0\n"[..], b"", b"", b""], 1, exit::OK),

@@ -24,7 +24,8 @@ make-pidfile=pidfile,environment=env,daemon=background,daemonize=background,deta
 config=args,dry-run=check,test=check,ulimit=limit,cap-add=caps,kill=stop,retry=stop-timeout,respawn=restart,\
 exec= COMMAND,start= COMMAND,startas= COMMAND";
 
-/// The last part of an error: that the value of this option with the index `value_index` is missing.
+/// The end of the error for an option with too few values: says which value is missing, by its index among
+/// the values of the option.
 pub fn missing_value(row: &FlagRow, value_index: usize) -> MessageArg<'static> {
     let mut names = split_byte(row.value_names(), b' ');
     let (first, Some(second)) = (names.next().unwrap_or_default(), names.rest) else {
@@ -77,7 +78,9 @@ pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Error {
         Id::SuccessExit => {
             words.find_map(|word| if parse_number(word).is_none() { unknown_signal(word) } else { None })
         }
-        Id::OnSignal => malformed_action(value).map(|cause| Error::of(Problem::MalformedAction, value).with_arg(cause)),
+        Id::OnSignal => {
+            malformed_signal_action(value).map(|cause| Error::of(Problem::MalformedAction, value).with_arg(cause))
+        }
         Id::Limit if parse_limit(value).is_some() => Some(Error::of(Problem::ValueGivenTwice, value)),
         Id::Limit => {
             let name = split_byte(split_byte(value, b',').next().unwrap_or_default(), b'=').next().unwrap_or_default();
@@ -103,8 +106,8 @@ pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Error {
     })
 }
 
-/// Makes the error for an unknown name: it suggests the most similar one of `names`, or shows the last list if none is
-/// similar.
+/// Makes the error for an unknown name: it suggests the most similar one of `names`. If none is similar, it
+/// shows `listed_names` as the allowed names.
 pub fn unknown_name(problem: Problem, word: &[u8], names: &[u8], listed_names: &[u8]) -> Error {
     let meant = nearest(word, names);
     let mut list = Vec::from(if meant.is_some() { &b""[..] } else { b"allowed are " });
@@ -137,7 +140,7 @@ fn unknown_signal(word: &[u8]) -> Option<Error> {
 }
 
 /// What is wrong in a malformed `SIGNAL=ACTION` of `--on-signal`; None if only the general text of the option fits.
-fn malformed_action(value: &[u8]) -> Option<MessageArg<'static>> {
+fn malformed_signal_action(value: &[u8]) -> Option<MessageArg<'static>> {
     let mut halves = split_byte(value, b'=');
     let signal = unknown_signal(halves.next()?);
     if signal.is_some() {

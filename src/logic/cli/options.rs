@@ -22,7 +22,7 @@ use crate::logic::supervisor::readiness::ReadyCondition;
 use crate::logic::supervisor::signal_action::SignalAction;
 
 /// The longest time that an exiting manager waits for its logger or rotator to write the rest of the output.
-pub const LOG_CHILD_WAIT: Span = Span::secs(5);
+pub const LOG_CHILD_EXIT_TIMEOUT: Span = Span::secs(5);
 
 /// The options of a command line. An option with the value None was not given.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ pub struct Options {
     /// The values of `--listen`, in order, and the socket of `--port` and `--bind` among them.
     pub listen: Vec<StaticCStr>,
     /// The number of `--listen` options before the first `--port` or `--bind`.
-    pub port_index: usize,
+    pub port_socket_index: usize,
     /// The values of `--env`, each `NAME=VALUE`.
     pub env: Vec<StaticCStr>,
     /// The value of `--env-dir`.
@@ -160,7 +160,7 @@ pub struct ManagerFiles {
     /// PIDFILE, the pidfile of the manager. None for `-`.
     pub pidfile: Option<StaticCStr>,
     /// HANDLER, the command of the crash handler. None for `-`.
-    pub handler: Option<StaticCStr>,
+    pub crash_handler: Option<StaticCStr>,
 }
 
 impl Options {
@@ -173,7 +173,7 @@ impl Options {
     /// Inserts the socket of `--port` and `--bind` into the list of sockets, at the place where the options were given.
     pub fn insert_port_socket(&mut self) {
         if let Some(one) = socket_address::join_port_and_bind(self.port, self.bind) {
-            self.listen.insert(self.port_index, one);
+            self.listen.insert(self.port_socket_index, one);
         }
     }
 
@@ -191,14 +191,14 @@ impl Options {
     }
 
     /// True if `--on-signal` makes a signal shut the machine down: power off, reboot or halt.
-    pub fn has_shutdown_signal(&self) -> bool {
+    pub fn on_signal_ends_machine(&self) -> bool {
         self.on_signal.iter().any(|(_, action)| matches!(action, SignalAction::EndMachine(_)))
     }
 
     /// True if only warnings and errors are recorded. This is the default of `--init` without options about records.
     pub fn is_quiet(&self) -> bool {
-        const RECORD_OPTIONS: [Id; 3] = [Id::Syslog, Id::Logdir, Id::Debug];
-        let records = RECORD_OPTIONS.into_iter().any(|id| self.has(id)) || self.syslog_usage.is_some();
+        const OPTIONS_IMPLYING_RECORDS: [Id; 3] = [Id::Syslog, Id::Logdir, Id::Debug];
+        let records = OPTIONS_IMPLYING_RECORDS.into_iter().any(|id| self.has(id)) || self.syslog_usage.is_some();
         self.quiet.unwrap_or(self.has(Id::Init) && !records)
     }
 
@@ -211,7 +211,7 @@ impl Options {
     /// How long a stop of the manager may take, besides `--stop-timeout`: its `--stop-delay`, its `--linger`, and the
     /// time in which the logger or rotator writes what the server has written last.
     pub fn stop_overhead(&self) -> Span {
-        let spans = [self.stop_delay, self.linger, Some(LOG_CHILD_WAIT)];
+        let spans = [self.stop_delay, self.linger, Some(LOG_CHILD_EXIT_TIMEOUT)];
         Span(spans.iter().flatten().fold(0, |sum: u64, span| sum.saturating_add(span.0)))
     }
 
@@ -220,12 +220,13 @@ impl Options {
     /// and `--ready fd:N`, which need these numbers.
     pub fn passes_inherited_fds(&self) -> bool {
         let needs_numbers = !self.listen.is_empty() || matches!(self.ready, Some(ReadyCondition::NewlineOnFd(_)));
-        self.personality.inherits_callers_state && self.root.is_none() && !needs_numbers
+        self.personality.inherits_fds_and_signals && self.root.is_none() && !needs_numbers
     }
 
     /// True if vsrun, and not the server, sends messages to the service manager that started vsrun.
     pub fn reports_to_service_manager(&self) -> bool {
-        self.is_supervised() && (!self.personality.inherits_callers_state || self.ready == Some(ReadyCondition::Notify))
+        self.is_supervised()
+            && (!self.personality.inherits_fds_and_signals || self.ready == Some(ReadyCondition::Notify))
     }
 
     /// True if vsrun supervises the server, instead of being replaced by it.

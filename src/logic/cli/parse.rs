@@ -14,11 +14,11 @@ use super::control::ControlRequest;
 use super::flags::Id;
 use super::help::{Help, ToolText};
 use super::hints;
+use super::init_script::{self, Action};
 use super::lookup::FlagRow;
 use super::options::Options;
 use super::probe_request::ProbeRequest;
 use super::probe_rules;
-use super::rc::{self, Action};
 use super::value::leak_copy;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, MessageArg, Result};
@@ -44,11 +44,11 @@ pub enum Request {
     /// Start a server.
     Run,
     /// Run an action of `--rc`, which the argument after a service file names.
-    Rc(Action),
+    InitScript(Action),
     /// Print a text under another tool's name.
     Text(ToolText),
     /// Start nothing, and wait for a signal, as `catatonit -P` does. The signals in this set keep their default action.
-    Pause(u64),
+    WaitForSignal(u64),
 }
 
 /// Parses the command line. `at_exit` is set even if another option is wrong, because PID 1 then has to shut the
@@ -71,9 +71,11 @@ pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) 
         Some(DecidingOption::ArgsFile(_)) if words.has_file() => {
             return Err(there(Error::new(Problem::NestedArgs)));
         }
-        Some(DecidingOption::ArgsFile(_)) if options.has(Id::Rc) => return Err(rc::misplaced_rc_error()),
+        Some(DecidingOption::ArgsFile(_)) if options.has(Id::Rc) => {
+            return Err(init_script::misplaced_rc_option_error());
+        }
         Some(DecidingOption::ArgsFile(file)) => {
-            return Ok(Request::ArgsFile(words.split_at_file(file, args_option_index(ours, done), done)));
+            return Ok(Request::ArgsFile(words.split_at_file(file, args_file_option_index(ours, done), done)));
         }
         None => {}
     }
@@ -111,19 +113,19 @@ fn decide_request(
     if let Some(request) = ProbeRequest::from_options(options)? {
         return Ok(Request::Probe(request));
     }
-    let action = if options.has(Id::Rc) { Some(rc::extract_action(options, count_after_file)?) } else { None };
+    let action = if options.has(Id::Rc) { Some(init_script::extract_action(options, count_after_file)?) } else { None };
     if options.command.is_empty() {
         return Err(Error::new(if double_dash_index.is_some() { Problem::NoCommand } else { Problem::NoCommandPart }));
     }
     options.insert_port_socket();
     conflicts::reject_conflicts(options)?;
     probe_rules::reject_infallible_probes(options)?;
-    Ok(action.map_or(Request::Run, Request::Rc))
+    Ok(action.map_or(Request::Run, Request::InitScript))
 }
 
 /// The index of the argument `--args=FILE`, or of `--args` with FILE in the next argument. FILE is the last argument
 /// that the parser has read.
-fn args_option_index(words: &[StaticCStr], read_count: usize) -> usize {
+fn args_file_option_index(words: &[StaticCStr], read_count: usize) -> usize {
     let last = read_count.saturating_sub(1);
     let joined = words.get(last).is_some_and(|word| word.to_bytes().starts_with(b"--args="));
     if joined { last } else { last.saturating_sub(1) }

@@ -36,8 +36,9 @@ fn connects_to_own_socket(text: &StaticCStr, options: &Options) -> bool {
 /// with the same port. The families are not compared, because an IPv6 socket can accept IPv4 connections too.
 fn socket_accepts_address(own: &[u8], address: &[u8]) -> bool {
     let (head, rest) = own.split_at_checked(4).unwrap_or_default();
-    // The first 4 bytes of a socket address are its family and its port. If all further bytes are zero, the socket is
-    // bound to every address. [::] has the addresses of IPv4, too; 0.0.0.0, which is shorter, has none of IPv6.
+    // The first 4 bytes of a socket address are its family and its port. If all further bytes are zero, the
+    // socket is bound to every address. A socket bound to [::] also accepts connections to IPv4 addresses. One
+    // bound to 0.0.0.0 accepts none to IPv6 addresses; its address structure is shorter than theirs.
     let is_any = rest.iter().all(|byte| *byte == 0) && own.len() >= address.len();
     own == address || is_any && head.get(2..) == address.get(2..4)
 }

@@ -45,7 +45,7 @@ pub fn split_parent_and_name(dir: StaticCStr) -> (StaticCStr, StaticCStr) {
 
 /// The controller that must be enabled for a file to exist, such as `memory` for `memory.max`. None for files that
 /// every group has.
-pub fn controller(file: &[u8]) -> Option<&[u8]> {
+pub fn controller_of_file(file: &[u8]) -> Option<&[u8]> {
     split_byte(file, b'.').next().filter(|name| *name != b"cgroup")
 }
 
@@ -85,8 +85,8 @@ mod tests {
 
     #[test]
     fn the_kernels_lists_are_read() {
-        assert_eq!(controller(b"memory.max"), Some(&b"memory"[..]));
-        assert_eq!(controller(b"cgroup.freeze"), None);
+        assert_eq!(controller_of_file(b"memory.max"), Some(&b"memory"[..]));
+        assert_eq!(controller_of_file(b"cgroup.freeze"), None);
         let lists = |text: &[u8], controller| has_equal_part(text, b' ', controller);
         let is_populated = |text: &[u8]| has_equal_part(text, b'\n', POPULATED_LINE);
         assert!(lists(b"cpu memory\n", b"memory") && lists(b"cpu\n", b"cpu"));

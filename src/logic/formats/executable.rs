@@ -129,16 +129,16 @@ impl ExecFailure {
 }
 
 /// Displays a cause and the path that it is about, as the last part of an error message.
-pub struct CauseDisplay<'a> {
+pub struct ExecFailureDisplay<'a> {
     /// Why the exec failed.
     pub cause: ExecFailure,
     /// The path as the failed process saw it, from inside its root directory.
     pub path: &'a [u8],
-    /// The same path outside of that root directory, on the host; empty if it is no other path.
+    /// The path of the same file on the host, outside of that root directory. Empty if it equals `path`.
     pub path_on_host: &'a [u8],
 }
 
-impl fmt::Display for CauseDisplay<'_> {
+impl fmt::Display for ExecFailureDisplay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hint = if self.path.ends_with(b"\r") { MessageArg::Reason(Reason::CrLf) } else { MessageArg::None };
         let table = include_bytes!(concat!(env!("OUT_DIR"), "/exec_failure.txt"));
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn words_name_the_path_inside_and_outside() {
         let words = |cause, path: &str, host: &str| {
-            CauseDisplay { cause, path: path.as_bytes(), path_on_host: host.as_bytes() }.to_string()
+            ExecFailureDisplay { cause, path: path.as_bytes(), path_on_host: host.as_bytes() }.to_string()
         };
         assert_eq!(words(ExecFailure::Plain, "/x", ""), "");
         assert_eq!(words(ExecFailure::Plain, "/x", "/jail/x"), " (on the host '/jail/x')");

@@ -32,7 +32,7 @@ pub const MAX_ROTATION_NUMBER: u32 = 999_999;
 
 /// The number in the name of a renamed file: 7 in `logfile.7`, if `base` is `logfile`. None for any other name,
 /// including `logfile.07`, which vsrun never writes.
-pub fn suffix_number(name: &[u8], base: StaticCStr) -> Option<u32> {
+pub fn rotation_number(name: &[u8], base: StaticCStr) -> Option<u32> {
     match split_rotated_name(name, base) {
         Some((number, b"")) => Some(number),
         Some(_) | None => None,
@@ -41,7 +41,7 @@ pub fn suffix_number(name: &[u8], base: StaticCStr) -> Option<u32> {
 
 /// The number that a renamed file cannot get, because the file `name` has it: 7 for `logfile.7` and for `logfile.7.gz`.
 /// None if `name` contains no such number.
-pub fn number_ignoring_extension(name: &[u8], base: StaticCStr) -> Option<u32> {
+pub fn taken_rotation_number(name: &[u8], base: StaticCStr) -> Option<u32> {
     split_rotated_name(name, base)
         .filter(|(_, rest)| rest.is_empty() || rest.starts_with(b"."))
         .map(|(number, _)| number)
@@ -59,15 +59,15 @@ fn split_rotated_name(name: &[u8], base: StaticCStr) -> Option<(u32, &[u8])> {
 /// The lowest numbers of renamed files that were found in one pass through a directory. One pass deletes at most as
 /// many files as this set has room for.
 #[derive(Clone, Debug)]
-pub struct LowestNumbers([u32; 32]);
+pub struct LowestRotationNumbers([u32; 32]);
 
-impl Default for LowestNumbers {
+impl Default for LowestRotationNumbers {
     fn default() -> Self {
         Self([u32::MAX; 32])
     }
 }
 
-impl LowestNumbers {
+impl LowestRotationNumbers {
     /// Adds a number. If there is no room, the number replaces the highest one of the set, but only if it is lower.
     pub fn insert(&mut self, number: u32) {
         if let Some(highest) = self.0.iter_mut().max()
@@ -85,18 +85,18 @@ impl LowestNumbers {
 }
 
 /// The name of the renamed file with this number, such as `logfile.7`.
-pub fn rotated_name(base: StaticCStr, generation: u32) -> FileName {
+pub fn rotated_name(base: StaticCStr, number: u32) -> FileName {
     use core::fmt::Write;
     let mut name = FileName::new();
     name.push(base.to_bytes());
-    let _ = write!(name, ".{generation}");
+    let _ = write!(name, ".{number}");
     name.end_with(0);
     name
 }
 
 /// True if a renamed file is older than `keep`. `mtime` (its last change) and `now` are in seconds of the wall clock. A
 /// file whose `mtime` is in the future has not expired, because the clock may have been set back.
-pub fn expired(mtime: i64, now: i64, keep: Span) -> bool {
+pub fn is_expired(mtime: i64, now: i64, keep: Span) -> bool {
     let age = now.saturating_sub(mtime);
     u64::try_from(age).is_ok_and(|age| age > keep.0 / 1000)
 }
@@ -111,7 +111,7 @@ pub enum LongLineAction {
 }
 
 /// The number of these bytes that go into a log file with `free_bytes` bytes of room: up to the last newline that fits.
-/// None if the file must be rotated first. `long` is for a line of which no newline fits.
+/// None if the file must be rotated first. `long` says what to do if no newline fits.
 pub fn bytes_before_rotation(bytes: &[u8], free_bytes: u64, long: LongLineAction) -> Option<usize> {
     let room = usize::try_from(free_bytes).unwrap_or(usize::MAX).min(bytes.len());
     let head = bytes.get(..room).unwrap_or_default();
@@ -154,7 +154,7 @@ mod tests {
         for (name, of, number) in
             [("logfile.1", OUTPUT_FILE, 1), ("logfile.120", OUTPUT_FILE, 120), ("vsrun.log.3", VSRUN_LOG_FILE, 3)]
         {
-            assert_eq!(suffix_number(name.as_bytes(), of), Some(number));
+            assert_eq!(rotation_number(name.as_bytes(), of), Some(number));
             assert_eq!(&rotated_name(of, number).as_bytes()[..name.len() + 1], [name.as_bytes(), b"\0"].concat());
         }
         for name in [
@@ -171,7 +171,7 @@ mod tests {
             "xlogfile.1",
             "vsrun.log.1",
         ] {
-            assert_eq!(suffix_number(name.as_bytes(), OUTPUT_FILE), None, "{name}");
+            assert_eq!(rotation_number(name.as_bytes(), OUTPUT_FILE), None, "{name}");
         }
         assert_eq!(rotated_name(VSRUN_LOG_FILE, MAX_ROTATION_NUMBER).as_bytes(), b"vsrun.log.999999\0");
     }
@@ -188,13 +188,13 @@ mod tests {
             ("logfile.gz", None),
             ("logfile", None),
         ] {
-            assert_eq!(number_ignoring_extension(name.as_bytes(), OUTPUT_FILE), number, "{name}");
+            assert_eq!(taken_rotation_number(name.as_bytes(), OUTPUT_FILE), number, "{name}");
         }
     }
 
     #[test]
     fn the_lowest_numbers_come_first() {
-        let mut lowest = LowestNumbers::default();
+        let mut lowest = LowestRotationNumbers::default();
         (1..=100).rev().for_each(|number| lowest.insert(number));
         let found: Vec<u32> = core::iter::from_fn(|| lowest.pop_lowest()).collect();
         assert_eq!(found, (1..=32).collect::<Vec<_>>());
@@ -203,10 +203,10 @@ mod tests {
     #[test]
     fn age_is_counted_and_the_future_is_young() {
         let day = Span::parse_retention(b"1").unwrap();
-        assert!(expired(0, 86_401, day));
-        assert!(!expired(0, 86_400, day));
-        assert!(!expired(1_000_000, 0, day));
-        assert!(expired(i64::MIN, i64::MAX, day));
-        assert!(!expired(10, 10, Span::ZERO));
+        assert!(is_expired(0, 86_401, day));
+        assert!(!is_expired(0, 86_400, day));
+        assert!(!is_expired(1_000_000, 0, day));
+        assert!(is_expired(i64::MIN, i64::MAX, day));
+        assert!(!is_expired(10, 10, Span::ZERO));
     }
 }

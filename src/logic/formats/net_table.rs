@@ -17,8 +17,8 @@ pub struct Socket<'a> {
 pub enum TcpStates {
     /// Listening TCP sockets, and all UDP sockets: they certainly keep their address from being bound.
     Listening,
-    /// TCP connections too. vsrun sets SO_REUSEADDR, and the kernel ignores a connection only if its socket has that
-    /// option too, which the table does not show.
+    /// The sockets of TCP connections too. They keep the address from being bound only if they do not have the
+    /// option SO_REUSEADDR, which vsrun's own socket has. The table does not show whether they have it.
     All,
 }
 

@@ -14,7 +14,7 @@ pub fn parent_pid(stat: &[u8]) -> Option<i32> {
 
 /// What the mounted /proc shows about locks, according to vsrun's own `status` file in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProcLockInfo {
+pub enum ProcLockSupport {
     /// /proc shows which descriptors have a lock.
     Available,
     /// /proc shows which files are open, but not which are locked, as before Linux 4.1.
@@ -23,7 +23,7 @@ pub enum ProcLockInfo {
     OtherPidNamespace,
 }
 
-impl ProcLockInfo {
+impl ProcLockSupport {
     /// Parses vsrun's own `status` file. Its line `NSpid` has more than one pid if /proc belongs to another pid
     /// namespace, and is missing before Linux 4.1.
     pub fn parse(status: &[u8]) -> Self {
@@ -65,12 +65,12 @@ mod tests {
     #[test]
     fn proc_of_another_namespace_is_known() {
         for (status, sight) in [
-            ("Name:\tx\nNStgid:\t7\nNSpid:\t7\nNSpgid:\t7\n", ProcLockInfo::Available),
-            ("Name:\tx\nNStgid:\t70\t7\nNSpid:\t70\t7\nNSpgid:\t70\t7\n", ProcLockInfo::OtherPidNamespace),
-            ("Name:\tx\nPid:\t7\n", ProcLockInfo::Missing),
-            ("", ProcLockInfo::Missing),
+            ("Name:\tx\nNStgid:\t7\nNSpid:\t7\nNSpgid:\t7\n", ProcLockSupport::Available),
+            ("Name:\tx\nNStgid:\t70\t7\nNSpid:\t70\t7\nNSpgid:\t70\t7\n", ProcLockSupport::OtherPidNamespace),
+            ("Name:\tx\nPid:\t7\n", ProcLockSupport::Missing),
+            ("", ProcLockSupport::Missing),
         ] {
-            assert_eq!(ProcLockInfo::parse(status.as_bytes()), sight, "{status:?}");
+            assert_eq!(ProcLockSupport::parse(status.as_bytes()), sight, "{status:?}");
         }
         assert!(fdinfo_has_lock(b"pos:\t0\nflags:\t02100000\nlock:\t1: OFDLCK ADVISORY  READ -1 08:01:5 0 EOF\n"));
         assert!(!fdinfo_has_lock(b"pos:\t0\nflags:\t0100000\nmnt_id:\t25\nino:\t5\n"));

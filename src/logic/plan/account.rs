@@ -103,7 +103,7 @@ fn parse_id(text: &[u8]) -> Option<u32> {
 /// # Errors
 /// If a name is unknown, or an entry is malformed: as root, a guess would be dangerous. An id needs no entry.
 pub fn resolve(login: &UserAndGroup, passwd: &[u8], group: &[u8]) -> Result<Identity> {
-    resolve_as(login, AccountRules::Vsrun, passwd, group)
+    resolve_with_rules(login, AccountRules::Vsrun, passwd, group)
 }
 
 /// Looks up a user and group in the contents of passwd(5) and group(5), by the rules of vsrun or of another tool.
@@ -111,7 +111,12 @@ pub fn resolve(login: &UserAndGroup, passwd: &[u8], group: &[u8]) -> Result<Iden
 /// # Errors
 /// If a name is unknown, or an entry is malformed. An id needs no entry.
 #[inline(never)]
-pub fn resolve_as(login: &UserAndGroup, accounts: AccountRules, passwd: &[u8], group: &[u8]) -> Result<Identity> {
+pub fn resolve_with_rules(
+    login: &UserAndGroup,
+    accounts: AccountRules,
+    passwd: &[u8],
+    group: &[u8],
+) -> Result<Identity> {
     let entry = find_user(&login.user, passwd)?;
     let known = entry.is_some();
     let mut identity = match (entry, &login.user) {
@@ -282,13 +287,13 @@ mod tests {
             for (accounts, groups) in
                 [(AccountRules::GosuWithOwnGid(100), gosu), (AccountRules::SuExecWithOwnGid(100), su_exec)]
             {
-                let found = resolve_as(&login, accounts, USERS, GROUPS).unwrap();
+                let found = resolve_with_rules(&login, accounts, USERS, GROUPS).unwrap();
                 assert_eq!((found.uid, found.gid, &found.groups[..]), (uid, gid, groups), "{text} {accounts:?}");
             }
         }
         for text in ["0day", "bogus", "web:0day", "bad", "+5", "-1", "web:bogus"] {
             let login = UserAndGroup::parse_like_gosu(text.as_bytes(), 1000).unwrap();
-            assert!(resolve_as(&login, AccountRules::GosuWithOwnGid(0), USERS, GROUPS).is_err(), "{text}");
+            assert!(resolve_with_rules(&login, AccountRules::GosuWithOwnGid(0), USERS, GROUPS).is_err(), "{text}");
         }
         for text in ["4294967295", "99999999999", "web:4294967295"] {
             assert_eq!(UserAndGroup::parse_like_gosu(text.as_bytes(), 0), None, "{text}");

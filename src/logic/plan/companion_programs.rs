@@ -37,7 +37,7 @@ fn is_shared_with_companions(step: &Step) -> bool {
         | Step::Limit(_)
         | Step::EnterLogDir(_)
         | Step::ReturnToCallersDir(..)
-        | Step::EnterReplacedDir(_)
+        | Step::EnterCallersPathIfReplaced(_)
         | Step::Chroot(_)
         | Step::Chdir(_)
         | Step::VerifyCwdInsideRoot(_)

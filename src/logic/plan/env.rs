@@ -107,7 +107,7 @@ pub struct EnvRenewal {
     /// The entries that the files in `sources` had at the first start.
     pub initial_file_entries: Vec<StaticCStr>,
     /// The entries of `--env`, which override those of the files in `sources`.
-    pub option_entries: Vec<StaticCStr>,
+    pub env_option_entries: Vec<StaticCStr>,
     /// The directory in which vsrun was called, and its device and inode. None if the manager does not leave that
     /// directory, if its path is unknown, or if all paths in `sources` are absolute.
     pub callers_dir: Option<(StaticCStr, (u64, u64))>,
@@ -120,16 +120,16 @@ impl EnvRenewal {
     /// the first start. Variables that `--env` and vsrun itself set keep their values.
     pub fn renew(&self, first_env: &[StaticCStr], file_entries: &[StaticCStr]) -> Env {
         // The variables that the server's process itself sets or removes between fork and exec.
-        const SET_BY_CHILD: [&[u8]; 2] = [b"LISTEN_PID", b"WATCHDOG_PID"];
+        const VARS_SET_BY_CHILD: [&[u8]; 2] = [b"LISTEN_PID", b"WATCHDOG_PID"];
         let named =
             |list: &[StaticCStr], name: &[u8]| list.iter().copied().find(|entry| entry_name(entry.to_bytes()) == name);
         let is_free = |name: &[u8]| {
             let entry = named(first_env, name);
             let is_of_file = entry == named(&self.base.0, name) || entry == named(&self.initial_file_entries, name);
             // vsrun adds NOTIFY_SOCKET, and for a probe the server's pid, to an environment after all other variables.
-            let is_late = SET_BY_CHILD.contains(&name)
+            let is_late = VARS_SET_BY_CHILD.contains(&name)
                 || (entry.is_none() && (name == NOTIFY_SOCKET || name == SERVER_PID_VAR.as_bytes()));
-            named(&self.option_entries, name).is_none() && (entry.is_none() || is_of_file) && !is_late
+            named(&self.env_option_entries, name).is_none() && (entry.is_none() || is_of_file) && !is_late
         };
         let mut env = Env(first_env.to_vec());
         for entry in &self.initial_file_entries {
@@ -196,7 +196,7 @@ mod tests {
             sources: EnvFiles { dir: Some(c"d"), ..EnvFiles::default() },
             base: Env(vec![c"HOME=/h", c"A=base", c"B=base", c"WATCHDOG_PID=1"]),
             initial_file_entries: vec![c"A=1", c"N=1", c"E=file", c"S=same", c"L=1", c"HOME"],
-            option_entries: vec![c"E=given", c"S=same"],
+            env_option_entries: vec![c"E=given", c"S=same"],
             callers_dir: None,
         };
         let started = [c"B=base", c"A=1", c"N=1", c"E=given", c"S=same", c"L=vsrun", c"NOTIFY_SOCKET=@x"];

@@ -56,8 +56,8 @@ pub enum CanChangeIds {
     /// vsrun has CAP_SETUID and CAP_SETGID, or the plan does not depend on them.
     #[default]
     Yes,
-    /// vsrun's effective user id is 0, but it does not have CAP_SETUID and CAP_SETGID, for example in a container, and
-    /// the user of `--user` may be root too.
+    /// vsrun's effective user id is 0, but it does not have CAP_SETUID and CAP_SETGID, for example in a
+    /// container. Determined only if the user of `--user` may be root too: then there may be nothing to change.
     No,
 }
 

@@ -14,7 +14,7 @@ use crate::logic::base::reason::Reason;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::parse_number;
 use crate::logic::cli::flags::Id;
-use crate::logic::plan::landlock_rules::{BIND_TCP, CONNECT_TCP, HandledRights, PathAccess, Rule, right};
+use crate::logic::plan::landlock_rules::{BIND_TCP, CONNECT_TCP, HandledRights, PathAccess, Rule, file_right};
 
 /// The bit of the Landlock scope for abstract Unix sockets.
 const SCOPE_ABSTRACT_UNIX_SOCKET: u64 = 1;
@@ -32,7 +32,7 @@ pub struct Confinement {
     /// The TCP directions that are confined, as bits ([`BIND_TCP`] and [`CONNECT_TCP`]).
     confined_tcp_directions: u64,
     /// The TCP directions in which no port at all is allowed, as bits ([`BIND_TCP`] and [`CONNECT_TCP`]).
-    no_port_directions: u64,
+    forbidden_tcp_directions: u64,
     scope: u64,
     /// Why [`Self::add_option_value`] has refused the last value. None if it accepted that value.
     pub refusal: Option<Reason>,
@@ -88,10 +88,10 @@ impl Confinement {
         let before = self.confined_tcp_directions & direction != 0;
         self.confined_tcp_directions |= direction;
         if value == b"none" {
-            self.no_port_directions |= direction;
+            self.forbidden_tcp_directions |= direction;
             return Err(before.then_some(Reason::NoneAndPort));
         }
-        if self.no_port_directions & direction != 0 {
+        if self.forbidden_tcp_directions & direction != 0 {
             return Err(Some(Reason::NoneAndPort));
         }
         let port = parse_number(value).and_then(|number| u16::try_from(number).ok());
@@ -135,9 +135,10 @@ impl Confinement {
         };
         let why = match kernel {
             LandlockSupport::Abi(abi) if abi >= needed => {
-                let device = if abi >= 5 { right::IOCTL_DEV } else { 0 };
-                let file_rights = if has_paths { right::ALL_UP_TO_ABI_3 | device } else { 0 };
-                let handled = HandledRights { file_rights, tcp: self.confined_tcp_directions, scope: self.scope };
+                let device = if abi >= 5 { file_right::IOCTL_DEV } else { 0 };
+                let file_rights = if has_paths { file_right::ALL_UP_TO_ABI_3 | device } else { 0 };
+                let handled =
+                    HandledRights { file_rights, tcp_rights: self.confined_tcp_directions, scope: self.scope };
                 // The steps are added in a loop, because chained iterators add 700 bytes to the binary.
                 let mut steps = vec![Step::CreateLandlockRuleset(handled)];
                 for rule in &self.rules {

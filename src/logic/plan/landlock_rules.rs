@@ -3,7 +3,7 @@
 use crate::logic::base::cstr::StaticCStr;
 
 /// The kernel's bits for rights to a file or directory.
-pub mod right {
+pub mod file_right {
     /// The right to execute files.
     pub const EXECUTE: u64 = 1;
     /// The rights to read files and to list directories.
@@ -54,16 +54,19 @@ impl PathAccess {
     /// The kernel's bits for this access, without the rights that are not `handled`, because the kernel refuses a rule
     /// with such a right.
     pub fn rights(self, handled: u64) -> u64 {
-        let wanted =
-            if matches!(self, Self::Ro | Self::Rox) { right::READ_FILE_AND_DIR | right::EXECUTE } else { u64::MAX };
-        handled & wanted & if self.allows_execution() { u64::MAX } else { !right::EXECUTE }
+        let wanted = if matches!(self, Self::Ro | Self::Rox) {
+            file_right::READ_FILE_AND_DIR | file_right::EXECUTE
+        } else {
+            u64::MAX
+        };
+        handled & wanted & if self.allows_execution() { u64::MAX } else { !file_right::EXECUTE }
     }
 
     /// The kernel's bits for this access when `--check` tries the rules. `--check` only lists directories and tests
     /// whether files could be executed. For that test it opens a file, so the right to read a file replaces the right
     /// to execute it, and is missing if the access does not allow execution.
-    pub fn rights_under_check(self) -> u64 {
-        right::READ_DIR | if self.allows_execution() { right::READ_FILE } else { 0 }
+    pub fn rights_in_check_mode(self) -> u64 {
+        file_right::READ_DIR | if self.allows_execution() { file_right::READ_FILE } else { 0 }
     }
 }
 
@@ -73,7 +76,7 @@ pub struct HandledRights {
     /// The bits of the handled rights to files.
     pub file_rights: u64,
     /// The bits of the handled TCP directions.
-    pub tcp: u64,
+    pub tcp_rights: u64,
     /// The bits of the handled scopes.
     pub scope: u64,
 }

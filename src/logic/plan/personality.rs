@@ -8,7 +8,7 @@ use crate::logic::base::signal::Signal;
 pub struct Personality {
     /// True if the command inherits from vsrun the descriptors above 2, the blocked and ignored signals, and the
     /// environment variables about sockets and service managers. A shell then also runs a script without `#!`.
-    pub inherits_callers_state: bool,
+    pub inherits_fds_and_signals: bool,
     /// True if only errors are recorded.
     pub records_only_errors: bool,
     /// The signals that vsrun inherited as blocked or ignored.
@@ -16,7 +16,7 @@ pub struct Personality {
     /// The command's session, process group and terminal.
     pub session: Session,
     /// The exit statuses of failed starts.
-    pub failures: FailureStatuses,
+    pub failure_statuses: FailureStatuses,
     /// How users and groups are looked up.
     pub account_rules: AccountRules,
     /// True if forwarded signals go to the command's process group, although other processes of that group may outlive
@@ -31,25 +31,25 @@ pub struct Personality {
     /// True if each orphan that is reaped is recorded.
     pub records_orphans: bool,
     /// The signal that the supervisor gets when its parent exits.
-    pub parent_death: Option<Signal>,
+    pub parent_death_signal: Option<Signal>,
     /// True if a variable `LISTEN_PID` with vsrun's own pid is changed to the pid of the command.
     pub changes_listen_pid: bool,
 }
 
 /// vsrun's own behaviour.
 pub const VSRUN: Personality = Personality {
-    inherits_callers_state: false,
+    inherits_fds_and_signals: false,
     records_only_errors: false,
     signals: CallerSignals { blocked: 0, ignored: 0 },
     session: Session::FromOptions,
-    failures: FailureStatuses::Vsrun,
+    failure_statuses: FailureStatuses::Vsrun,
     account_rules: AccountRules::Vsrun,
     forwards_to_group: false,
     unhandled_signals: 0,
     signal_to_remaining: None,
     suspends_itself: false,
     records_orphans: false,
-    parent_death: None,
+    parent_death_signal: None,
     changes_listen_pid: false,
 };
 
@@ -95,8 +95,8 @@ pub enum FailureStatuses {
     /// vsrun's exit statuses: 127 for a missing command, 126 for one that cannot be executed, otherwise 125.
     #[default]
     Vsrun,
-    /// tini's exit statuses: 127 for a missing command, 126 for one that may not be executed, otherwise 1. A status in
-    /// this list becomes 0.
+    /// tini's exit statuses: 127 for a missing command, 126 for one that may not be executed, otherwise 1. A
+    /// status that tini's option `-e` lists becomes 0.
     Tini(SuccessExits),
     /// dumb-init's exit statuses: 2 if the command cannot be executed, otherwise 1.
     DumbInit,

@@ -42,7 +42,7 @@ pub struct Plan {
     /// True if the server gets vsrun's standard input, and not `/dev/null`.
     pub keeps_stdin: bool,
     /// True if a terminal is reopened for writing only: a server of another user must not read what is typed.
-    pub write_only_terminal: bool,
+    pub makes_terminal_write_only: bool,
     /// Which set of exit statuses a failed start uses.
     pub start_failure_statuses: StatusSet,
     /// True if SIGHUP stays ignored, as it was when vsrun was called.
@@ -142,7 +142,7 @@ pub struct Supervision {
 pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     let identity = user::identity(options, host)?;
     let change = user::needed_change(identity.as_ref(), options, host);
-    let crash_handler = match options.manager.and_then(|managed| managed.handler) {
+    let crash_handler = match options.manager.and_then(|managed| managed.crash_handler) {
         Some(path) => Some(crash_handler_program(path, options, host, identity.as_ref(), change)?),
         None => None,
     };
@@ -158,7 +158,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     let shutdown = if options.at_exit.is_some() { ShutdownEffect::EndMachine } else { ShutdownEffect::Forward };
     let signal_table = SignalTable::new(policy.role, shutdown, &options.on_signal);
     let ready = options.ready.unwrap_or(ReadyCondition::Exec);
-    let sockets = socket_activation::count(host.inherited.count, &options.listen);
+    let sockets = socket_activation::total_socket_count(host.inherited.count, &options.listen);
     let is_socket = |number| sockets > 0 && number < 3 + i32::from(sockets);
     if let ReadyCondition::NewlineOnFd(number) = ready
         && is_socket(number)
@@ -196,7 +196,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         supervision,
         leaves_cwd: program::leaves_callers_dir(options, host),
         keeps_stdin: options.has(Id::Stdin),
-        write_only_terminal: options.user.is_some() && !options.has(Id::Stdin),
+        makes_terminal_write_only: options.user.is_some() && !options.has(Id::Stdin),
         termination_log: options.termination_log,
         start_failure_statuses: if options.has(Id::Rc) { StatusSet::InitScript } else { StatusSet::Own },
         ignores_hangup,
@@ -228,7 +228,7 @@ fn crash_handler_program(
     env.remove(&|name| name.starts_with(b"VSRUN_") || is_service_manager_var(name));
     env.set(b"VSRUN_SERVER_COMMAND", &shorten_for_env(shell_join(options.command.iter().map(|word| word.to_bytes()))));
     let full = command_path::absolute(path, host)?;
-    let rights = program::keep_one_harmless(options);
+    let rights = program::helper_capability(options);
     Ok(program::helper_program(path, vec![full], vec![path], env, identity, change, rights))
 }
 
@@ -270,8 +270,8 @@ fn output(
         *path = command_path::absolute(path, host)?;
     }
     let env = host.env.with_login_vars(identity);
-    let program =
-        program::helper_program(command, paths, words, env, identity, change, program::keep_one_harmless(options));
+    let rights = program::helper_capability(options);
+    let program = program::helper_program(command, paths, words, env, identity, change, rights);
     Ok(Output::Logger(program, output_owner))
 }
 

@@ -66,7 +66,7 @@ fn server_env(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -
         env.remove(&|name| name == b"WATCHDOG_PID");
         env.set(b"WATCHDOG_USEC", format!("{}", span.0.saturating_mul(1000)).as_bytes());
     }
-    host.inherited.announce(&options.listen, &mut env);
+    host.inherited.set_listen_vars(&options.listen, &mut env);
     env
 }
 
@@ -142,7 +142,7 @@ fn push_attribute_and_io_steps(steps: &mut Vec<Step>, options: &Options, host: &
     if options.syslog.is_some() || options.logdir.is_some() {
         steps.push(Step::RedirectOutput);
     }
-    let sockets = socket_activation::count(host.inherited.count, &options.listen);
+    let sockets = socket_activation::total_socket_count(host.inherited.count, &options.listen);
     if sockets > 0 || host.must_update_listen_pid {
         steps.push(Step::PassSockets(sockets));
     }
@@ -216,7 +216,7 @@ fn push_chroot_and_return_chdir(steps: &mut Vec<Step>, options: &Options, host: 
         (None, None, None) if moved => {
             let dir = full(c".")?;
             steps.push(Step::ReturnToCallersDir(dir, host.cwd_dev_and_inode));
-            Some(Step::EnterReplacedDir(dir))
+            Some(Step::EnterCallersPathIfReplaced(dir))
         }
         (None, _, _) => None,
     })
@@ -293,8 +293,8 @@ pub fn helper_program(
     Box::new(Program { steps, exec_paths: paths, argv, env, personality: &VSRUN })
 }
 
-/// The capability that a helper program keeps: a harmless one that the server does not have. The kernel does not let a
-/// process trace one that has a capability which the tracer does not have.
-pub fn keep_one_harmless(options: &Options) -> KeepPermitted {
+/// The capability that a helper program keeps: a harmless one that the server does not have. So the kernel does not let
+/// the server trace the helper: a tracer must have every capability of the traced process.
+pub fn helper_capability(options: &Options) -> KeepPermitted {
     KeepPermitted::OneHarmlessNotIn(options.caps.map_or(0, |caps| caps.set))
 }

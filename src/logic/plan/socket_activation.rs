@@ -22,7 +22,7 @@ pub struct ServerSockets {
 }
 
 /// The number of all sockets: passed ones and vsrun's own.
-pub fn count(inherited: u16, own: &[StaticCStr]) -> u16 {
+pub fn total_socket_count(inherited: u16, own: &[StaticCStr]) -> u16 {
     inherited.saturating_add(u16::try_from(own.len()).unwrap_or(u16::MAX))
 }
 
@@ -55,7 +55,7 @@ impl InheritedSockets {
 
     /// Announces the inherited sockets and vsrun's own ones in a server's environment. The server's process sets
     /// `LISTEN_PID` itself, because no other process knows its pid in time.
-    pub fn announce(&self, own: &[StaticCStr], env: &mut Env) {
+    pub fn set_listen_vars(&self, own: &[StaticCStr], env: &mut Env) {
         let mut names = self.names.clone();
         let own = own.iter().filter_map(|text| Listener::parse(text.to_bytes()));
         own.for_each(|listener| push_name(&mut names, listener.name));

@@ -53,11 +53,11 @@ pub enum Step {
     /// Make the logdir the working directory, through vsrun's descriptor of it. The path is for messages.
     EnterLogDir(StaticCStr),
     /// Return to the directory in which vsrun was called, after the manager has left it. It has this path, device and
-    /// inode. If the path now leads to another directory, the step `EnterReplacedDir` enters that directory.
+    /// inode. If the path now leads to another directory, the step `EnterCallersPathIfReplaced` enters that directory.
     ReturnToCallersDir(StaticCStr, (u64, u64)),
-    /// Enter, with the rights of the server, the directory that now has the path of the directory in which vsrun was
-    /// called.
-    EnterReplacedDir(StaticCStr),
+    /// Enter, with the rights of the server, the directory that is now at the path where vsrun was called. Has
+    /// no effect if `ReturnToCallersDir` has returned to the original directory.
+    EnterCallersPathIfReplaced(StaticCStr),
     /// Change the root directory.
     Chroot(StaticCStr),
     /// Change the working directory.
@@ -125,8 +125,8 @@ pub enum KeepPermitted {
     Nothing,
     /// Keep the permitted capabilities, until a later step selects some of them.
     All,
-    /// Keep one harmless capability that is not in this set, which is the server's. The server cannot trace a process
-    /// that has a capability which the server does not have.
+    /// Keep one harmless capability that is not in this set of the server's capabilities. The server then cannot
+    /// trace the process, because the process has a capability that the server does not have.
     OneHarmlessNotIn(u64),
 }
 
@@ -147,7 +147,7 @@ impl Step {
             | Self::OomScoreAdj(text)
             | Self::EnterLogDir(text)
             | Self::ReturnToCallersDir(text, _)
-            | Self::EnterReplacedDir(text)
+            | Self::EnterCallersPathIfReplaced(text)
             | Self::Chroot(text)
             | Self::Chdir(text)
             | Self::VerifyCwdInsideRoot(text)
@@ -203,9 +203,10 @@ impl Step {
             Self::RedirectOutput => StepText::RedirectOutput,
             Self::PassSockets(_) => StepText::PassSockets,
             Self::SetWatchdogPid => StepText::SetWatchdogPid,
-            Self::EnterLogDir(_) | Self::ReturnToCallersDir(..) | Self::EnterReplacedDir(_) | Self::Chdir(_) => {
-                StepText::ChangeDir
-            }
+            Self::EnterLogDir(_)
+            | Self::ReturnToCallersDir(..)
+            | Self::EnterCallersPathIfReplaced(_)
+            | Self::Chdir(_) => StepText::ChangeDir,
             Self::BlockSignals => StepText::BlockSignals,
             Self::JoinNewKeyring => StepText::Keyring,
             Self::NewBackgroundGroup => StepText::NewBackgroundGroup,

@@ -30,7 +30,7 @@ impl Step {
             | Self::SetWatchdogPid
             | Self::EnterLogDir(_)
             | Self::ReturnToCallersDir(..)
-            | Self::EnterReplacedDir(_)
+            | Self::EnterCallersPathIfReplaced(_)
             | Self::Chdir(_)
             | Self::VerifyCwdInsideRoot(_)
             | Self::BlockSignals
@@ -56,10 +56,11 @@ impl Step {
     ///
     /// Most of these steps change credentials or drop rights that vsrun keeps: a process that may then trace the child
     /// could write to the memory of vsrun, which may be root. (For the same reason, setuid(2) must not follow
-    /// vfork(2).) `TakeForeground` and `ControlTerminal` change the terminal, and must not run twice if the child
-    /// exceeds the time limit of vfork and is started again. `Cgroup` may enter a frozen group, where the signal that
-    /// enforces this time limit has no effect. `RunLogRotator` and `RunProbe` run vsrun's own code without an exec. No
-    /// other step allocates memory, or writes to strings that the next start does not write again.
+    /// vfork(2).) `TakeForeground` and `SetControllingTerminal` change the terminal, and must not run twice if
+    /// the child exceeds the time limit of vfork and is started again. `EnterCgroup` may enter a frozen group,
+    /// where the signal that enforces this time limit has no effect. `RunLogRotator` and `RunNetworkProbe` run
+    /// vsrun's own code without an exec. The other steps allocate no memory, and a string that they change is
+    /// written again at the next start.
     #[inline(never)]
     pub fn needs_own_memory(&self) -> bool {
         match self {
@@ -93,7 +94,7 @@ impl Step {
             | Self::SetWatchdogPid
             | Self::EnterLogDir(_)
             | Self::ReturnToCallersDir(..)
-            | Self::EnterReplacedDir(_)
+            | Self::EnterCallersPathIfReplaced(_)
             | Self::Chdir(_)
             | Self::NoNewPrivileges
             | Self::Umask(_)

@@ -77,7 +77,7 @@ impl IgnoreReason {
     }
 }
 
-/// The names of variables in a message that vsrun knows. `Message::assign` uses their indexes. (A match on byte strings
+/// The names of variables in a message that vsrun knows. `Message::set_field_from_line` uses their indexes. (A match on byte strings
 /// would be compiled to a comparison for each byte.)
 const KNOWN_VARIABLE_NAMES: &[u8] =
     b"READY,WATCHDOG,STOPPING,RELOADING,STATUS,MONOTONIC_USEC,WATCHDOG_USEC,EXTEND_TIMEOUT_USEC,FDSTORE,MAINPID";
@@ -86,14 +86,14 @@ const KNOWN_VARIABLE_NAMES: &[u8] =
 pub fn parse(text: &[u8]) -> Message<'_> {
     let mut message = Message::default();
     for line in split_byte(text, b'\n') {
-        message.assign(line);
+        message.set_field_from_line(line);
     }
     message
 }
 
 impl<'a> Message<'a> {
     #[inline(never)]
-    fn assign(&mut self, line: &'a [u8]) {
+    fn set_field_from_line(&mut self, line: &'a [u8]) {
         let mut halves = split_byte(line, b'=');
         let (Some(name), Some(value)) = (halves.next(), halves.rest) else { return };
         let is_one = value == b"1";

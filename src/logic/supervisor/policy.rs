@@ -110,7 +110,7 @@ impl Policy {
 
     /// The pause before a restart: none if `failures` is 0, then the shortest pause, doubled by each further failure up
     /// to the longest pause.
-    pub fn pause_after(&self, failures: u32) -> Span {
+    pub fn restart_pause_after(&self, failures: u32) -> Span {
         let (min, max) = self.restart_delay_range;
         match failures.checked_sub(1) {
             None => Span::ZERO,

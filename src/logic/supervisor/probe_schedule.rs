@@ -15,7 +15,7 @@ const LONGEST_READY_PROBE_PAUSE: Span = Span::secs(1);
 /// ready.
 const READY_ATTEMPT_TIMEOUT_RANGE: (Span, Span) = (Span::secs(1), Span::secs(16));
 /// The pause before the next attempt if a probe could not be started. That does not count as a failed attempt.
-const NOT_STARTED_PAUSE: Span = Span::secs(1);
+const PROBE_START_RETRY_PAUSE: Span = Span::secs(1);
 
 /// The values of `--health-interval`, `--health-timeout` and `--health-retries`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub enum AttemptResult {
     /// The probe exceeded its time limit.
     TimedOut,
     /// The probe could not be started.
-    NotStarted,
+    StartFailed,
 }
 
 /// The schedule of the probes of one server process.
@@ -135,7 +135,7 @@ impl Schedule {
         match tried {
             AttemptResult::Healthy if is_ready => self.health_failures = 0,
             AttemptResult::Healthy => return Some(Event::Ready),
-            AttemptResult::NotStarted => self.next = Some(now.after(NOT_STARTED_PAUSE)),
+            AttemptResult::StartFailed => self.next = Some(now.after(PROBE_START_RETRY_PAUSE)),
             AttemptResult::Failed | AttemptResult::TimedOut if is_ready => {
                 self.health_failures = self.health_failures.saturating_add(1);
                 if self.health.is_some_and(|health| self.health_failures >= health.failure_threshold) {
@@ -244,7 +244,7 @@ mod tests {
         schedule.on_ready(Time(0));
         for now in [10_000, 11_000, 12_000] {
             assert_eq!(at(&mut schedule, now), Some(Due::Attempt(ProbeKind::Health, Span::secs(2))));
-            assert_eq!(schedule.on_result(AttemptResult::NotStarted, Time(now)), None);
+            assert_eq!(schedule.on_result(AttemptResult::StartFailed, Time(now)), None);
         }
         assert_eq!(schedule.due(Time(13_000)), Some(Due::Attempt(ProbeKind::Health, Span::secs(2))));
         assert_eq!(schedule.on_result(AttemptResult::Failed, Time(13_000)), Some(Event::Unhealthy));

@@ -117,7 +117,7 @@ pub fn encode_request(token: u32) -> u32 {
 }
 
 /// The token of a request for a replacement. None if the value is no such request.
-pub fn token_of(value: u32) -> Option<u32> {
+pub fn decode_request_token(value: u32) -> Option<u32> {
     (value & !TOKEN_MASK == REQUEST_MARK).then_some(value & TOKEN_MASK)
 }
 

@@ -27,7 +27,7 @@ pub enum SignalAction {
 #[derive(Clone, Debug)]
 pub struct SignalTable {
     table: [SignalAction; 64],
-    at_exit: Option<AtExit>,
+    requested_at_exit: Option<AtExit>,
 }
 
 /// What the shutdown signals of systemd, nspawn and LXC do: RTMIN+3, RTMIN+4, RTMIN+5 and PWR.
@@ -44,7 +44,7 @@ impl SignalTable {
     /// says, and every other signal is forwarded. The actions in `given` replace these defaults.
     pub fn new(role: Role, shutdown: ShutdownEffect, given: &[(Signal, SignalAction)]) -> Self {
         let machine = shutdown == ShutdownEffect::EndMachine;
-        let mut signal_table = Self { table: [SignalAction::Ignore; 64], at_exit: None };
+        let mut signal_table = Self { table: [SignalAction::Ignore; 64], requested_at_exit: None };
         for (action, number) in signal_table.table.iter_mut().zip(1..) {
             if let Some(signal) = Signal::new(number) {
                 *action = match (role, signal) {
@@ -67,15 +67,15 @@ impl SignalTable {
     pub fn on_signal(&mut self, signal: Signal) -> SignalAction {
         let action = self.get(signal);
         if let SignalAction::EndMachine(how) = action {
-            self.at_exit = Some(how);
+            self.requested_at_exit = Some(how);
         }
         action
     }
 
     /// What PID 1 does to the machine instead of exiting, if a received signal asked for that. The last such signal
     /// decides.
-    pub fn at_exit(&self) -> Option<AtExit> {
-        self.at_exit
+    pub fn requested_at_exit(&self) -> Option<AtExit> {
+        self.requested_at_exit
     }
 
     /// Returns the action of a signal.

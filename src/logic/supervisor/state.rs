@@ -45,7 +45,7 @@ pub struct State {
     /// When the server has to be ready, if it is a candidate that became the server because the old one exited.
     pub(super) promoted_ready_deadline: Option<Time>,
     /// The outcome of the replacement under way: `Done` from its start on, until it fails.
-    pub(super) pending_outcome: Option<Outcome>,
+    pub(super) outcome_so_far: Option<Outcome>,
     /// The outcome of the last replacement, until it has been reported.
     pub unreported_outcome: Option<Outcome>,
 }
@@ -107,7 +107,7 @@ pub enum ForcedStop {
 
 impl ForcedStop {
     /// The value of the crash handler's variable `VSRUN_SERVER_REASON`.
-    pub fn reason(self) -> &'static str {
+    pub fn server_reason_env_value(self) -> &'static str {
         match self {
             Self::Watchdog => "watchdog",
             Self::Health => "health",
@@ -192,7 +192,7 @@ impl State {
             forced: None,
             promoted_ready_deadline: None,
             second: SecondProcess::None,
-            pending_outcome: None,
+            outcome_so_far: None,
             unreported_outcome: None,
         }
     }
@@ -222,14 +222,14 @@ impl State {
     }
 
     /// True if the server was killed by a signal that was forwarded to it in the current run.
-    pub fn is_by_forwarded_signal(&self, exit: Exit) -> bool {
+    pub fn killed_by_forwarded_signal(&self, exit: Exit) -> bool {
         exit.signal().is_some_and(|signal| self.forwarded_signal_bits & signal.bit() != 0)
     }
 
     /// True if a forwarded signal asked for this exit. A signal with another meaning (USR1, a real-time signal) kills
     /// only a server that does not handle it: that is a crash.
     fn was_requested_by_signal(&self, policy: &Policy, exit: Exit) -> bool {
-        self.is_by_forwarded_signal(exit) && exit.signal().is_some_and(|signal| policy.requests_exit(signal))
+        self.killed_by_forwarded_signal(exit) && exit.signal().is_some_and(|signal| policy.requests_exit(signal))
     }
 
     /// Ends the run. If it was long enough, the count of consecutive failures starts again at zero.

@@ -80,7 +80,7 @@ fn read_checking_owners(
             None => Error::of(Problem::ReadEnvFile, path),
         };
         match &walk.refusal {
-            Some(refusal) => add_errno(error, why).with_arg(MessageArg::Distrust(refusal.error())),
+            Some(refusal) => add_errno(error, why).with_arg(MessageArg::PathDistrustReason(refusal.error())),
             None if why == Errno::INVAL => error.with_reason_arg(Reason::ItIsNotRegular),
             None => add_errno(error, why),
         }

@@ -59,7 +59,7 @@ pub struct AccountFiles {
 pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Result<Host<'a>> {
     let mut env = Env(entry::environment());
     let personality = options.personality;
-    if personality.inherits_callers_state && personality.account_rules == AccountRules::Vsrun {
+    if personality.inherits_fds_and_signals && personality.account_rules == AccountRules::Vsrun {
         env.remove(&|name| name == emulated_tools::ARGS_VARIABLE);
     }
     let mut inherited = InheritedSockets::default();
@@ -85,7 +85,7 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
             Err(_) if numbers => account_files.passwd = FileContents::default(),
             result => result?,
         }
-        host.own_groups = credentials::groups_if_ids_equal();
+        host.own_groups = credentials::groups_if_saved_ids_equal();
         // A numeric group needs no lookup in /etc/group.
         if !matches!(login.group, Some(NameOrId::Id(_))) {
             read_account_file(c"/etc/group", &mut account_files.group)?;
@@ -104,7 +104,7 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
             None => StdinTerminal::NotControlling,
         };
     }
-    host.hangup_ignored = !options.background && !personality.inherits_callers_state && poll::is_sighup_ignored();
+    host.hangup_ignored = !options.background && !personality.inherits_fds_and_signals && poll::is_sighup_ignored();
     if options.is_supervised() || options.syslog.is_some() {
         host.cwd = credentials::current_dir();
         host.cwd_dev_and_inode = dir::stat_path(c".").map(|about| about.id).unwrap_or_default();

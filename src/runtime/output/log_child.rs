@@ -7,7 +7,7 @@ use crate::logic::base::exit;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
-use crate::logic::cli::options::LOG_CHILD_WAIT;
+use crate::logic::cli::options::LOG_CHILD_EXIT_TIMEOUT;
 use crate::logic::plan::program::Program;
 use crate::logic::plan::step::Step;
 use crate::runtime::report::os_error::os_error_of;
@@ -69,7 +69,7 @@ pub enum RotatorUser {
     /// The server's user, to whom the log directory belongs.
     OfServer,
     /// vsrun's own user.
-    Own,
+    OfVsrun,
 }
 
 impl LogChild {
@@ -95,7 +95,7 @@ impl LogChild {
         let output = self.child_stdout.as_ref().map(AsFd::as_fd);
         let error = self.child_stderr.as_ref().map_or(output, |error| Some(error.as_fd()));
         let rotator: fn(_) -> ! = super::rotator::run;
-        ChildIo { input: Some(self.pipe.as_fd()), output, error, rotator: Some(rotator), ..ChildIo::default() }
+        ChildIo { input: Some(self.pipe.as_fd()), output, error, rotator_main: Some(rotator), ..ChildIo::default() }
     }
 
     /// Sets where a rotator writes: a new file, and the directory of that file if it has changed. `user` is the user
@@ -176,12 +176,12 @@ impl LogChild {
         Some(self.name)
     }
 
-    /// Waits until the process has read everything and has exited, for at most `LOG_CHILD_WAIT`. All other descriptors
+    /// Waits until the process has read everything and has exited, for at most `LOG_CHILD_EXIT_TIMEOUT`. All other descriptors
     /// of the pipe's write end must be closed before.
     #[inline(never)]
     pub fn await_exit(mut self, signals: &Signals) {
         let start = Time(clock::monotonic_millis());
-        let until = start.after(LOG_CHILD_WAIT);
+        let until = start.after(LOG_CHILD_EXIT_TIMEOUT);
         if self.running.is_none() && self.retry_at.is_none() {
             return;
         }
@@ -193,7 +193,7 @@ impl LogChild {
             }
             self.run_due(now);
             let wake = self.deadline().unwrap_or(until).min(until);
-            poll::wait_last_hangup_only(&[Some(signals.as_fd()), None], Some(wake.since(now).0));
+            poll::poll_last_for_hangup(&[Some(signals.as_fd()), None], Some(wake.since(now).0));
             while signals.next().is_some() {}
             while let Some(pid) = process::exited_child() {
                 let _ = process::reap(pid);

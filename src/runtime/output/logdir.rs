@@ -42,13 +42,18 @@ pub enum NewRecordsFile {
 }
 
 impl LogDir {
-    /// Opens the directory, creates it if it is missing, renames existing files, and begins new ones. Returns the log
-    /// directory, and the file for vsrun's own records.
+    /// Opens the directory, creates it if it is missing, renames existing files, and begins new ones. A rotation
+    /// opens the directory again by the second path. Returns the log directory, and the file for vsrun's own
+    /// records.
     ///
     /// # Errors
     /// When the directory or a file cannot be opened.
     #[inline(never)]
-    pub fn open_with_records_file(path: &CStr, later: StaticCStr, policy: LogPolicy) -> Result<(Box<Self>, OwnedFd)> {
+    pub fn open_with_records_file(
+        path: &CStr,
+        reopen_path: StaticCStr,
+        policy: LogPolicy,
+    ) -> Result<(Box<Self>, OwnedFd)> {
         let mut walk = Walk::new();
         let file_dir = LogFileDir::open_or_make(path, policy.output_owner, &mut walk);
         let begun = file_dir.and_then(|file_dir| {
@@ -59,7 +64,7 @@ impl LogDir {
         });
         let (file_dir, records, output) = begun.map_err(|why| walk.error(Problem::UseLogdir, path.to_bytes(), why))?;
         let (sweep, next_sweep_at) = (LogSweep::default(), Time(clock::monotonic_millis()));
-        let mut logs = Box::new(Self { path: later, file_dir, policy, output, sweep, next_sweep_at });
+        let mut logs = Box::new(Self { path: reopen_path, file_dir, policy, output, sweep, next_sweep_at });
         for _ in 0..MAX_SWEEP_PARTS_AT_START {
             if logs.sweep(Time(clock::monotonic_millis())) {
                 break;
@@ -91,7 +96,7 @@ impl LogDir {
     pub fn add_rotator(&mut self, program: Box<Program>) -> sys::Result<Box<LogChild>> {
         // The counters of file numbers are in shared memory, so that the rotator and the manager never use the same
         // file number.
-        shared_counters::share();
+        shared_counters::share_with_children();
         let (pipe, write) = pipe::create_large()?;
         // Give the pipe to the server's user, so that the server may open it as /dev/stdout. Nothing else needs that,
         // so errors are ignored.
@@ -108,7 +113,7 @@ impl LogDir {
     /// no owner, and otherwise vsrun's own user.
     fn rotator_user(&self) -> RotatorUser {
         let is_users = self.policy.output_owner.is_none_or(|(uid, _)| self.file_dir.about.owner == uid);
-        if is_users { RotatorUser::OfServer } else { RotatorUser::Own }
+        if is_users { RotatorUser::OfServer } else { RotatorUser::OfVsrun }
     }
 
     /// The current end of the server's file: its inode and its length. Zeros if there is no such file.

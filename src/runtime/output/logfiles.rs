@@ -13,8 +13,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::formats::log_name::{
-    FileName, LogPolicy, LowestNumbers, MAX_ROTATION_NUMBER, OUTPUT_FILE, VSRUN_LOG_FILE, expired,
-    number_ignoring_extension, rotated_name, suffix_number,
+    FileName, LogPolicy, LowestRotationNumbers, MAX_ROTATION_NUMBER, OUTPUT_FILE, VSRUN_LOG_FILE, is_expired,
+    rotated_name, rotation_number, taken_rotation_number,
 };
 use crate::logic::plan::path_trust::PathTrustCheck;
 use crate::runtime::resources::walk::Walk;
@@ -64,8 +64,9 @@ impl LogFileDir {
     /// # Errors
     /// When the directory cannot be listed, or root must not trust it.
     pub fn from_walk(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
-        walk.verify_owner(path, owner)?;
-        Ok(Self { dir: path_walk::open_for_listing(walk.fd())?, about: walk.about, others_may_write: walk.is_shared() })
+        walk.verify_log_dir_owner(path, owner)?;
+        let others_may_write = walk.is_in_shared_dir();
+        Ok(Self { dir: path_walk::open_for_listing(walk.fd())?, about: walk.reached_dir_stat, others_may_write })
     }
 
     /// Uses the directory that the rotator has inherited. If it belongs to the user, the rotator runs as that user and
@@ -223,7 +224,7 @@ fn highest_number(file_name: StaticCStr) -> &'static AtomicU32 {
 /// Raises the highest number to the number in a name.
 fn raise_highest_number(name: &CStr) {
     for of in [VSRUN_LOG_FILE, OUTPUT_FILE] {
-        if let Some(number) = number_ignoring_extension(name.to_bytes(), of) {
+        if let Some(number) = taken_rotation_number(name.to_bytes(), of) {
             highest_number(of).fetch_max(number, Ordering::Relaxed);
         }
     }
@@ -237,7 +238,7 @@ pub struct LogSweep {
     /// The number of the current pass; 0 if no sweep is running.
     pass_number: u8,
     output_file_count: u64,
-    lowest: LowestNumbers,
+    lowest: LowestRotationNumbers,
 }
 
 impl LogSweep {
@@ -250,13 +251,13 @@ impl LogSweep {
         let dir = &file_dir.dir;
         let more = dir.list_next_names(BLOCKS_PER_SWEEP_PART, &mut |name| {
             raise_highest_number(name);
-            let output = suffix_number(name.to_bytes(), OUTPUT_FILE);
-            let is_ours = output.is_some() || suffix_number(name.to_bytes(), VSRUN_LOG_FILE).is_some();
+            let output = rotation_number(name.to_bytes(), OUTPUT_FILE);
+            let is_ours = output.is_some() || rotation_number(name.to_bytes(), VSRUN_LOG_FILE).is_some();
             if !is_ours {
                 return;
             }
             let Ok(file) = dir.lstat(name) else { return };
-            if !file.regular || (expired(file.mtime, today, policy.max_age) && dir.unlink(name).is_ok()) {
+            if !file.regular || (is_expired(file.mtime, today, policy.max_age) && dir.unlink(name).is_ok()) {
                 return;
             }
             if let Some(number) = output {

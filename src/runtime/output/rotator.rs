@@ -22,9 +22,9 @@ use crate::sys::{self, Errno, fd, pipe, process};
 /// The number of bytes that are searched for the end of a line when the file is nearly full.
 const LINE_END_WINDOW: usize = 16 * 1024;
 /// After moving fewer bytes than this, the rotator pauses, so that many small writes are moved at once.
-const SMALL_MOVE: usize = 32 * 1024;
-/// The pause after moving fewer than `SMALL_MOVE` bytes, in milliseconds.
-const SMALL_MOVE_PAUSE_MS: u64 = 1;
+const SMALL_SPLICE_BYTES: usize = 32 * 1024;
+/// The pause after moving fewer than `SMALL_SPLICE_BYTES` bytes, in milliseconds.
+const SMALL_SPLICE_PAUSE_MS: u64 = 1;
 /// Delay before retrying a failed write, in milliseconds.
 const RETRY_MS: u64 = 1000;
 
@@ -67,7 +67,7 @@ pub fn run(policy: LogPolicy) -> ! {
             rotator.next_sweep = time.after(SWEEP_INTERVAL);
         }
         let wake = Some(rotator.next_sweep.since(time).0);
-        let is_readable = poll::wait_last_hangup_only(&[Some(input), Some(signals.as_fd()), None], wake) & 1 != 0;
+        let is_readable = poll::poll_last_for_hangup(&[Some(input), Some(signals.as_fd()), None], wake) & 1 != 0;
         // Count the bytes in the pipe before reading the signals. The manager requests a rotation before it starts the
         // next server. So if no request has been read by now, none of the counted bytes is from the next server.
         let count = pipe::bytes_available(input);
@@ -81,7 +81,7 @@ pub fn run(policy: LogPolicy) -> ! {
             }
         }
         match rotator.ensure_file_open().and_then(|()| rotator.splice_or_rotate(input, count)) {
-            Ok(moved) if moved < SMALL_MOVE => poll::sleep_ms(SMALL_MOVE_PAUSE_MS),
+            Ok(moved) if moved < SMALL_SPLICE_BYTES => poll::sleep_ms(SMALL_SPLICE_PAUSE_MS),
             Ok(_) => {}
             Err(Errno::FBIG) => rotator.on_file_too_large(input),
             Err(_) => poll::sleep_ms(RETRY_MS),
@@ -104,9 +104,9 @@ impl Rotator {
     }
 
     /// Moves a part of the pipe's contents, which are `count` bytes, into the file, or rotates the file. Returns the
-    /// number of moved bytes, or `SMALL_MOVE` if the caller must not pause.
+    /// number of moved bytes, or `SMALL_SPLICE_BYTES` if the caller must not pause.
     fn splice_or_rotate(&mut self, input: BorrowedFd<'_>, count: u64) -> sys::Result<usize> {
-        let Some(file) = self.file.as_ref().filter(|_| count > 0) else { return Ok(SMALL_MOVE) };
+        let Some(file) = self.file.as_ref().filter(|_| count > 0) else { return Ok(SMALL_SPLICE_BYTES) };
         let file = file.as_fd();
         // Always write at the end of the file, because another process may have truncated it.
         let size = pipe::seek_end(file)?;
@@ -120,10 +120,10 @@ impl Rotator {
         let has_begun = size == 0 || (size / 2 < self.size_limit && !pipe::is_newline_before(file, size));
         let long = if has_begun { LongLineAction::Finish } else { LongLineAction::Rotate };
         match bytes_before_rotation(window.get(..length).unwrap_or_default(), rest, long) {
-            Some(count) => pipe::splice(input, file, count as u64).map(|_| SMALL_MOVE),
+            Some(count) => pipe::splice(input, file, count as u64).map(|_| SMALL_SPLICE_BYTES),
             None => {
                 self.rotate(size);
-                Ok(SMALL_MOVE)
+                Ok(SMALL_SPLICE_BYTES)
             }
         }
     }

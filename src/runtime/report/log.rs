@@ -205,7 +205,8 @@ impl Log {
         }
     }
 
-    /// True if steps are recorded where the server's own standard error leads, which stays open until the exec.
+    /// True if the records of steps go where the server's standard error goes. Then the process that becomes
+    /// the server can write them to its standard error after it has closed the descriptors of the log.
     pub fn traces_to_server_stderr(&self) -> bool {
         self.stderr_for_steps.is_none() && !matches!(self.target, LogTarget::File(_))
     }

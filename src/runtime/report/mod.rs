@@ -1,5 +1,5 @@
 //! vsrun's own log records, and its error messages.
 
-pub(crate) mod error_message;
+pub(crate) mod error_pipe;
 pub mod log;
 pub mod os_error;

@@ -26,17 +26,17 @@ pub struct Cgroup {
     name: StaticCStr,
     dir: Dir,
     /// True if vsrun has created the group.
-    made: bool,
+    was_created: bool,
 }
 
 /// The file that shows whether processes are in a group or its subgroups.
 const EVENTS_FILE: &CStr = c"cgroup.events";
 /// The file that lists the processes of a group; writing a pid to it moves that process into the group.
 const PROCS_FILE: &CStr = c"cgroup.procs";
-/// Before the group is removed: the number of checks whether its killed processes have exited, and the pause between
-/// two checks in milliseconds. Together they take one second.
-const EXIT_CHECKS: u32 = 100;
-const EXIT_CHECK_PAUSE_MS: u64 = 10;
+/// The number of attempts to remove the group, and the pause between two attempts in milliseconds: its
+/// killed processes have one second to exit.
+const REMOVE_ATTEMPTS: u32 = 100;
+const REMOVE_RETRY_PAUSE_MS: u64 = 10;
 /// On a kernel without `cgroup.kill`: to what depth nested groups are searched for processes to kill, and how many
 /// times.
 const MAX_DEPTH: u32 = 16;
@@ -49,7 +49,7 @@ impl Cgroup {
     /// When it cannot be created or written to, or other processes are in it. A group that was created is then removed.
     pub fn acquire(wanted: &ServerCgroup) -> Result<Self> {
         let (parent, name) = open_parent(wanted.dir)?;
-        let fail = |why| use_error(wanted.dir, why);
+        let fail = |why| cgroup_error(wanted.dir, why);
         let made = cgroup::create_if_missing(&parent, name).map_err(fail)?;
         let dir = match parent.open_dir(name) {
             Ok(dir) => dir,
@@ -58,7 +58,7 @@ impl Cgroup {
                 return Err(fail(why));
             }
         };
-        let claimed = Self { parent, name, dir, made };
+        let claimed = Self { parent, name, dir, was_created: made };
         match claimed.verify_and_configure(wanted) {
             Ok(()) => Ok(claimed),
             Err(error) => {
@@ -69,7 +69,7 @@ impl Cgroup {
     }
 
     fn verify_and_configure(&self, wanted: &ServerCgroup) -> Result<()> {
-        verify_unused(&self.dir).map_err(|why| use_error(wanted.dir, why))?;
+        verify_unused(&self.dir).map_err(|why| cgroup_error(wanted.dir, why))?;
         for (file, value) in &wanted.settings {
             if let Err(why) = cgroup::write(&self.dir, file, value.to_bytes()) {
                 return Err(setting_error(&self.parent, wanted.dir, file, value, why));
@@ -110,16 +110,16 @@ impl Cgroup {
     /// Removes the group if vsrun has created it. Leaves it if the server has created groups inside, or if its
     /// processes have not exited within a second.
     pub fn remove_if_created(&self) {
-        if !self.made {
+        if !self.was_created {
             return;
         }
-        for _ in 0..EXIT_CHECKS {
+        for _ in 0..REMOVE_ATTEMPTS {
             // Removing the group fails while killed processes in it have not exited. It also fails if the server has
             // created groups inside; then the group is left.
             if cgroup::remove(&self.parent, self.name).is_ok() || !is_populated(&self.dir) {
                 break;
             }
-            poll::sleep_ms(EXIT_CHECK_PAUSE_MS);
+            poll::sleep_ms(REMOVE_RETRY_PAUSE_MS);
         }
     }
 }
@@ -135,7 +135,7 @@ pub fn check(wanted: &ServerCgroup) -> Result<()> {
         Err(Errno::NOENT) => access::may_write(parent.as_fd(), c"."),
         Err(why) => Err(why),
     };
-    may.map_err(|why| use_error(wanted.dir, why))?;
+    may.map_err(|why| cgroup_error(wanted.dir, why))?;
     for (file, value) in &wanted.settings {
         if !is_controller_enabled(&parent, file.to_bytes()) {
             return Err(setting_error(&parent, wanted.dir, file, value, Errno::NOENT));
@@ -171,7 +171,7 @@ fn open_parent(path: StaticCStr) -> Result<(Dir, StaticCStr)> {
     }
 }
 
-fn use_error(path: StaticCStr, why: Errno) -> Error {
+fn cgroup_error(path: StaticCStr, why: Errno) -> Error {
     if why == Errno::BUSY {
         return Error::of(Problem::UseCgroup, path.to_bytes()).with_reason_arg(Reason::OtherProcesses);
     }
@@ -184,7 +184,7 @@ fn setting_error(parent: &Dir, path: StaticCStr, file: StaticCStr, value: Static
         .with_name_arg(path.to_bytes())
         .with_name_arg(file.to_bytes());
     let error = add_errno(error, why);
-    match group::controller(file.to_bytes()) {
+    match group::controller_of_file(file.to_bytes()) {
         Some(controller) if why == Errno::NOENT && !is_controller_enabled(parent, file.to_bytes()) => {
             let (above, _) = group::split_parent_and_name(path);
             Error::new(Problem::ControllerOff)
@@ -199,7 +199,8 @@ fn setting_error(parent: &Dir, path: StaticCStr, file: StaticCStr, value: Static
 /// True if the controller to which a settings file belongs, such as memory for `memory.max`, is enabled for the
 /// children of the group `parent`. Also true for files that belong to no controller.
 fn is_controller_enabled(parent: &Dir, file: &[u8]) -> bool {
-    group::controller(file).is_none_or(|controller| has_equal_part(parent, c"cgroup.subtree_control", b' ', controller))
+    group::controller_of_file(file)
+        .is_none_or(|controller| has_equal_part(parent, c"cgroup.subtree_control", b' ', controller))
 }
 
 fn is_populated(dir: &Dir) -> bool {

@@ -8,7 +8,7 @@ use super::termination_log::TerminationLog;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
 use crate::logic::base::problem::Problem;
-use crate::runtime::report::error_message::{MAX_MESSAGE, parse_error, send_error};
+use crate::runtime::report::error_pipe::{MAX_MESSAGE, parse_error, send_error};
 use crate::runtime::report::log::{Log, print_error};
 use crate::runtime::report::os_error::os_error;
 use crate::sys::fd;

@@ -23,7 +23,8 @@ pub fn missing_capability(why: Errno) -> Option<Reason> {
     }
 }
 
-/// Reports which actions on files for another user a start would not be permitted, because a capability is missing.
+/// For `--check`: reports each action on another user's files that the start would need, and that the kernel
+/// would refuse because root is missing a capability.
 pub fn check(plan: &Plan, on_error: &mut dyn FnMut(Error)) {
     let mut add = |why| {
         if let Some(reason) = missing_capability(why) {

@@ -5,7 +5,7 @@ pub(crate) mod cgroup;
 pub(crate) mod cleanup;
 pub(crate) mod missing_capabilities;
 pub(crate) mod pidfile;
-pub(crate) mod pidfile_owner;
+pub(crate) mod pidfile_lock_holder;
 pub(crate) mod ports;
 pub(crate) mod private_dir;
 pub(crate) mod socket_file;

@@ -4,7 +4,7 @@ use core::ffi::CStr;
 use core::fmt::Write;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::{pidfile_owner, walk};
+use super::{pidfile_lock_holder, walk};
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, MessageArg, Result};
 use crate::logic::base::problem::Problem;
@@ -12,7 +12,7 @@ use crate::logic::base::reason::Reason;
 use crate::logic::base::text::ArrayText;
 use crate::runtime::report::os_error::os_error_of;
 use crate::sys::dir::{self, Dir, FileStat, OpenMode};
-use crate::sys::lock::{self, LockKind, LockPart, try_lock};
+use crate::sys::lock::{self, LockMode, LockPart, try_lock};
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, access, credentials};
 
@@ -58,7 +58,7 @@ impl Pidfile {
         } else {
             let fail = |why| os_error_of(Problem::Pidfile, path.to_bytes(), why);
             let mut walk = walk::walk_to(parent, Problem::UsePidfile, path)?;
-            let (is_dir_shared, dir) = (walk.is_shared(), walk.take().map_err(fail)?);
+            let (is_dir_shared, dir) = (walk.is_in_shared_dir(), walk.take().map_err(fail)?);
             match lock_in_dir(&PidfilePlace { dir: &dir, is_dir_shared, name, path }, purpose) {
                 Ok(Some((file, about))) => return Ok(Some(Self { dir, name, path, file, stat: about })),
                 Ok(None) => return Ok(None),
@@ -92,8 +92,8 @@ impl Pidfile {
         dir::replace_contents(self.file.as_fd(), line.as_bytes())
     }
 
-    /// Answers the control request with this token, by unlocking a single byte of the file, as described at
-    /// `lock::encode_answer_in_locks`. None removes the answer.
+    /// Answers the control request with this token. The answer `number` is encoded as the index of one byte that
+    /// is unlocked in the locked file, see `lock::encode_answer_in_locks`. None removes the answer.
     pub fn answer_control_request(&self, token: u32, number: Option<u16>) {
         lock::encode_answer_in_locks(self.file.as_fd(), token, number);
     }
@@ -112,12 +112,12 @@ impl Pidfile {
     /// # Errors
     /// When the path leads to another file by now, or the file cannot be read.
     pub fn share_lock(&self) -> sys::Result<OwnedFd> {
-        try_lock(self.file.as_fd(), LockPart::Whole, LockKind::Shared)?;
+        try_lock(self.file.as_fd(), LockPart::Whole, LockMode::Shared)?;
         let second = self.dir.open_file(self.name, OpenMode::ReadOnly, 0)?;
         if dir::fstat(second.as_fd())?.id != self.stat.id {
             return Err(Errno::NOENT);
         }
-        try_lock(second.as_fd(), LockPart::Whole, LockKind::Shared)?;
+        try_lock(second.as_fd(), LockPart::Whole, LockMode::Shared)?;
         // If the server exits at once, the cleanup helper may still have the first descriptor open, and would keep its
         // lock.
         lock::unlock(self.file.as_fd())?;
@@ -207,7 +207,7 @@ fn lock_in_dir(
             return Err(LockError::Unsuitable(fault));
         }
         let locked = match purpose {
-            OpenPurpose::Acquire => try_lock(file.as_fd(), LockPart::AfterFirstMebibyte, LockKind::Exclusive),
+            OpenPurpose::Acquire => try_lock(file.as_fd(), LockPart::AfterFirstMebibyte, LockMode::Exclusive),
             OpenPurpose::Check => match lock::lock_of_others(file.as_fd(), LockPart::Whole) {
                 Ok(Some(_)) => Err(Errno::AGAIN),
                 result => result.map(drop),
@@ -217,7 +217,7 @@ fn lock_in_dir(
             Ok(()) if purpose == OpenPurpose::Check => return Ok(None),
             Ok(()) => {}
             Err(Errno::AGAIN | Errno::ACCESS) => {
-                return Err(LockError::Other(pidfile_owner::already_running_error(path, file.as_fd(), &about)));
+                return Err(LockError::Other(pidfile_lock_holder::already_running_error(path, file.as_fd(), &about)));
             }
             // Linux before 3.15 has no open file description locks, and a process lock of fcntl(2) is not inherited
             // over fork(2).
@@ -230,7 +230,7 @@ fn lock_in_dir(
                 let _ = dir::fchmod(file.as_fd(), MODE);
             }
             let locked = dir::ftruncate(file.as_fd(), 0);
-            return match locked.and_then(|()| try_lock(file.as_fd(), LockPart::Whole, LockKind::Exclusive)) {
+            return match locked.and_then(|()| try_lock(file.as_fd(), LockPart::Whole, LockMode::Exclusive)) {
                 Ok(()) => Ok(Some((file, about))),
                 Err(why) => fail(Problem::LockPidfile, why),
             };

@@ -14,7 +14,7 @@ use crate::sys::{self, Errno, access, credentials};
 
 /// Whether a locked pidfile proves that no other instance of the server is running.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Exclusivity {
+pub enum InstanceExclusivity {
     /// We have locked a pidfile, so no other instance is running.
     Proven,
     /// No pidfile was given, so another instance may be running.
@@ -31,9 +31,9 @@ pub struct SocketFile {
     dir: Dir,
     name: StaticCStr,
     /// The device and inode of the file that was last seen at the path. None if there was no file.
-    id: Option<(u64, u64)>,
+    last_seen_id: Option<(u64, u64)>,
     /// The number of the socket's descriptor.
-    pub number: RawFd,
+    pub fd_number: RawFd,
 }
 
 impl SocketFile {
@@ -45,7 +45,7 @@ impl SocketFile {
     pub fn prepare(
         listener: &Listener<'static>,
         owner: FileOwner,
-        exclusivity: Exclusivity,
+        exclusivity: InstanceExclusivity,
         number: RawFd,
         walk: &mut Walk,
     ) -> sys::Result<Self> {
@@ -53,7 +53,7 @@ impl SocketFile {
         walk.go_to(parent)?;
         let dir = walk.take()?;
         let id = find_dead_socket(&dir, name, listener, owner, exclusivity)?;
-        Ok(Self { listener: listener.clone(), owner, dir, name, id, number })
+        Ok(Self { listener: listener.clone(), owner, dir, name, last_seen_id: id, fd_number: number })
     }
 
     /// Binds a new socket at the path, after removing the previous one. Only its owner and group can connect to it; no
@@ -70,7 +70,7 @@ impl SocketFile {
             // user who replaces the file.
             private_dir::bind_socket_at(&self.listener.sockaddr)?
         };
-        self.id = Some(self.dir.lstat(self.name)?.id);
+        self.last_seen_id = Some(self.dir.lstat(self.name)?.id);
         Ok(socket)
     }
 
@@ -84,7 +84,7 @@ impl SocketFile {
     /// # Errors
     /// The errors of unlink(2).
     pub fn remove(&self) -> sys::Result<()> {
-        let is_there = self.dir.lstat(self.name).is_ok_and(|there| Some(there.id) == self.id);
+        let is_there = self.dir.lstat(self.name).is_ok_and(|there| Some(there.id) == self.last_seen_id);
         if is_there { self.dir.unlink(self.name) } else { Ok(()) }
     }
 }
@@ -93,7 +93,12 @@ impl SocketFile {
 ///
 /// # Errors
 /// The errors of [`SocketFile::prepare`]; EACCES if the directory may not be written to.
-pub fn check(listener: &Listener<'_>, owner: FileOwner, exclusivity: Exclusivity, walk: &mut Walk) -> sys::Result<()> {
+pub fn check(
+    listener: &Listener<'_>,
+    owner: FileOwner,
+    exclusivity: InstanceExclusivity,
+    walk: &mut Walk,
+) -> sys::Result<()> {
     let (parent, name) = split_path(listener.path());
     walk.go_to(parent)?;
     let dir = walk.take()?;
@@ -112,13 +117,14 @@ fn find_dead_socket(
     name: StaticCStr,
     listener: &Listener<'_>,
     owner: FileOwner,
-    exclusivity: Exclusivity,
+    exclusivity: InstanceExclusivity,
 ) -> sys::Result<Option<(u64, u64)>> {
     let about = match dir.lstat(name) {
         Err(Errno::NOENT) => return Ok(None),
         result => result?,
     };
     let is_ours = about.owner == credentials::effective_uid() || owner.is_some_and(|(uid, _)| uid == about.owner);
-    let is_dead = about.socket && is_ours && exclusivity == Exclusivity::Proven && socket_owner::is_dead(listener);
+    let is_dead =
+        about.socket && is_ours && exclusivity == InstanceExclusivity::Proven && socket_owner::is_dead_socket(listener);
     if is_dead { Ok(Some(about.id)) } else { Err(Errno::ADDRINUSE) }
 }

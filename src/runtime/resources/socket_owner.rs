@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use super::pidfile_owner::read_proc;
+use super::pidfile_lock_holder::read_proc;
 use crate::logic::base::cstr::leak_cstr;
 use crate::logic::base::error::{Error, MessageArg};
 use crate::logic::base::problem::Problem;
@@ -65,7 +65,7 @@ pub fn describe_port_owner(listener: &Listener<'_>) -> sys::Result<Option<(Error
 }
 
 /// True if the path names a socket on which no process listens.
-pub fn is_dead(listener: &Listener<'_>) -> bool {
+pub fn is_dead_socket(listener: &Listener<'_>) -> bool {
     // connect(2) to any other file also fails with ECONNREFUSED, so the type of the file is checked first.
     dir::stat_path(listener.path()).is_ok_and(|about| about.socket)
         && socket::listener_pid(&listener.sockaddr) == Err(Errno::CONNREFUSED)

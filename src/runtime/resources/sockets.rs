@@ -5,7 +5,7 @@ use core::ops::Range;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use super::ports;
-use super::socket_file::{self, Exclusivity, FileOwner, SocketFile};
+use super::socket_file::{self, FileOwner, InstanceExclusivity, SocketFile};
 use super::walk::Walk;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::problem::Problem;
@@ -34,8 +34,8 @@ pub struct SocketFiles {
 /// When a socket that vsrun's parent announced is missing, or vsrun may not have that many descriptors.
 pub fn reserve_fds(listen: &ServerSockets) -> Result<Range<RawFd>> {
     let own = fd::FIRST_AFTER_STDIO + RawFd::from(listen.inherited_count);
-    let end =
-        fd::FIRST_AFTER_STDIO + RawFd::from(socket_activation::count(listen.inherited_count, &listen.listen_options));
+    let end = fd::FIRST_AFTER_STDIO
+        + RawFd::from(socket_activation::total_socket_count(listen.inherited_count, &listen.listen_options));
     for number in fd::FIRST_AFTER_STDIO..end {
         let result = if number < own { fd::set_cloexec(number) } else { fd::dup_onto_cloexec(fd::standard(0), number) };
         result.map_err(|why| add_errno(Error::new(Problem::UseDescriptor).with_number_arg(number.into()), why))?;
@@ -48,7 +48,7 @@ impl SocketFiles {
     ///
     /// # Errors
     /// When an address cannot be bound. `remove` then removes the files that were created.
-    pub fn bind(&mut self, listen: &ServerSockets, exclusivity: Exclusivity) -> Result<()> {
+    pub fn bind(&mut self, listen: &ServerSockets, exclusivity: InstanceExclusivity) -> Result<()> {
         let own = listen.listen_options.iter().filter_map(|text| Listener::parse(text.to_bytes()));
         self.first_own_fd = fd::FIRST_AFTER_STDIO + RawFd::from(listen.inherited_count);
         for (number, listener) in (self.first_own_fd..).zip(own) {
@@ -63,7 +63,7 @@ impl SocketFiles {
         &mut self,
         listener: &Listener<'static>,
         owner: FileOwner,
-        exclusivity: Exclusivity,
+        exclusivity: InstanceExclusivity,
         number: RawFd,
         walk: &mut Walk,
     ) -> sys::Result<()> {
@@ -75,12 +75,12 @@ impl SocketFiles {
         } else {
             bind_port(listener)?
         };
-        listen_at(&socket, listener.transport, number)
+        listen_and_dup_onto(&socket, listener.transport, number)
     }
 
     /// True if this descriptor is a Unix socket of vsrun's whose file no longer exists.
     pub fn is_file_missing(&self, number: RawFd) -> bool {
-        self.files.iter().any(|file| file.number == number && file.is_missing())
+        self.files.iter().any(|file| file.fd_number == number && file.is_missing())
     }
 
     /// Replaces a Unix socket that the server has shut down, or whose file it has removed, with a new one at the same
@@ -89,8 +89,8 @@ impl SocketFiles {
     /// # Errors
     /// ESHUTDOWN if the descriptor is no Unix socket of vsrun's; EADDRINUSE if another file is at the path by now.
     pub fn renew(&mut self, number: RawFd) -> sys::Result<()> {
-        let file = self.files.iter_mut().find(|file| file.number == number).ok_or(Errno::SHUTDOWN)?;
-        listen_at(&file.bind()?, Transport::Stream, number)
+        let file = self.files.iter_mut().find(|file| file.fd_number == number).ok_or(Errno::SHUTDOWN)?;
+        listen_and_dup_onto(&file.bind()?, Transport::Stream, number)
     }
 
     /// True if there are files to remove.
@@ -107,7 +107,7 @@ impl SocketFiles {
 }
 
 /// Calls listen(2) for a stream socket, and duplicates the socket to the descriptor `number`.
-fn listen_at(socket: &OwnedFd, transport: Transport, number: RawFd) -> sys::Result<()> {
+fn listen_and_dup_onto(socket: &OwnedFd, transport: Transport, number: RawFd) -> sys::Result<()> {
     if transport == Transport::Stream {
         socket::listen(socket.as_fd())?;
     }
@@ -115,7 +115,7 @@ fn listen_at(socket: &OwnedFd, transport: Transport, number: RawFd) -> sys::Resu
 }
 
 /// For `--check`: reports why sockets could not be bound. Creates no file, and binds no port.
-pub fn check(listen: &ServerSockets, exclusivity: Exclusivity, on_error: &mut dyn FnMut(Error)) {
+pub fn check(listen: &ServerSockets, exclusivity: InstanceExclusivity, on_error: &mut dyn FnMut(Error)) {
     for listener in listen.listen_options.iter().filter_map(|text| Listener::parse(text.to_bytes())) {
         let found = if listener.is_path() {
             let mut walk = Walk::new();

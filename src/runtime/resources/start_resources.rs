@@ -2,7 +2,7 @@
 
 use super::cgroup::Cgroup;
 use super::pidfile::{self, Pidfile};
-use super::socket_file::Exclusivity;
+use super::socket_file::InstanceExclusivity;
 use super::sockets::SocketFiles;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
@@ -28,8 +28,11 @@ impl StartResources {
     /// When the group cannot be created, or an address cannot be bound.
     pub fn acquire_cgroup_and_sockets(&mut self, listen: &ServerSockets, cgroup: Option<&ServerCgroup>) -> Result<()> {
         self.cgroup = cgroup.map(Cgroup::acquire).transpose()?;
-        let exclusivity =
-            if self.pidfiles.iter().any(Option::is_some) { Exclusivity::Proven } else { Exclusivity::Unknown };
+        let exclusivity = if self.pidfiles.iter().any(Option::is_some) {
+            InstanceExclusivity::Proven
+        } else {
+            InstanceExclusivity::Unknown
+        };
         self.sockets.bind(listen, exclusivity)
     }
 
@@ -75,7 +78,7 @@ pub fn pidfile_paths(plan: &Plan) -> Result<[Option<StaticCStr>; 2]> {
 ///
 /// # Errors
 /// When both are the same file, or another process has locked one.
-pub fn acquire_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
+pub fn acquire_both_pidfiles(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
     let [server, manager] = pidfile_paths(plan)?;
     let server = Pidfile::acquire_if(server)?;
     match Pidfile::acquire_if(manager) {

@@ -22,7 +22,7 @@ const MODE: u32 = 0o640;
 /// The maximum number of attempts to write to a terminal or FIFO that accepts no bytes, and the pause between two
 /// attempts in milliseconds. Together they take five seconds.
 const WRITE_ATTEMPTS: usize = 500;
-const PAUSE_MS: u64 = 10;
+const WRITE_RETRY_PAUSE_MS: u64 = 10;
 
 /// The open file of `--termination-log`. None if the option was not given, or the file could not be opened.
 #[derive(Default)]
@@ -80,7 +80,7 @@ pub fn check_writable(path: StaticCStr) -> Result<()> {
 fn open(path: StaticCStr) -> Result<OwnedFd> {
     let (parent, name) = split_path(path);
     let mut walk = walk::walk_to(parent, Problem::UseTerminationLog, path)?;
-    let is_shared = walk.is_shared();
+    let is_shared = walk.is_in_shared_dir();
     let opened = fd::duplicate(walk.fd()).and_then(|dir| {
         let dir = Dir(dir);
         let file = match dir.open_file(name, OpenMode::Append, 0) {
@@ -91,7 +91,7 @@ fn open(path: StaticCStr) -> Result<OwnedFd> {
             result => result?,
         };
         let about = dir::fstat(file.as_fd())?;
-        walk.check(name, &about)?;
+        walk.check_component(name, &about)?;
         Ok((file, about))
     });
     let fault = match opened {
@@ -120,7 +120,7 @@ fn write_in_time(file: BorrowedFd<'_>, mut bytes: &[u8]) {
     for _ in 0..WRITE_ATTEMPTS {
         match fd::write_some(file, bytes) {
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-            Err(Errno::AGAIN) => poll::sleep_ms(PAUSE_MS),
+            Err(Errno::AGAIN) => poll::sleep_ms(WRITE_RETRY_PAUSE_MS),
             Err(Errno::INTR) => {}
             Err(_) => return,
         }

@@ -32,22 +32,23 @@ pub struct Walk {
     /// True if owners of components are checked. If vsrun is not root, the kernel's own rules are enough.
     pub(super) checks_owners: bool,
     trust: PathTrustCheck,
-    pub(super) links: u32,
+    pub(super) followed_links: u32,
     pub(super) at: Option<OwnedFd>,
     /// The fstat(2) result of the directory that the walk has reached.
-    pub about: FileStat,
+    pub reached_dir_stat: FileStat,
     pub refusal: Option<UntrustedComponent>,
 }
 
 /// How missing directories are created.
 pub struct CreateOptions {
-    /// The user and group to which the last directory is given, and each that is created in a directory of that user.
+    /// The user and group of the last directory, and of each parent directory that is created inside a directory
+    /// of that user.
     pub owner: Option<(u32, u32)>,
     /// The mode of the last directory. None: the first missing directory ends the walk with EEXIST, and nothing is
     /// created.
     pub mode: Option<u32>,
     /// The directories that were created, each as its parent and its name.
-    made: Vec<(Option<OwnedFd>, StaticCStr)>,
+    created_dirs: Vec<(Option<OwnedFd>, StaticCStr)>,
 }
 
 /// Walks to a directory.
@@ -95,9 +96,9 @@ impl Walk {
         Self {
             checks_owners,
             trust: PathTrustCheck::new(own, top),
-            links: 0,
+            followed_links: 0,
             at: None,
-            about: FileStat::default(),
+            reached_dir_stat: FileStat::default(),
             refusal: None,
         }
     }
@@ -121,10 +122,10 @@ impl Walk {
     /// The errors of [`Self::go_to`], mkdir(2) and chown(2). Without a mode, EEXIST: a directory is missing,
     /// and nothing prevents a start from creating it.
     pub fn go_to_or_create(&mut self, path: &CStr, owner: Option<(u32, u32)>, mode: Option<u32>) -> sys::Result<()> {
-        let mut options = CreateOptions { owner, mode, made: Vec::new() };
+        let mut options = CreateOptions { owner, mode, created_dirs: Vec::new() };
         let result = self.follow(path.to_bytes(), Some(&mut options));
         if result.is_err() {
-            while let Some((dir, name)) = options.made.pop() {
+            while let Some((dir, name)) = options.created_dirs.pop() {
                 let _ = path_walk::remove_dir(dir.as_ref(), name);
             }
         }
@@ -161,8 +162,8 @@ impl Walk {
     fn enter(&mut self, name: &CStr, dir: OwnedFd) -> sys::Result<()> {
         let about = dir::fstat(dir.as_fd())?;
         // The link count of a directory counts its subdirectories, not its names.
-        self.check(name, &FileStat { links: 1, ..about })?;
-        (self.at, self.about) = (Some(dir), about);
+        self.check_component(name, &FileStat { links: 1, ..about })?;
+        (self.at, self.reached_dir_stat) = (Some(dir), about);
         Ok(())
     }
 
@@ -176,9 +177,9 @@ impl Walk {
             Err(Errno::INVAL | Errno::NOENT) => return Err(Errno::NOTDIR),
             result => result?,
         };
-        self.check(name, &dir::fstat(link.as_fd())?)?;
-        self.links += 1;
-        if self.links > MAX_LINKS {
+        self.check_component(name, &dir::fstat(link.as_fd())?)?;
+        self.followed_links += 1;
+        if self.followed_links > MAX_LINKS {
             return Err(Errno::LOOP);
         }
         // A link in /proc does not lead to the path that is its text: the text of /proc/PID/root is "/".
@@ -189,8 +190,8 @@ impl Walk {
     }
 
     /// Checks one component of the path, in the directory that the walk has reached.
-    pub(super) fn check(&mut self, name: &CStr, about: &FileStat) -> sys::Result<()> {
-        let component = Component { owner: about.owner, links: about.links, in_shared_dir: self.is_shared() };
+    pub(super) fn check_component(&mut self, name: &CStr, about: &FileStat) -> sys::Result<()> {
+        let component = Component { owner: about.owner, links: about.links, in_shared_dir: self.is_in_shared_dir() };
         match self.trust.check_next(component) {
             Err(reason) if self.checks_owners => self.refuse(name.to_bytes(), reason),
             Err(_) | Ok(()) => Ok(()),
@@ -231,10 +232,10 @@ impl Walk {
             result => result?,
         }
         let made = path_walk::open_dir_nofollow(self.at.as_ref(), name);
-        options.made.push((self.at.take(), leak_cstr(name.to_bytes().to_vec())));
+        options.created_dirs.push((self.at.take(), leak_cstr(name.to_bytes().to_vec())));
         let made = path_walk::open_for_listing(made?.as_fd())?;
         if self.checks_owners && !is_just_created(&made)? {
-            options.made.pop();
+            options.created_dirs.pop();
             return self.refuse(name.to_bytes(), DistrustReason::Replaced);
         }
         // The mode is set before the owner, because after fchown(2), fchmod(2) needs CAP_FOWNER.
@@ -242,7 +243,7 @@ impl Walk {
         if let Some((uid, gid)) = owner {
             dir::fchown(made.as_fd(), uid, gid)?;
         }
-        (self.about, self.at) = (dir::fstat(made.as_fd())?, Some(made.0));
+        (self.reached_dir_stat, self.at) = (dir::fstat(made.as_fd())?, Some(made.0));
         Ok(())
     }
 
@@ -259,24 +260,25 @@ impl Walk {
         self.at.take().map(Dir).ok_or(Errno::NOENT)
     }
 
-    /// True if other users may create and remove names in the directory.
-    pub fn is_shared(&self) -> bool {
-        self.at.is_some() && self.trust.is_shared_dir(self.about.owner, self.about.mode)
+    /// True if other users may create and remove names in the directory that the walk has reached.
+    pub fn is_in_shared_dir(&self) -> bool {
+        self.at.is_some() && self.trust.is_shared_dir(self.reached_dir_stat.owner, self.reached_dir_stat.mode)
     }
 
     /// True if a file in the directory may be read on behalf of the directory's owner: no user can have linked another
     /// user's file into it.
     pub fn trusts_file(&self, file: &FileStat) -> bool {
-        let component = Component { owner: file.owner, links: file.links, in_shared_dir: self.is_shared() };
+        let component = Component { owner: file.owner, links: file.links, in_shared_dir: self.is_in_shared_dir() };
         !self.checks_owners || { self.trust }.check_next(component).is_ok()
     }
 
-    /// Verifies that the directory belongs to root, to vsrun's user, or to this owner.
+    /// Verifies that the log directory, which the walk has reached, belongs to root, to vsrun's user, or to this
+    /// owner.
     ///
     /// # Errors
     /// EPERM if it does not.
-    pub fn verify_owner(&mut self, path: &CStr, owner: Option<(u32, u32)>) -> sys::Result<()> {
-        let there = self.about.owner;
+    pub fn verify_log_dir_owner(&mut self, path: &CStr, owner: Option<(u32, u32)>) -> sys::Result<()> {
+        let there = self.reached_dir_stat.owner;
         if !self.checks_owners || self.trust.is_trusted_owner(there) || owner.is_some_and(|(uid, _)| uid == there) {
             return Ok(());
         }

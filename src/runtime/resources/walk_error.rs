@@ -14,7 +14,7 @@ impl Walk {
     pub fn error(&self, problem: Problem, path: &[u8], why: Errno) -> Error {
         let error = os_error_of(problem, path, why);
         match (&self.refusal, missing_capability(why)) {
-            (Some(refusal), _) => error.with_arg(MessageArg::Distrust(refusal.error())),
+            (Some(refusal), _) => error.with_arg(MessageArg::PathDistrustReason(refusal.error())),
             (None, Some(reason)) => error.with_reason_arg(reason),
             (None, None) => error,
         }

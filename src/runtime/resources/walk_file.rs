@@ -40,14 +40,14 @@ fn open_checked(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
             if !about.regular {
                 return Err(Errno::INVAL);
             }
-            walk.check(name, &about)?;
+            walk.check_component(name, &about)?;
             return Ok(file);
         }
         result => result?,
     };
-    walk.check(name, &dir::fstat(there.as_fd())?)?;
-    walk.links += 1;
-    if walk.links > MAX_LINKS {
+    walk.check_component(name, &dir::fstat(there.as_fd())?)?;
+    walk.followed_links += 1;
+    if walk.followed_links > MAX_LINKS {
         return Err(Errno::LOOP);
     }
     // A link in /proc does not lead to the path that is its text, so the kernel has to follow it.

@@ -87,7 +87,7 @@ const KILL_DELAY: Span = Span::secs(30);
 /// How long a tracer may hide the exit of a command before the start fails.
 const TRACER_WAIT: Span = Span::secs(1);
 
-/// The time for which vsrun waits until killed orphans have exited, in milliseconds.
+/// The longest time that vsrun waits for killed orphans to exit, in milliseconds.
 const ORPHAN_EXIT_MS: u32 = 1000;
 
 /// Runs the commands one after the other, and waits for each, before this process becomes the server. `timeout` is the
@@ -109,7 +109,7 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
         // reaped yet, so no other process group can have its number.
         deliver::kill_group(child.pid, &command.image);
         io.cgroup.iter().for_each(|group| group.kill());
-        if let ExitRequest::DidNotExit = asked {
+        if let CommandWaitResult::DidNotExit = asked {
             let error = Error::of(Problem::BeforeStuck, command.text.to_bytes());
             return Err(error.with_number_arg(child.pid.number().into()));
         }
@@ -132,12 +132,12 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
         };
         let words = command.exit_text(failure.as_ref(), exit);
         match asked {
-            ExitRequest::NotAsked if failure.is_none() && exit == Exit::SUCCESS => {}
-            ExitRequest::NotAsked | ExitRequest::DidNotExit => return Err(before_error(&words)),
-            ExitRequest::TimedOut => {
+            CommandWaitResult::ExitedByItself if failure.is_none() && exit == Exit::SUCCESS => {}
+            CommandWaitResult::ExitedByItself | CommandWaitResult::DidNotExit => return Err(before_error(&words)),
+            CommandWaitResult::TimedOut => {
                 return Err(before_error(&command.timeout_text(timeout.unwrap_or_default())));
             }
-            ExitRequest::SignalReceived(signal) => {
+            CommandWaitResult::SignalReceived(signal) => {
                 return Err(stopped_by(signal).with_raw_arg(words.as_str()));
             }
         }
@@ -151,14 +151,14 @@ pub fn stopped_by(signal: Signal) -> Error {
     Error::new(Problem::StoppedBy).with_arg(MessageArg::Signal(signal)).with_status(status)
 }
 
-/// Whether and why a command was asked to exit.
+/// The result of waiting for a command: whether it exited by itself, or why vsrun stopped it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum ExitRequest {
-    /// The command was not asked to exit.
-    NotAsked,
-    /// The command exceeded its time limit.
+pub enum CommandWaitResult {
+    /// The command exited, and vsrun had not asked it to.
+    ExitedByItself,
+    /// The command exceeded its time limit, was asked to exit, and exited.
     TimedOut,
-    /// vsrun received this signal.
+    /// vsrun received this signal, asked the command to exit, and the command exited.
     SignalReceived(Signal),
     /// The command has not exited although it was asked to, or a tracer hides its exit.
     DidNotExit,
@@ -174,21 +174,21 @@ pub fn wait_or_stop(
     mut until: Option<Time>,
     image: &ExecImage,
     (first, patience): (Signal, Span),
-) -> ExitRequest {
+) -> CommandWaitResult {
     // A pidfd becomes readable when the command exits, even if a tracer hides that.
     let child_pidfd = Process::child_pidfd(child);
-    let (mut asked, mut signal, mut hidden) = (ExitRequest::NotAsked, Some(first), None);
+    let (mut asked, mut signal, mut hidden) = (CommandWaitResult::ExitedByItself, Some(first), None);
     while !process::has_exited(child) {
         let time = now();
         if hidden.is_some_and(|since| time.since(since) >= TRACER_WAIT) {
-            return ExitRequest::DidNotExit;
+            return CommandWaitResult::DidNotExit;
         }
         if until.is_some_and(|until| until <= time) {
-            let Some(next) = signal else { return ExitRequest::DidNotExit };
-            if asked == ExitRequest::NotAsked {
-                asked = ExitRequest::TimedOut;
+            let Some(next) = signal else { return CommandWaitResult::DidNotExit };
+            if asked == CommandWaitResult::ExitedByItself {
+                asked = CommandWaitResult::TimedOut;
             }
-            let _ = deliver::deliver(child.number(), deliver::user_of(image), &|| {
+            let _ = deliver::deliver(child.number(), deliver::program_uid(image), &|| {
                 process::send(next.number(), SignalTarget::Group(child))?;
                 process::send(Signal::CONT.number(), SignalTarget::Group(child))
             });
@@ -198,15 +198,15 @@ pub fn wait_or_stop(
         let ended = child_pidfd.as_ref().filter(|_| hidden.is_none()).map(AsFd::as_fd);
         let wake = if hidden.is_some() { Some(time.after(TRACER_WAIT)) } else { until };
         let ended =
-            poll::wait_last_hangup_only(&[Some(signals.as_fd()), ended, None], wake.map(|wake| wake.since(time).0)) & 2
+            poll::poll_last_for_hangup(&[Some(signals.as_fd()), ended, None], wake.map(|wake| wake.since(time).0)) & 2
                 != 0;
         if ended && !process::has_exited(child) {
             hidden = Some(now());
         }
         while let Some(arrived) = signals.next() {
             let arrived = Signal::new(arrived.signal.into()).filter(|signal| EXIT_REQUEST_SIGNALS.contains(signal));
-            if let (Some(arrived), ExitRequest::NotAsked) = (arrived, asked) {
-                (asked, until) = (ExitRequest::SignalReceived(arrived), Some(now()));
+            if let (Some(arrived), CommandWaitResult::ExitedByItself) = (arrived, asked) {
+                (asked, until) = (CommandWaitResult::SignalReceived(arrived), Some(now()));
             }
         }
     }

@@ -31,7 +31,7 @@ pub struct ChildIo<'a> {
     pub log_dir: Option<BorrowedFd<'a>>,
     /// The pipe in which the child reports which step failed, or that the exec is next. `spawn` sets it.
     pub report: Option<BorrowedFd<'a>>,
-    /// Pipes of vsrun that stay open until the exec.
+    /// The pipes to and from the cleanup helper, which undoes a failed start. They stay open until the exec.
     pub cleanup_pipes: [Option<BorrowedFd<'a>>; 2],
     /// The pidfile into which the child writes its pid.
     pub pidfile: Option<&'a Pidfile>,
@@ -42,13 +42,13 @@ pub struct ChildIo<'a> {
     /// The log in which each step is recorded.
     pub step_log: Option<&'a Log>,
     /// The function of the log rotator, which runs in this program without an exec. `Step::RunLogRotator` calls it.
-    pub rotator: Option<fn(LogPolicy) -> !>,
+    pub rotator_main: Option<fn(LogPolicy) -> !>,
     /// An environment in place of the program's own, and the number of variables at its beginning that this program
     /// does not get.
     pub env_and_skipped_vars: Option<(&'a ExecArray, usize)>,
     /// The function of a network probe, which does not return. `Step::RunNetworkProbe` calls it with the descriptor of
     /// `report`.
-    pub probe: Option<&'a dyn Fn(BorrowedFd<'_>)>,
+    pub network_probe: Option<&'a dyn Fn(BorrowedFd<'_>)>,
     /// Whether the program is executed, or only checked.
     pub mode: ExecMode,
 }
@@ -84,10 +84,10 @@ pub fn move_off_ready_number(fd: BorrowedFd<'_>, io: &ChildIo<'_>) -> sys::Resul
 #[derive(Default)]
 pub struct ExecState {
     /// The descriptor of the locked pidfile, which the program inherits so that the lock remains.
-    pub lock_fd: Option<OwnedFd>,
+    pub pidfile_lock_fd: Option<OwnedFd>,
     /// A spare descriptor, which shows whether all descriptors were closed or made close-on-exec. See
-    /// `sys::cloexec_probe`.
-    pub cloexec_probe: Option<OwnedFd>,
+    /// `sys::close_check`.
+    pub close_check_fd: Option<OwnedFd>,
     /// The Landlock rule set, to which steps add rules.
     pub landlock_ruleset: Option<OwnedFd>,
     /// The number of sockets that the program gets from descriptor 3 on.

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use super::child_io::{ChildIo, ExecState, move_off_ready_number};
 use super::exec_image::ExecImage;
 use crate::logic::plan::step::Step;
-use crate::sys::{Errno, Result, cloexec_probe, close, credentials, dir, fd};
+use crate::sys::{Errno, Result, close, close_check, credentials, dir, fd};
 
 /// Closes every descriptor except 0 to 2, those that the program inherits, and the pipes that report a failed step.
 /// These pipes are harmless: a path through /proc/self/fd leads nowhere from a pipe.
@@ -19,14 +19,14 @@ pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, state: &mut Exec
         close::verify_no_directory_fd(state.socket_count)?;
     }
     fd::clear_cloexec_above_stdio(state.socket_count)?;
-    if let Some(lock_fd) = state.lock_fd.take() {
+    if let Some(lock_fd) = state.pidfile_lock_fd.take() {
         let moved = move_off_ready_number(lock_fd.as_fd(), io)?;
-        fd::clear_cloexec(state.lock_fd.insert(moved.unwrap_or(lock_fd)).as_fd())?;
+        fd::clear_cloexec(state.pidfile_lock_fd.insert(moved.unwrap_or(lock_fd)).as_fd())?;
     }
     let ready = io.ready_pipe_and_number.map(|(ready, _)| ready);
     let [first, second] = io.cleanup_pipes;
-    let [a, b, c, d, e] = [io.report, first, second, ready, state.lock_fd.as_ref().map(AsFd::as_fd)]
-        .map(|fd| fd.map_or(0..0, close::range_of));
+    let [a, b, c, d, e] = [io.report, first, second, ready, state.pidfile_lock_fd.as_ref().map(AsFd::as_fd)]
+        .map(|fd| fd.map_or(0..0, close::single_fd_range));
     close::close_above_stdio_verified(&[
         fd::FIRST_AFTER_STDIO..fd::FIRST_AFTER_STDIO + RawFd::from(state.socket_count),
         a,
@@ -35,7 +35,7 @@ pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, state: &mut Exec
         d,
         e,
     ])?;
-    state.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify_probe_closed)
+    state.close_check_fd.take().map_or(Ok(()), close_check::verify_check_fd_closed)
 }
 
 /// Makes every descriptor close-on-exec, except 0 to 2 and those that the program inherits.
@@ -44,9 +44,9 @@ pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, state: &mut Exec
 /// EPERM if a descriptor would survive the exec.
 pub fn cloexec_descriptors(state: &mut ExecState) -> Result<()> {
     fd::set_cloexec_above_stdio()?;
-    state.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify_probe_cloexec)?;
+    state.close_check_fd.take().map_or(Ok(()), close_check::verify_check_fd_cloexec)?;
     fd::clear_cloexec_above_stdio(state.socket_count)?;
-    state.lock_fd.as_ref().map_or(Ok(()), |lock_fd| fd::clear_cloexec(lock_fd.as_fd()))
+    state.pidfile_lock_fd.as_ref().map_or(Ok(()), |lock_fd| fd::clear_cloexec(lock_fd.as_fd()))
 }
 
 /// Moves the ready pipe to the descriptor number at which the program expects it, and closes vsrun's own descriptor of
@@ -56,7 +56,7 @@ pub fn cloexec_descriptors(state: &mut ExecState) -> Result<()> {
 /// The errors of dup2(2) and close(2).
 pub fn move_ready_pipe((ready, number): (BorrowedFd<'_>, RawFd)) -> Result<()> {
     fd::dup_onto(ready, number)?;
-    if close::range_of(ready).contains(&number) { Ok(()) } else { close::close(ready) }
+    if close::single_fd_range(ready).contains(&number) { Ok(()) } else { close::close(ready) }
 }
 
 /// Changes back to the directory in which vsrun was called, by its path. Returns true if the path leads to another
@@ -67,7 +67,7 @@ pub fn move_ready_pipe((ready, number): (BorrowedFd<'_>, RawFd)) -> Result<()> {
 /// # Errors
 /// When the path cannot be followed for another reason than a missing directory, no permission or a symbolic link loop,
 /// or when `/` cannot be entered.
-pub fn enter_root_if_dir_replaced(path: &CStr, expected_id: (u64, u64)) -> Result<bool> {
+pub fn return_to_callers_dir(path: &CStr, expected_id: (u64, u64)) -> Result<bool> {
     let is_there = || dir::stat_path(c".").is_ok_and(|about| about.id == expected_id);
     if is_there() {
         return Ok(false);

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit::{self, StatusSet};
 use crate::logic::base::problem::Problem;
-use crate::runtime::report::error_message::{MAX_MESSAGE, parse_error, send_error};
+use crate::runtime::report::error_pipe::{MAX_MESSAGE, parse_error, send_error};
 use crate::runtime::report::log::print_error;
 use crate::runtime::report::os_error::os_error;
 use crate::sys::poll::{self, SignalMask};

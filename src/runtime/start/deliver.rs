@@ -9,7 +9,7 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::signal::Signal;
 use crate::logic::control;
 use crate::logic::plan::step::Step;
-use crate::runtime::resources::pidfile_owner::read_proc;
+use crate::runtime::resources::pidfile_lock_holder::read_proc;
 use crate::sys::dir;
 use crate::sys::pidfd::Process;
 use crate::sys::process::{self, Pid, SignalTarget};
@@ -58,7 +58,7 @@ pub enum Delivery {
 }
 
 /// The user id with which this program runs. None if that is vsrun's own.
-pub fn user_of(program: &ExecImage) -> Option<u32> {
+pub fn program_uid(program: &ExecImage) -> Option<u32> {
     program.steps().iter().find_map(|step| if let Step::Uid(user, _) = step { Some(*user) } else { None })
 }
 
@@ -66,18 +66,18 @@ pub fn user_of(program: &ExecImage) -> Option<u32> {
 /// the child may have exited.
 pub fn to_child(child: Pid, signal: Signal, program: &ExecImage) {
     let send = || process::send(signal.number(), SignalTarget::Process(child));
-    let _ = deliver(child.number(), user_of(program), &send);
+    let _ = deliver(child.number(), program_uid(program), &send);
 }
 
 /// Kills the rest of a process group. Its leader must be a child of ours that has not been reaped.
 pub fn kill_group(leader: Pid, program: &ExecImage) {
     let kill = || process::send(Signal::KILL.number(), SignalTarget::Group(leader));
-    let _ = deliver(leader.number(), user_of(program), &kill);
+    let _ = deliver(leader.number(), program_uid(program), &kill);
 }
 
 /// True if signals may not reach the server because its file is set-user-id. That happens if the server makes that user
 /// its real user id too, as sudo(8) does. A server with `--user` is started with CAP_SETUID, so signals reach it.
-pub fn is_unreachable(steps: &[Step], paths: &[StaticCStr]) -> bool {
+pub fn setuid_may_block_signals(steps: &[Step], paths: &[StaticCStr]) -> bool {
     let hidden = steps.iter().any(|step| matches!(step, Step::Chroot(_) | Step::NoNewPrivileges));
     if hidden || caps::may_kill() || caps::may_change_ids() {
         return false;

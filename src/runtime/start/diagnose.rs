@@ -25,7 +25,7 @@ const MAX_INTERPRETERS: usize = 4;
 pub fn diagnose(step: &Step, program: &ExecImage, why: Errno, about: &mut CausePath) -> ExecFailure {
     if let Step::Chroot(dir)
     | Step::Chdir(dir)
-    | Step::EnterReplacedDir(dir)
+    | Step::EnterCallersPathIfReplaced(dir)
     | Step::AddLandlockRule(Rule::Path(_, dir), _) = step
     {
         return diagnose_path(dir, about);
@@ -60,7 +60,7 @@ fn diagnose_exec(paths: &[StaticCStr], why: Errno, about: &mut CausePath) -> Exe
     match paths {
         [path] if path.is_empty() => ExecFailure::Plain,
         [path] if path.to_bytes().starts_with(b"/") => diagnose_path(path, about),
-        [path] if path.to_bytes().contains(&b'/') => relative_path_cause(diagnose_path(path, about), about),
+        [path] if path.to_bytes().contains(&b'/') => add_cwd_to_cause(diagnose_path(path, about), about),
         _ => ExecFailure::NotInPath,
     }
 }
@@ -145,7 +145,7 @@ fn diagnose_file(path: &CStr, depth: usize, about: &mut CausePath) -> ExecFailur
 
 /// The cause for a relative path that does not exist. Puts the working directory, in which the path was looked up,
 /// before a missing directory in `about`. If only the file is missing, `about` becomes the working directory.
-fn relative_path_cause(cause: ExecFailure, about: &mut CausePath) -> ExecFailure {
+fn add_cwd_to_cause(cause: ExecFailure, about: &mut CausePath) -> ExecFailure {
     let mut buffer = [0; 256];
     let Some(dir) = credentials::read_current_dir(&mut buffer) else { return cause };
     if cause == ExecFailure::NoDirectory {

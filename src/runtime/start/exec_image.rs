@@ -49,8 +49,8 @@ impl ExecImage {
         Self::with_slots(program, 0, 0)
     }
 
-    /// Fills the slots of the variables that contain the program's own pid, so that the child can overwrite them with
-    /// it.
+    /// Puts a placeholder into the slot of each variable that will contain the program's own pid. The child
+    /// overwrites it with its pid.
     pub fn reserve_pid_slots(&mut self) {
         let has = |wanted: fn(&Step) -> bool| self.steps.iter().any(wanted);
         let late = [has(|step| matches!(step, Step::PassSockets(_))), has(|step| matches!(step, Step::SetWatchdogPid))];
@@ -77,7 +77,7 @@ impl ExecImage {
         let Program { steps, exec_paths: paths, argv, env, personality } = *program;
         let mut shell_argvs = Vec::new();
         // The arguments of the shell are prepared before the fork, because nothing is allocated after it.
-        for path in paths.iter().filter(|_| personality.inherits_callers_state) {
+        for path in paths.iter().filter(|_| personality.inherits_fds_and_signals) {
             let mut words = argv.clone();
             words.insert(0, SHELL_PATH);
             if let Some(first) = words.get_mut(1) {

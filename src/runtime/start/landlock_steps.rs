@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::diagnose;
 use super::outcome::ExecMode;
-use crate::logic::plan::landlock_rules::{HandledRights, Rule, right};
+use crate::logic::plan::landlock_rules::{HandledRights, Rule, file_right};
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, landlock};
 
@@ -15,8 +15,8 @@ use crate::sys::{Errno, Result, landlock};
 /// The errors of the kernel.
 pub fn apply_landlock_step(step: &Step, ruleset: &mut Option<OwnedFd>, mode: ExecMode) -> Result<()> {
     let starts = mode == ExecMode::Exec;
-    if let Step::CreateLandlockRuleset(HandledRights { file_rights, tcp, scope }) = *step {
-        let file_rights = if starts { file_rights } else { file_rights & right::READ_FILE_AND_DIR };
+    if let Step::CreateLandlockRuleset(HandledRights { file_rights, tcp_rights: tcp, scope }) = *step {
+        let file_rights = if starts { file_rights } else { file_rights & file_right::READ_FILE_AND_DIR };
         *ruleset = Some(landlock::ruleset(file_rights, tcp, scope)?);
         return Ok(());
     }
@@ -28,7 +28,7 @@ pub fn apply_landlock_step(step: &Step, ruleset: &mut Option<OwnedFd>, mode: Exe
     if let Step::AddLandlockRule(rule, handled) = *step {
         return match rule {
             Rule::Path(access, path) => {
-                let rights = if starts { access.rights(handled) } else { access.rights_under_check() };
+                let rights = if starts { access.rights(handled) } else { access.rights_in_check_mode() };
                 landlock::allow_path(ruleset_fd.as_fd(), path, rights)
             }
             Rule::Port(direction, port) => landlock::allow_port(ruleset_fd.as_fd(), port, direction),

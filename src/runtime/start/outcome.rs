@@ -9,7 +9,7 @@ use crate::logic::base::error::Error;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{ArrayText, Escaped};
-use crate::logic::formats::executable::{CauseDisplay, ExecFailure};
+use crate::logic::formats::executable::{ExecFailure, ExecFailureDisplay};
 use crate::logic::plan::personality::{FailureStatuses, StartFailureKind};
 use crate::logic::plan::step::Step;
 use crate::runtime::report::os_error::errno_text;
@@ -47,7 +47,7 @@ pub struct StepFailure {
     /// The cause, as far as the file system shows it.
     pub cause: ExecFailure,
     /// The path that the cause is about.
-    pub detail: CausePath,
+    pub cause_path: CausePath,
 }
 
 /// The step index that stands for a failed fork, which is not a step.
@@ -82,7 +82,7 @@ impl StepFailure {
     #[inline(never)]
     pub fn new(step_index: usize, why: Errno) -> Self {
         let step_index = u8::try_from(step_index).unwrap_or(FORK_FAILED_INDEX);
-        Self { step_index, why, cause: ExecFailure::Plain, detail: CausePath::new() }
+        Self { step_index, why, cause: ExecFailure::Plain, cause_path: CausePath::new() }
     }
 
     /// The step that failed. None if the fork failed.
@@ -101,7 +101,7 @@ impl StepFailure {
     pub fn exit_status(&self, program: &ExecImage) -> u8 {
         let is_exec = matches!(self.step(program), Some(Step::Exec(_)));
         let (missing, forbidden) = (self.why == Errno::NOENT, self.why == Errno::ACCESS);
-        program.personality.failures.status(match () {
+        program.personality.failure_statuses.status(match () {
             () if !is_exec => StartFailureKind::Setup,
             () if missing => StartFailureKind::NotFound,
             () if forbidden => StartFailureKind::Forbidden,
@@ -125,10 +125,10 @@ impl StepFailure {
         let why = errno_text(self.why);
         match self.step(program) {
             Some(step) => {
-                let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host_path(program));
-                let cause_text = CauseDisplay { cause, path, path_on_host: host.as_bytes() };
+                let (cause, path, host) = (self.cause, self.cause_path.as_bytes(), self.host_path(program));
+                let cause_text = ExecFailureDisplay { cause, path, path_on_host: host.as_bytes() };
                 // Scripts that call dumb-init may search its errors for this text, so vsrun prints the same.
-                if let (Step::Exec(command), FailureStatuses::DumbInit) = (step, program.personality.failures) {
+                if let (Step::Exec(command), FailureStatuses::DumbInit) = (step, program.personality.failure_statuses) {
                     write!(text, "[dumb-init] {}: {why}{cause_text}", Escaped(command.to_bytes()))?;
                 } else {
                     write!(text, "cannot {step}: {why}{cause_text}")?;
@@ -147,10 +147,10 @@ impl StepFailure {
         }
     }
 
-    /// The path of `detail` as it is seen outside the chroot; empty if the process has not changed its root.
+    /// The path of the cause as it is seen outside the chroot; empty if the process has not changed its root.
     #[inline(never)]
     fn host_path(&self, program: &ExecImage) -> ErrorText {
-        let (mut root, mut dir, path) = (&b""[..], &b""[..], self.detail.as_bytes());
+        let (mut root, mut dir, path) = (&b""[..], &b""[..], self.cause_path.as_bytes());
         for step in program.steps().iter().take(usize::from(self.step_index)) {
             if let Step::Chroot(outer) = step {
                 root = outer.to_bytes();
@@ -176,23 +176,27 @@ impl StepFailure {
         host
     }
 
-    /// Writes the failure to the pipe: index, errno, cause and detail. These are fewer bytes than PIPE_BUF, so they
-    /// arrive together.
+    /// Writes the failure to the pipe: step index, errno, cause, and path of the cause. These are fewer bytes
+    /// than PIPE_BUF, so they arrive together.
     pub fn send(&self, pipe: BorrowedFd<'_>) {
         let mut message = ArrayText::<300>::new();
         message.push(&[self.step_index]);
         message.push(&self.why.raw_os_error().to_le_bytes());
         message.push(&[self.cause.number()]);
-        message.push(self.detail.as_bytes());
+        message.push(self.cause_path.as_bytes());
         let _ = fd::write_all(pipe, message.as_bytes());
     }
 
     fn read(message: &[u8]) -> Option<Self> {
         let [step_index, a, b, c, d, cause, detail @ ..] = message else { return None };
         let why = Errno::from_raw_os_error(i32::from_le_bytes([*a, *b, *c, *d]));
-        let mut failure =
-            Self { step_index: *step_index, why, cause: ExecFailure::from_number(*cause), detail: CausePath::new() };
-        failure.detail.push(detail);
+        let mut failure = Self {
+            step_index: *step_index,
+            why,
+            cause: ExecFailure::from_number(*cause),
+            cause_path: CausePath::new(),
+        };
+        failure.cause_path.push(detail);
         Some(failure)
     }
 }

@@ -17,7 +17,7 @@ use crate::sys::caps::PermittedSetAction;
 use crate::sys::clone::ChildMemory;
 use crate::sys::poll::SignalMask;
 use crate::sys::process::Pid;
-use crate::sys::{self, Errno, caps, cloexec_probe, clone, credentials, fd, keyring, limits, poll, process, terminal};
+use crate::sys::{self, Errno, caps, clone, close_check, credentials, fd, keyring, limits, poll, process, terminal};
 
 /// A child that was started to run a program.
 pub struct Spawned {
@@ -92,9 +92,9 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
             }
         }
         if let Err(why) = apply_step(step, program, io, &mut state) {
-            poll::ignore_write_signals();
+            poll::ignore_write_error_signals();
             let mut failure = StepFailure::new(step_index, why);
-            failure.cause = diagnose::diagnose(step, program, why, &mut failure.detail);
+            failure.cause = diagnose::diagnose(step, program, why, &mut failure.cause_path);
             return failure;
         }
     }
@@ -135,7 +135,7 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         Step::WritePidAndKeepLock(_) => match io.pidfile {
             Some(pidfile) => {
                 pidfile.write(process::own_pid())?;
-                pidfile.share_lock().map(|lock_fd| state.lock_fd = Some(lock_fd))
+                pidfile.share_lock().map(|lock_fd| state.pidfile_lock_fd = Some(lock_fd))
             }
             None => Ok(()),
         },
@@ -150,8 +150,8 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         Step::OomScoreAdj(value) => limits::set_oom_score_adj(value.to_bytes()),
         Step::Limit(limit) => limits::set_limit(limit.resource, limit.soft, limit.hard),
         Step::RedirectInput => {
-            let opened = io.input.map_or_else(cloexec_probe::redirect_stdin_to_null, cloexec_probe::redirect_stdin);
-            opened.map(|opened| state.cloexec_probe = Some(opened))
+            let opened = io.input.map_or_else(close_check::redirect_stdin_to_null, close_check::redirect_stdin);
+            opened.map(|opened| state.close_check_fd = Some(opened))
         }
         Step::RedirectOutput => [(io.output, 1), (io.error, 2)]
             .into_iter()
@@ -163,10 +163,10 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         Step::SetWatchdogPid => program.set_pid("WATCHDOG_PID", process::own_pid()),
         Step::EnterLogDir(dir) => io.log_dir.map_or_else(|| credentials::change_dir(dir), credentials::fchdir),
         Step::ReturnToCallersDir(dir, which) => {
-            close_inherited::enter_root_if_dir_replaced(dir, *which).map(|is| state.callers_dir_replaced = is)
+            close_inherited::return_to_callers_dir(dir, *which).map(|is| state.callers_dir_replaced = is)
         }
-        Step::EnterReplacedDir(dir) if state.callers_dir_replaced => credentials::change_dir(dir),
-        Step::EnterReplacedDir(_) => Ok(()),
+        Step::EnterCallersPathIfReplaced(dir) if state.callers_dir_replaced => credentials::change_dir(dir),
+        Step::EnterCallersPathIfReplaced(_) => Ok(()),
         Step::Chroot(dir) => walk::change_root(dir),
         Step::Chdir(dir) => credentials::change_dir(dir),
         Step::VerifyCwdInsideRoot(_) => credentials::verify_cwd_inside_root(),
@@ -175,7 +175,7 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         Step::Gid(gid) => credentials::set_gid(*gid),
         Step::Uid(uid, rights) => credentials::set_uid(*uid, permitted_after_setuid(*rights)),
         Step::DropCapabilities(rights) => drop_capabilities(*rights),
-        Step::VerifyCredentials { uid, gid, groups } => credentials::verify(*uid, *gid, groups),
+        Step::VerifyCredentials { uid, gid, groups } => credentials::verify_ids_and_groups(*uid, *gid, groups),
         Step::Capabilities(chosen) => caps::keep_only(chosen.set),
         Step::NoNewPrivileges => caps::forbid_new_privileges(),
         Step::Umask(mask) => process::set_umask_verified(*mask),
@@ -200,12 +200,12 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
 /// not exec: they call a function that does not return.
 #[inline(never)]
 fn try_exec(step: &Step, program: &ExecImage, io: &ChildIo<'_>) -> Errno {
-    if let (Step::RunLogRotator(policy), Some(run)) = (step, io.rotator) {
+    if let (Step::RunLogRotator(policy), Some(run)) = (step, io.rotator_main) {
         run(*policy);
     }
     // A network probe writes why it failed into `report`. Other programs write a byte there before their exec, which a
     // probe does not do.
-    if let (Step::RunNetworkProbe, Some(probe), Some(report)) = (step, io.probe, io.report) {
+    if let (Step::RunNetworkProbe, Some(probe), Some(report)) = (step, io.network_probe, io.report) {
         probe(report);
     }
     poll::restore_dispositions(program.personality.signals.ignored);

@@ -11,9 +11,9 @@ use super::slot::SweepScope;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::parse_number;
-use crate::logic::formats::proc::{ProcLockInfo, parent_pid};
+use crate::logic::formats::proc::{ProcLockSupport, parent_pid};
 use crate::logic::formats::process_tree::{self, DESCENDANT, FROM_OUTSIDE_NAMESPACE, UNKNOWN_ANCESTOR};
-use crate::runtime::resources::pidfile_owner::{proc_visibility, read};
+use crate::runtime::resources::pidfile_lock_holder::{proc_lock_visibility, read_proc_start};
 use crate::runtime::start::deliver;
 use crate::sys::dir::Dir;
 use crate::sys::mapped_table::MappedTable;
@@ -89,7 +89,7 @@ impl ProcessSweep {
     /// Prepares a sweep. None: /proc is not readable or of another pid namespace, or there is no memory for the list.
     #[inline(never)]
     pub fn begin(signal: Option<Signal>, foreign: FromOutside, scope: Option<SweepScope>) -> Option<Self> {
-        if matches!(proc_visibility(), None | Some(ProcLockInfo::OtherPidNamespace)) {
+        if matches!(proc_lock_visibility(), None | Some(ProcLockSupport::OtherPidNamespace)) {
             return None;
         }
         let (proc, rows) = (Dir::open(c"/proc").ok()?, MappedTable::new()?);
@@ -197,7 +197,8 @@ impl core::fmt::Display for FoundProcesses {
         let Ok(proc) = Dir::open(c"/proc") else { return Ok(()) };
         for (at, pid) in self.first_pids.iter().take(self.count).enumerate() {
             let mut buffer = [0; 64];
-            let name = read(&proc, format_path(&mut ArrayText::new(), format_args!("{pid}/comm\0")), &mut buffer);
+            let name =
+                read_proc_start(&proc, format_path(&mut ArrayText::new(), format_args!("{pid}/comm\0")), &mut buffer);
             let comma = if at > 0 { ", " } else { "" };
             write!(f, "{comma}pid {pid} ({})", Escaped(name.trim_ascii_end()))?;
         }
@@ -290,7 +291,7 @@ fn parse_pid(name: &CStr) -> Option<i32> {
 }
 
 fn read_stat<'a>(proc: &Dir, pid: i32, buffer: &'a mut [u8]) -> &'a [u8] {
-    read(proc, format_path(&mut ArrayText::new(), format_args!("{pid}/stat\0")), buffer)
+    read_proc_start(proc, format_path(&mut ArrayText::new(), format_args!("{pid}/stat\0")), buffer)
 }
 
 fn format_path<'a>(text: &'a mut ArrayText<32>, words: core::fmt::Arguments<'_>) -> &'a CStr {

@@ -108,7 +108,7 @@ impl Supervisor<'_> {
             return None;
         }
         if self.hidden_exit_deadline().is_some_and(|until| until <= time)
-            && let Some(event) = self.act_on_hidden_exit()
+            && let Some(event) = self.act_on_tracer_hidden_exit()
         {
             return Some(event);
         }
@@ -131,9 +131,9 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Reads pending signals until one of them is an event, and returns that event. Log files are reopened at once. A
-    /// signal is forwarded at once if that does not change what the supervisor waits for. None also after that, and
-    /// after a SIGCHLD, which sets `exits_pending`.
+    /// Reads pending signals until one of them is an event, and returns that event. Some signals are handled at
+    /// once and are no event: reopening log files, forwarding that does not change what the supervisor waits for,
+    /// and SIGCHLD, which sets `exits_pending`. None if no event was found; more signals may be pending then.
     #[inline(never)]
     pub fn next_signal(&mut self) -> Option<Event> {
         // The number of signals is limited, so that a signal that is sent in a loop does not delay the deadlines. More

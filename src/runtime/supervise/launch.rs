@@ -15,7 +15,7 @@ use crate::logic::supervisor::event::{Event, LogFilesAtStart};
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
 use crate::runtime::report::os_error::os_error;
-use crate::runtime::resources::pidfile_owner::read_proc;
+use crate::runtime::resources::pidfile_lock_holder::read_proc;
 use crate::runtime::start::child_io::{ChildIo, StartKind};
 use crate::runtime::start::spawn::{Spawned, spawn};
 use crate::sys::process::ResourceUsage;
@@ -57,7 +57,7 @@ impl Supervisor<'_> {
         let start_kind = if self.is_first_start() { StartKind::First } else { StartKind::Later };
         if start_kind == StartKind::Later {
             let alone = slot == ProcessSlot::Server && self.second.is_none();
-            self.restore_sockets(if alone { SocketUse::BetweenRuns } else { SocketUse::BeforeSecond });
+            self.restore_sockets(if alone { SocketUse::BetweenRuns } else { SocketUse::ByOtherProcess });
         }
         let before_command = self.prepare_command_or_server(slot, command_index);
         let begun = self.process_mut(slot).as_ref().filter(|_| command_index > 0).map(|last| last.log_start);

@@ -97,8 +97,7 @@ fn request_and_check(connection: &OwnedFd, request: &[u8], deadline: Time) -> co
             HttpAnswer::UnhealthyStatus(status) => return Err(ProbeFailure::HttpStatus(status)),
             HttpAnswer::NotHttp => return Err(ProbeFailure::NotHttp),
         }
-        let readable =
-            poll::wait_last_hangup_only(&[Some(connection.as_fd()), None], Some(millis_left(deadline)?)) != 0;
+        let readable = poll::poll_last_for_hangup(&[Some(connection.as_fd()), None], Some(millis_left(deadline)?)) != 0;
         if !readable {
             continue;
         }

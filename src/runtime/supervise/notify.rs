@@ -25,7 +25,7 @@ use crate::logic::supervisor::event::Event;
 use crate::logic::supervisor::notify::{IgnoreReason, Message, is_trusted_sender, parse};
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
-use crate::sys::datagram::Sender;
+use crate::sys::datagram::SenderCredentials;
 
 /// The maximum number of messages that are read in one turn of the event loop. By default, the kernel queues up to 10
 /// (net.unix.max_dgram_qlen).
@@ -39,7 +39,7 @@ impl Supervisor<'_> {
         let time = now();
         let Readiness::Notify(receiver) = &mut self.config.readiness else { return None };
         receiver.is_backlogged = false;
-        if receiver.pause_end(time).is_some() {
+        if receiver.read_pause_end(time).is_some() {
             return None;
         }
         for _ in 0..MESSAGES_PER_TURN {
@@ -88,7 +88,7 @@ impl Supervisor<'_> {
 
     /// Records that a message is ignored: each reason once in a run, so that no sender can fill the log.
     #[inline(never)]
-    fn record_ignored_message(&mut self, Sender { pid, uid }: Sender, why: IgnoreReason) {
+    fn record_ignored_message(&mut self, SenderCredentials { pid, uid }: SenderCredentials, why: IgnoreReason) {
         if let Readiness::Notify(receiver) = &mut self.config.readiness
             && receiver.recorded_ignore_reasons & why.bit_mask() == 0
         {

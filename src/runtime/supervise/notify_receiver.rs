@@ -11,9 +11,10 @@ use crate::sys::process;
 use crate::sys::process::Pid;
 
 /// The maximum number of children that hang while they close descriptors. At this number, no messages are read.
-pub const MAX_DESCRIPTOR_CLOSERS: usize = 8;
+pub const MAX_MESSAGE_FD_CLOSERS: usize = 8;
 
-/// How long no messages are read after the maximum number of children hang, or after fork(2) failed.
+/// How long vsrun reads no messages when the maximum number of children hang, or when no child could be
+/// started.
 pub const READ_PAUSE: Span = Span::millis(100);
 
 /// The notify sockets of the server and of the second process of a replacement. A restart keeps the server's socket.
@@ -26,7 +27,7 @@ pub struct NotifyReceiver {
     /// The uid of the server.
     pub server_uid: u32,
     /// The children that close descriptors of messages and have not been reaped.
-    descriptor_closers: [Option<Pid>; MAX_DESCRIPTOR_CLOSERS],
+    message_fd_closers: [Option<Pid>; MAX_MESSAGE_FD_CLOSERS],
     /// The time before which no messages are read.
     pub paused_until: Time,
     /// True if the last turn of the event loop found messages of untrusted senders, or more messages than a turn reads.
@@ -43,7 +44,7 @@ impl NotifyReceiver {
             server_socket,
             second_socket: None,
             server_uid,
-            descriptor_closers: [None; MAX_DESCRIPTOR_CLOSERS],
+            message_fd_closers: [None; MAX_MESSAGE_FD_CLOSERS],
             paused_until: Time(0),
             is_backlogged: false,
             recorded_ignore_reasons: 0,
@@ -84,14 +85,14 @@ impl NotifyReceiver {
     }
 
     /// The end of the current pause in which no messages are read. None if there is no pause now.
-    pub fn pause_end(&self, now: Time) -> Option<Time> {
+    pub fn read_pause_end(&self, now: Time) -> Option<Time> {
         Some(self.paused_until).filter(|until| *until > now)
     }
 
     /// Forgets a reaped child that has closed descriptors, because its pid can be reused. Does nothing for another
     /// child.
-    pub fn forget_descriptor_closer(&mut self, child: Pid) {
-        self.descriptor_closers.iter_mut().filter(|closer| **closer == Some(child)).for_each(|closer| *closer = None);
+    pub fn forget_message_fd_closer(&mut self, child: Pid) {
+        self.message_fd_closers.iter_mut().filter(|closer| **closer == Some(child)).for_each(|closer| *closer = None);
     }
 
     /// Removes this message, the first one in the queue of this slot's socket. If it has descriptors, a child does
@@ -107,14 +108,14 @@ impl NotifyReceiver {
             return true;
         }
         // Reap the children that have closed their descriptors and exited.
-        for closer in &mut self.descriptor_closers {
+        for closer in &mut self.message_fd_closers {
             if let Some(child) = closer.take_if(|child| process::has_exited(*child)) {
                 let _ = process::reap(child);
             }
         }
-        let started = match self.descriptor_closers.iter_mut().find(|closer| closer.is_none()) {
+        let started = match self.message_fd_closers.iter_mut().find(|closer| closer.is_none()) {
             Some(free) => {
-                *free = discard_message_in_child(notify_socket);
+                *free = spawn_message_fd_closer(notify_socket);
                 free.is_some()
             }
             None => false,
@@ -129,6 +130,6 @@ impl NotifyReceiver {
 /// Starts a child that receives the first message, with its descriptors, and exits. Returns its pid, or None if that
 /// fails. Not inlined, because the child runs on the stack of this function.
 #[inline(never)]
-pub fn discard_message_in_child(notify_socket: &NotifySocket) -> Option<Pid> {
+pub fn spawn_message_fd_closer(notify_socket: &NotifySocket) -> Option<Pid> {
     clone::start_with_exec_timeout(ChildMemory::Shared, &|| notify_socket.discard_message_and_exit()).ok().flatten()
 }

@@ -74,8 +74,8 @@ impl Prober {
         let [server, second] =
             core::array::from_fn(|_| Attempts { schedule, running: None, last_failure_reason: ErrorText::new() });
         let mut prober = Box::new(Self { probes, server, second });
-        // Fills the slot of `VSRUN_SERVER_PID`, so that each attempt can overwrite it with the pid of its server
-        // process.
+        // Writes a first value to the slot of `VSRUN_SERVER_PID` in each probe's environment, because only a slot
+        // that is not empty can be overwritten: each attempt overwrites it with the pid of its server process.
         prober.programs().for_each(|program| program.env.set_slot(0, b"="));
         prober
     }
@@ -104,7 +104,7 @@ impl Prober {
 
     /// The slot of the server process that the attempt with this pid probes. `Server` if no attempt has this pid.
     pub fn slot_of_attempt(&self, pid: Pid) -> ProcessSlot {
-        if self.second.pid() == Some(pid) { ProcessSlot::Second } else { ProcessSlot::Server }
+        if self.second.running_pid() == Some(pid) { ProcessSlot::Second } else { ProcessSlot::Server }
     }
 
     /// The programs of the probes, whose environment is read again at a restart.
@@ -179,7 +179,7 @@ impl Prober {
             let _ = fd::write_all(report, text.as_bytes());
             process::exit(exit::UNHEALTHY)
         };
-        let Spawned { pid, report } = spawn(program, &ChildIo { probe: Some(&ask), ..*io })?;
+        let Spawned { pid, report } = spawn(program, &ChildIo { network_probe: Some(&ask), ..*io })?;
         self.attempts(slot).running = Some(Attempt { which, pid, report, kill_at: Some(deadline) });
         Ok(())
     }
@@ -227,13 +227,13 @@ impl Attempts {
     }
 
     /// The pid of the running attempt. Neither this process nor its descendants belong to the server.
-    pub fn pid(&self) -> Option<Pid> {
+    pub fn running_pid(&self) -> Option<Pid> {
         self.running.as_ref().map(|attempt| attempt.pid)
     }
 
     /// True if an attempt has not exited. To be called when a new attempt is due: the last one has been killed then,
     /// and hangs in the kernel. False if only a tracer hides its exit: then another attempt may be started.
     pub fn is_stuck(&self) -> bool {
-        self.pid().is_some_and(|pid| !descendants::is_zombie(pid))
+        self.running_pid().is_some_and(|pid| !descendants::is_zombie(pid))
     }
 }

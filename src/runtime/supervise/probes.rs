@@ -89,7 +89,7 @@ impl Supervisor<'_> {
             } else if let Err(error) = prober.start_attempt(slot, server, which, time.after(limit), &io) {
                 let errno = [MessageArg::Errno(errno_text(error))];
                 let _ = write!(why, "{}", FilledPhrase(Problem::StartProcess.phrase(), &errno));
-                (which, AttemptResult::NotStarted)
+                (which, AttemptResult::StartFailed)
             } else {
                 return None;
             }

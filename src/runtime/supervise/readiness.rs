@@ -84,15 +84,15 @@ impl Readiness {
     }
 
     /// The notify socket of the process in this slot. None without `--ready notify`, for an empty second slot, or
-    /// during a pause (see [`Self::pause_end`]).
+    /// during a pause (see [`Self::notify_read_pause_end`]).
     pub fn notify_socket_to_poll(&self, slot: ProcessSlot, now: Time) -> Option<BorrowedFd<'_>> {
         let Self::Notify(receiver) = self else { return None };
-        if receiver.pause_end(now).is_some() { None } else { receiver.socket(slot).map(AsFd::as_fd) }
+        if receiver.read_pause_end(now).is_some() { None } else { receiver.socket(slot).map(AsFd::as_fd) }
     }
 
     /// The end of the current pause in which no notify socket is read. None if there is no pause.
-    pub fn pause_end(&self, now: Time) -> Option<Time> {
-        if let Self::Notify(receiver) = self { receiver.pause_end(now) } else { None }
+    pub fn notify_read_pause_end(&self, now: Time) -> Option<Time> {
+        if let Self::Notify(receiver) = self { receiver.read_pause_end(now) } else { None }
     }
 
     /// With `--ready notify`, prepares the notify socket for a run of the process in this slot, which is a new one for
@@ -116,9 +116,9 @@ impl Readiness {
 
     /// Forgets a reaped child that has closed descriptors, because its pid can be reused. Does nothing for another
     /// child.
-    pub fn forget_descriptor_closer(&mut self, child: Pid) {
+    pub fn forget_message_fd_closer(&mut self, child: Pid) {
         if let Self::Notify(receiver) = self {
-            receiver.forget_descriptor_closer(child);
+            receiver.forget_message_fd_closer(child);
         }
     }
 }
@@ -130,13 +130,13 @@ const MAX_BYTES_BEFORE_NEWLINE: usize = 65_536;
 pub struct ReadyPipe {
     read_end: OwnedFd,
     /// The number of bytes that the process may still write before its newline.
-    bytes_left: usize,
+    allowed_bytes_left: usize,
 }
 
 impl ReadyPipe {
     /// Makes a `ReadyPipe` from the read end of a new pipe, which must not block.
     pub fn new(read_end: OwnedFd) -> Self {
-        Self { read_end, bytes_left: MAX_BYTES_BEFORE_NEWLINE }
+        Self { read_end, allowed_bytes_left: MAX_BYTES_BEFORE_NEWLINE }
     }
 
     /// Reads what the server wrote. Closes the pipe and returns `Ready` after a newline. Closes it and returns
@@ -144,7 +144,7 @@ impl ReadyPipe {
     /// writes in a loop would keep vsrun busy.
     pub fn read(pipe: &mut Option<Self>) -> Option<Event> {
         loop {
-            let Self { read_end, bytes_left } = pipe.as_mut()?;
+            let Self { read_end, allowed_bytes_left: bytes_left } = pipe.as_mut()?;
             let mut bytes = [0; 64];
             let count = match fd::read_some(read_end.as_fd(), &mut bytes) {
                 // The pipe can be empty: a remaining process of the server may hold the write end, or may have read the

@@ -108,7 +108,7 @@ impl Supervisor<'_> {
         self.kill_probe_group(pid);
         let Ok((word, _)) = process::reap(pid) else { return Reaped::None };
         let exit = Exit::from_wait(word);
-        self.config.readiness.forget_descriptor_closer(pid);
+        self.config.readiness.forget_message_fd_closer(pid);
         if let Some(event) = self.on_probe_exit(pid, exit) {
             return Reaped::Event(event);
         }
@@ -148,7 +148,7 @@ impl Supervisor<'_> {
     /// Handles an exit that a tracer has hidden until `hidden_exit_deadline`. The process is reaped when the tracer
     /// detaches; until then its pid cannot be reused.
     #[inline(never)]
-    pub fn act_on_hidden_exit(&mut self) -> Option<Event> {
+    pub fn act_on_tracer_hidden_exit(&mut self) -> Option<Event> {
         let time = now();
         let due = |exit_watch: &ExitWatch| exit_watch.deadline().is_some_and(|deadline| deadline <= time);
         if let Some(pid) = self
@@ -181,7 +181,7 @@ impl Supervisor<'_> {
             return Some(event);
         }
         self.on_exit_before_reap(slot);
-        self.exit_hidden = true;
+        self.exit_hidden_by_tracer = true;
         if self.config.policy.signal_scope == Recipient::Group || self.before_command(slot).is_some() {
             // Kill the whole group, because waitid(2) cannot show whether other processes of it are alive. The number
             // of the group is not reused before the process is reaped.
@@ -254,7 +254,7 @@ impl Supervisor<'_> {
         } else {
             // The last signal is sent before the process is reaped, because afterwards the number of its group can be
             // reused.
-            self.send_after_exit_signal(pid);
+            self.signal_group_after_exit(pid);
         }
         let Ok((word, usage)) = process::reap(pid) else { return Reaped::None };
         if let Some(child) = self.process_mut(slot) {

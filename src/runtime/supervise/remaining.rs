@@ -52,7 +52,7 @@ impl Supervisor<'_> {
             if group.is_none() && self.none_left_without_search(to) {
                 return;
             }
-            let foreign = processes_from_outside(to);
+            let foreign = include_outside_processes(to);
             // PID 1 can send a signal to all processes without a list of them: all of them descend from it, unless
             // some entered the container from outside.
             let all_are_ours = to == Recipient::AllProcesses || !is_pid1_of_container();
@@ -114,10 +114,11 @@ impl Supervisor<'_> {
                     self.state.phase,
                     Phase::KillingRemaining { .. } | Phase::StoppingRemaining { killed: true, .. }
                 );
-            let unsure = killed || self.exit_hidden || scope.is_some() || self.config.helper_pids() != NO_HELPERS;
+            let unsure =
+                killed || self.exit_hidden_by_tracer || scope.is_some() || self.config.helper_pids() != NO_HELPERS;
             if waits && unsure && self.next_sweep_at <= time {
                 self.next_sweep_at = time.after(POLL_INTERVAL);
-                let foreign = processes_from_outside(to);
+                let foreign = include_outside_processes(to);
                 self.sweep = ProcessSweep::begin(killed.then_some(Signal::KILL), foreign, scope);
             }
             return None;
@@ -142,7 +143,7 @@ impl Supervisor<'_> {
     /// True if it is known without a search that no process is left. While helpers run, which are children of vsrun
     /// too, only a search can show that.
     fn none_left_without_search(&self, to: Recipient) -> bool {
-        if self.config.helper_pids() != NO_HELPERS || self.exit_hidden {
+        if self.config.helper_pids() != NO_HELPERS || self.exit_hidden_by_tracer {
             return false;
         }
         if to == Recipient::AllProcesses && is_pid1_of_container() {
@@ -158,8 +159,8 @@ impl SupervisorConfig {
     /// the server.
     pub fn helper_pids(&self) -> HelperPids {
         let prober = self.prober.as_ref();
-        let probe = prober.and_then(|prober| prober.server.pid());
-        let other = prober.and_then(|prober| prober.second.pid());
+        let probe = prober.and_then(|prober| prober.server.running_pid());
+        let other = prober.and_then(|prober| prober.second.running_pid());
         [self.output.log_child_pid(), probe, other].map(|pid| pid.map_or(0, Pid::number))
     }
 
@@ -191,6 +192,6 @@ impl SupervisorConfig {
 }
 
 /// Whether processes that entered our container from outside are among those that get the signal.
-fn processes_from_outside(to: Recipient) -> FromOutside {
+fn include_outside_processes(to: Recipient) -> FromOutside {
     if to == Recipient::AllProcesses && is_pid1_of_container() { FromOutside::Included } else { FromOutside::Excluded }
 }

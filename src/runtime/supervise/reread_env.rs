@@ -19,7 +19,7 @@ use crate::sys::shared_mapping::SharedMapping;
 use crate::sys::{self, Errno, poll};
 
 /// The time limit of the child that reads the files, in polls of 1 ms.
-const MAX_POLLS: usize = 1000;
+const MAX_CHILD_EXIT_POLLS: usize = 1000;
 
 impl Supervisor<'_> {
     /// Reads the environment files again, for the server and then for the programs of its probes, until that fails.
@@ -38,7 +38,7 @@ fn reread_program_env(program: &mut ExecImage, log: &Log) -> bool {
     let Some(source) = program.env_source else { return true };
     match read_env_in_child(program, source) {
         Ok(Ok(shared)) => {
-            program.env.replace_fixed(shared);
+            program.env.replace_fixed_strings(shared);
             return true;
         }
         Ok(Err(shared)) => {
@@ -57,7 +57,7 @@ fn read_env_in_child(program: &ExecImage, source: &EnvRenewal) -> sys::Result<Re
     let child = match process::fork()? {
         Forked::Parent(child) => child,
         Forked::Child => {
-            let words = return_to_source_dir(source)
+            let words = return_to_callers_dir(source)
                 .and_then(|()| env_files::read_all(&source.sources, &source.base))
                 .map(|new| source.renew(env.fixed(), &new));
             let status = match words {
@@ -74,7 +74,7 @@ fn read_env_in_child(program: &ExecImage, source: &EnvRenewal) -> sys::Result<Re
             process::exit(status)
         }
     };
-    for _ in 0..MAX_POLLS {
+    for _ in 0..MAX_CHILD_EXIT_POLLS {
         if process::has_exited(child) {
             let (status, _) = process::reap(child)?;
             return match status {
@@ -92,8 +92,8 @@ fn read_env_in_child(program: &ExecImage, source: &EnvRenewal) -> sys::Result<Re
 }
 
 /// Changes back to the directory from which relative paths of environment files start, if vsrun has left it.
-fn return_to_source_dir(source: &EnvRenewal) -> Result<(), Error> {
-    match source.callers_dir.map(|(dir, which)| (dir, close_inherited::enter_root_if_dir_replaced(dir, which))) {
+fn return_to_callers_dir(source: &EnvRenewal) -> Result<(), Error> {
+    match source.callers_dir.map(|(dir, which)| (dir, close_inherited::return_to_callers_dir(dir, which))) {
         None | Some((_, Ok(false))) => Ok(()),
         Some((dir, why)) => Err(os_error_of(Problem::ReturnToDir, dir.to_bytes(), why.err().unwrap_or(Errno::NOENT))),
     }

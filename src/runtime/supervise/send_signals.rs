@@ -10,7 +10,7 @@ use crate::logic::base::signal::Signal;
 use crate::logic::supervisor::event::{Event, Recipient};
 use crate::runtime::report::log::Priority;
 use crate::runtime::report::os_error::errno_text;
-use crate::runtime::start::deliver::{Delivery, deliver, user_of};
+use crate::runtime::start::deliver::{Delivery, deliver, program_uid};
 use crate::sys::process::{Pid, SignalTarget};
 use crate::sys::{Errno, process};
 
@@ -66,7 +66,7 @@ impl Supervisor<'_> {
 
     /// Sends a last signal to what is left of the server's group after its exit, if vsrun is called by the name of a
     /// tool that does so.
-    pub fn send_after_exit_signal(&mut self, group_leader: Pid) {
+    pub fn signal_group_after_exit(&mut self, group_leader: Pid) {
         if let Some(signal) = self.config.personality.signal_to_remaining
             && self.deliver(signal, SignalTarget::Group(group_leader), Resume::Never) == Delivery::NotRefused
         {
@@ -122,7 +122,7 @@ impl Supervisor<'_> {
     #[inline(never)]
     pub fn deliver(&mut self, signal: Signal, target: SignalTarget, resume: Resume) -> Delivery {
         let (SignalTarget::Process(pid) | SignalTarget::Group(pid)) = target;
-        let user = user_of(&self.config.program);
+        let user = program_uid(&self.config.program);
         let sent = deliver(pid.number(), user, &|| {
             process::send(signal.number(), target)?;
             // A stopped process handles no signal except CONT and KILL.

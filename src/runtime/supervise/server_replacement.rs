@@ -13,7 +13,7 @@ use crate::logic::base::error::{FilledPhrase, MessageArg};
 use crate::logic::base::note::Note;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::{Event, Recipient};
-use crate::logic::supervisor::replacement::{ACCEPTED, Outcome, Refusal, SecondProcess, token_of};
+use crate::logic::supervisor::replacement::{ACCEPTED, Outcome, Refusal, SecondProcess, decode_request_token};
 use crate::logic::supervisor::state::Phase;
 use crate::runtime::report::log::Priority;
 use crate::sys::process::SignalTarget;
@@ -40,7 +40,7 @@ impl Supervisor<'_> {
     #[inline(never)]
     pub fn on_replace_request(&mut self, signal_value: Option<u32>) -> Option<Event> {
         let token = match signal_value {
-            Some(value) => Some(token_of(value)?),
+            Some(value) => Some(decode_request_token(value)?),
             None => None,
         };
         // `--replace` repeats its request until it sees an answer, because the kernel may have had no memory for the

@@ -28,14 +28,14 @@ use crate::runtime::report::os_error::os_error;
 use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::resources::pidfile::Pidfile;
 use crate::runtime::resources::sockets::{self, SocketFiles};
-use crate::runtime::resources::start_resources::{StartResources, acquire_both};
+use crate::runtime::resources::start_resources::{StartResources, acquire_both_pidfiles};
 use crate::runtime::resources::termination_log::TerminationLog;
 use crate::runtime::start::before_commands::Commands;
 use crate::runtime::start::daemonize::{Output, SessionRole, WaitingParent, daemonize};
 use crate::runtime::start::deliver;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::sys::poll::{self, SignalMask, Signals};
-use crate::sys::{cloexec_probe, credentials, fd, process, terminal};
+use crate::sys::{close_check, credentials, fd, process, terminal};
 
 /// A supervisor that is ready to run: the locks are held, everything is open, and the server has not been started.
 ///
@@ -93,7 +93,7 @@ fn block_signals_and_close_fds(plan: &Plan) -> Result<()> {
 /// Acquires the pidfiles, the control group and the sockets, and prepares the supervision. Releases them on an error.
 fn acquire_and_prepare(plan: Plan, caller: &mut Option<WaitingParent>) -> Result<(SupervisorConfig, StartResources)> {
     let mut resources =
-        StartResources { sockets: SocketFiles::default(), cgroup: None, pidfiles: acquire_both(&plan)? };
+        StartResources { sockets: SocketFiles::default(), cgroup: None, pidfiles: acquire_both_pidfiles(&plan)? };
     let bound = resources.acquire_cgroup_and_sockets(&plan.sockets, plan.cgroup.as_ref());
     match bound.and_then(|()| prepare_config(plan, &resources, caller)) {
         Ok(mut config) => {
@@ -117,7 +117,7 @@ impl PreparedSupervisor {
     #[inline(never)]
     pub fn run(mut self: Box<Self>, at_exit: &mut Option<AtExit>) -> Result<u8> {
         let (ending, error, last) = supervise(&mut self.config, &mut self.resources);
-        *at_exit = self.config.signal_table.at_exit().or(*at_exit);
+        *at_exit = self.config.signal_table.requested_at_exit().or(*at_exit);
         self.release_and_finish(ending, error, last)
     }
 
@@ -195,7 +195,7 @@ fn prepare_config(
     if !plan.keeps_stdin {
         // Makes /dev/null standard input, once and not for each server process. That also closes a pipe from the
         // caller, whose writer would otherwise block when the pipe is full.
-        cloexec_probe::redirect_stdin_to_null().map_err(|why| os_error(Problem::OpenStdio, why))?;
+        close_check::redirect_stdin_to_null().map_err(|why| os_error(Problem::OpenStdio, why))?;
     }
     log.keep_stderr_for_steps(plan.step_trace)?;
     log.reopen_terminal();
@@ -207,7 +207,7 @@ fn prepare_config(
     // vsrun becomes a subreaper also if it exits when the server is ready. Only a subreaper finds the processes of a
     // server that puts itself into the background, which the error of such a start reports.
     process::set_subreaper();
-    apply_personality(plan.personality, &mut log);
+    apply_tool_personality(plan.personality, &mut log);
     start_output_helper(&plan.server, after_start, &mut destination, &mut log)?;
     let user = plan.sockets.unix_socket_owner.map_or_else(credentials::effective_uid, |(uid, _)| uid);
     let readiness = Readiness::open(plan.ready, user, &mut plan.server.env)?;
@@ -250,15 +250,15 @@ fn start_output_helper(
         log.stderr_verbosity = StderrVerbosity::ErrorsAndSteps;
         return destination.start_orphan_log_child();
     }
-    if deliver::is_unreachable(&server.steps, &server.exec_paths) {
+    if deliver::setuid_may_block_signals(&server.steps, &server.exec_paths) {
         log.record(Priority::Warning, format_args!("{}", Reason::Unreachable));
     }
     destination.start_log_child()
 }
 
 /// If vsrun is called by the name of another tool, applies that tool's settings to vsrun's own process and log.
-fn apply_personality(personality: &Personality, log: &mut Log) {
-    if let Some(signal) = personality.parent_death {
+fn apply_tool_personality(personality: &Personality, log: &mut Log) {
+    if let Some(signal) = personality.parent_death_signal {
         process::set_parent_death_signal(signal.number());
     }
     if personality.records_only_errors {

@@ -22,7 +22,7 @@ pub enum SocketUse {
     /// No server process uses them: a run is about to begin.
     BetweenRuns,
     /// One server process uses them, and another one is about to be started beside it.
-    BeforeSecond,
+    ByOtherProcess,
     /// The server uses them and continues to run. A Unix socket that was shut down is not replaced: the server would
     /// accept no connections from the new one, so clients would wait in a queue that no process reads, instead of being
     /// refused.
@@ -39,7 +39,7 @@ impl Supervisor<'_> {
             let disconnect = match usage {
                 SocketUse::BetweenRuns if number >= self.sockets.first_own_fd => DisconnectableSockets::Any,
                 SocketUse::BetweenRuns => DisconnectableSockets::Datagram,
-                SocketUse::BeforeSecond | SocketUse::ByServer => DisconnectableSockets::None,
+                SocketUse::ByOtherProcess | SocketUse::ByServer => DisconnectableSockets::None,
             };
             let mut restored = socket::restore_receiving(number, disconnect);
             let is_lost = restored == Err(Errno::SHUTDOWN) || restored.is_ok() && self.sockets.is_file_missing(number);

@@ -52,7 +52,7 @@ const SOURCES: [PolledSource; 11] = [
 /// failed step at any time, but the pipe is read only after the child has closed it, so that the event loop never waits
 /// for more bytes.
 #[allow(clippy::indexing_slicing, reason = "the compiler evaluates it")]
-const START_SOURCE_MASK: u32 = {
+const START_OUTCOME_MASK: u32 = {
     let (mut bits, mut at) = (0, 0);
     while at < SOURCES.len() {
         if matches!(SOURCES[at], PolledSource::StartOutcome(_)) {
@@ -72,7 +72,7 @@ impl Supervisor<'_> {
             || self.has_kept_zombie()
             || self.state.second.descendants_were_sent_kill().is_some();
         let poll_at = polls.then(|| now.after(POLL_INTERVAL));
-        let wake = earliest(&[self.config.readiness.pause_end(now), self.next_wake_time(now), poll_at]);
+        let wake = earliest(&[self.config.readiness.notify_read_pause_end(now), self.next_wake_time(now), poll_at]);
         let mut set = self.poll_set(now);
         self.exits_pending |= polls;
         let mut readable = loop {
@@ -128,7 +128,7 @@ impl Supervisor<'_> {
     /// The descriptors of all sources, for ppoll(2). Not inlined, so that a sleeping supervisor uses little stack.
     #[inline(never)]
     fn poll_set(&self, now: Time) -> PollSet {
-        PollSet::new(&SOURCES.map(|source| self.descriptor(source, now)), START_SOURCE_MASK)
+        PollSet::new(&SOURCES.map(|source| self.descriptor(source, now)), START_OUTCOME_MASK)
     }
 
     /// The descriptor of a source, if it exists and is to be read now.

@@ -83,7 +83,7 @@ pub struct Supervisor<'a> {
     /// Whether the last turn found that a deadline has passed, and left it to this turn to act on it.
     pub due_deadline_postponed: bool,
     /// Whether a tracer has hidden an exit: the exited process may still be a child of vsrun.
-    pub exit_hidden: bool,
+    pub exit_hidden_by_tracer: bool,
     /// Whether the kernel accepted the last signal that was sent to a server process, a group or the handler.
     pub last_delivery: Delivery,
     /// Whether vsrun stops itself after the signal that is being handled.
@@ -184,7 +184,7 @@ impl<'a> Supervisor<'a> {
             sweep: None,
             next_sweep_at: Time::default(),
             next_orphan_search: (0, Time::default()),
-            exit_hidden: false,
+            exit_hidden_by_tracer: false,
             due_deadline_postponed: false,
             start_error: None,
             last_delivery: Delivery::NotRefused,
@@ -232,7 +232,7 @@ impl Supervisor<'_> {
             return Event::HandlerExited(Exit::SUCCESS);
         };
         let not_executed = child.failure.is_some() || child.before_command.is_some();
-        let reason = not_executed.then_some("exec").or(self.state.forced.map(ForcedStop::reason));
+        let reason = not_executed.then_some("exec").or(self.state.forced.map(ForcedStop::server_reason_env_value));
         let (pid, usage, uptime) = (child.pid, child.usage, child.uptime.unwrap_or_default());
         let report = CrashReport { exit, reason, pid, uptime, restarts: self.state.unexpected_restarts(), usage };
         let input = config.output.open_log_from(child.log_start);

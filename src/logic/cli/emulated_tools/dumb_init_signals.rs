@@ -41,7 +41,7 @@ pub(super) const TERMINAL_STOP_SIGNALS: [Signal; 3] = [Signal::TSTP, Signal::TTI
 #[inline(never)]
 pub(super) fn apply_signal_handling(line: &mut ToolCommandLine<'_>, session: Session) {
     let ToolCommandLine { personality, signals, .. } = line;
-    (personality.suspends_itself, personality.failures) = (true, FailureStatuses::DumbInit);
+    (personality.suspends_itself, personality.failure_statuses) = (true, FailureStatuses::DumbInit);
     personality.session = session;
     if session == Session::SameAsVsrun {
         return;

@@ -28,7 +28,7 @@ pub(super) fn parse_command_line(line: &mut ToolCommandLine<'_>) -> Result<ToolR
         return Err(Error::of(Problem::ToolUser, first));
     }
     let personality = &mut *line.personality;
-    (personality.session, personality.failures) = (Session::SameAsVsrun, FailureStatuses::AlwaysOne);
+    (personality.session, personality.failure_statuses) = (Session::SameAsVsrun, FailureStatuses::AlwaysOne);
     personality.account_rules =
         if is_gosu { AccountRules::GosuWithOwnGid(caller.gid) } else { AccountRules::SuExecWithOwnGid(caller.gid) };
     Ok(ToolRequest::Start)

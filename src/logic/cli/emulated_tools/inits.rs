@@ -52,7 +52,7 @@ pub(super) fn parse_command_line(line: &mut ToolCommandLine<'_>, syntax: &ToolSy
             b'v' => line.verbosity = line.verbosity.saturating_add(if tool == Tool::Tini { 1 } else { 2 }),
             b'g' => line.personality.forwards_to_group = true,
             b'w' => line.personality.records_orphans = true,
-            b'p' => line.personality.parent_death = Some(tini::parse_signal(value)?),
+            b'p' => line.personality.parent_death_signal = Some(tini::parse_signal(value)?),
             b'e' => line.options.success_exit.get_or_insert_default().add_shell_status(tini::parse_status(value)?),
             b'r' => dumb_init_signals::add_rewrite(&mut line.signals, value)?,
             b'c' => single = true,
@@ -62,7 +62,7 @@ pub(super) fn parse_command_line(line: &mut ToolCommandLine<'_>, syntax: &ToolSy
         }
     }
     if pauses {
-        return Ok(ToolRequest::Pause);
+        return Ok(ToolRequest::WaitForSignal);
     }
     // A `--` after the command of dumb-init is an argument of that command.
     line.options.command =
@@ -88,9 +88,9 @@ pub(super) fn parse_command_line(line: &mut ToolCommandLine<'_>, syntax: &ToolSy
         if tool == Tool::Tini { &tini::BACKGROUND_SIGNALS } else { &dumb_init_signals::TERMINAL_STOP_SIGNALS };
     line.signals.extend(stops.iter().map(|signal| (*signal, SignalAction::Ignore)));
     if tool == Tool::Tini {
-        tini::apply_variables(line);
+        tini::apply_env_variables(line);
     } else {
-        (personality.failures, personality.changes_listen_pid) = (FailureStatuses::AlwaysOne, true);
+        (personality.failure_statuses, personality.changes_listen_pid) = (FailureStatuses::AlwaysOne, true);
     }
     Ok(ToolRequest::Start)
 }

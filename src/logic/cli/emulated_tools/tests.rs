@@ -152,13 +152,13 @@ fn tini_options_and_variables_are_translated() {
     let plain = started("tini x", &[]);
     assert!(plain.has(Id::Init) && plain.has(Id::Stdin) && plain.is_quiet() && !plain.has(Id::Debug));
     let is = plain.personality;
-    assert!(is.inherits_callers_state && is.records_only_errors && !is.forwards_to_group && !is.records_orphans);
-    assert_eq!((is.session, is.parent_death, is.signal_to_remaining), (Session::OwnGroup, None, None));
+    assert!(is.inherits_fds_and_signals && is.records_only_errors && !is.forwards_to_group && !is.records_orphans);
+    assert_eq!((is.session, is.parent_death_signal, is.signal_to_remaining), (Session::OwnGroup, None, None));
     assert_eq!(is.signals, CallerSignals { blocked: 1, ignored: 2 });
-    assert!(matches!(is.failures, FailureStatuses::Tini(_)));
+    assert!(matches!(is.failure_statuses, FailureStatuses::Tini(_)));
     let all = started("tini -gswvvp SIGUSR1 -e 143 -e 3 x", &[]).personality;
     assert!(all.forwards_to_group && all.records_orphans && !all.records_only_errors);
-    assert_eq!(all.parent_death, Signal::parse(b"USR1"));
+    assert_eq!(all.parent_death_signal, Signal::parse(b"USR1"));
     assert!(started("tini x", &["TINI_KILL_PROCESS_GROUP="]).personality.forwards_to_group);
     let success = started("tini -e 143 x", &["VSRUN_ARGS=--success-exit 3"]).success_exit.unwrap();
     for exit in [Exit::Code(143), Exit::Signal { signal: Signal::TERM, core: false }, Exit::Code(3)] {
@@ -258,7 +258,7 @@ fn a_user_is_named_as_gosu_and_su_exec_take_it() {
 #[test]
 fn catatonit_option_p_requests_a_pause() {
     for line in ["catatonit -P", "catatonit -gP -- x"] {
-        assert!(matches!(request(line, &[]).unwrap().0, Request::Pause(_)), "{line}");
+        assert!(matches!(request(line, &[]).unwrap().0, Request::WaitForSignal(_)), "{line}");
     }
 }
 

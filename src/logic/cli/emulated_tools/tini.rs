@@ -24,9 +24,9 @@ pub(super) fn parse_status(value: &[u8]) -> Result<u8> {
 pub(super) const BACKGROUND_SIGNALS: [Signal; 2] = [Signal::TTIN, Signal::TTOU];
 
 /// Applies tini's environment variables, and its rules for the exit status.
-pub(super) fn apply_variables(line: &mut ToolCommandLine<'_>) {
+pub(super) fn apply_env_variables(line: &mut ToolCommandLine<'_>) {
     let ToolCommandLine { caller, personality, options, verbosity, .. } = line;
-    personality.failures = FailureStatuses::Tini(options.success_exit.unwrap_or_default());
+    personality.failure_statuses = FailureStatuses::Tini(options.success_exit.unwrap_or_default());
     personality.forwards_to_group |= caller.env.get(b"TINI_KILL_PROCESS_GROUP").is_some();
     if let Some(level) = caller.env.get(b"TINI_VERBOSITY") {
         // `TINI_VERBOSITY` is parsed as by atoi(3), which ignores what follows the digits.

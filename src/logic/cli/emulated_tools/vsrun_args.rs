@@ -14,7 +14,11 @@ use crate::logic::supervisor::policy::AtExit;
 ///
 /// # Errors
 /// Wrong usage, in one line.
-pub(super) fn parse_value(value: &[u8], options: &mut Options, at_exit: &mut Option<AtExit>) -> Result<()> {
+pub(super) fn parse_options_in_variable(
+    value: &[u8],
+    options: &mut Options,
+    at_exit: &mut Option<AtExit>,
+) -> Result<()> {
     let words = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let words: Vec<StaticCStr> = words.map(leak_copy).collect();
     let (result, _) = parse::read_options_and_count_args(&words, options, at_exit);

@@ -16,7 +16,7 @@ macro_rules! supervising {
         accepts: ["/run/web.manager.pid" "/etc/web/handler", "-" "-"],
         rejects: [],
         sets: |options, value, second| {
-            options.manager = Some(ManagerFiles { pidfile: none_if_dash(value), handler: none_if_dash(second) });
+            options.manager = Some(ManagerFiles { pidfile: none_if_dash(value), crash_handler: none_if_dash(second) });
             true
         },
     }

@@ -176,7 +176,7 @@ fn a_value_may_be_joined_to_its_option() {
     }
     let options = options(&["-m", "-", "-", "--restart-delay", "5", "-d", "logs", "2w", "--", "x"]);
     let managed = options.manager.unwrap();
-    assert!(managed.pidfile.is_none() && managed.handler.is_none());
+    assert!(managed.pidfile.is_none() && managed.crash_handler.is_none());
     assert_eq!(options.restart_delay, Some((Span::secs(5), Span::secs(30))));
     assert_eq!(options.logdir.unwrap().0, c"logs");
 }

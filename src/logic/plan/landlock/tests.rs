@@ -29,12 +29,12 @@ fn handled(made: &Confinement, abi: u32) -> HandledRights {
 fn every_right_the_kernel_knows_is_handled() {
     let files = confinement(&[(PathAccess::Ro, "/x")], &[], "");
     for (abi, rights) in [(3, 0x7fff), (4, 0x7fff), (5, 0xffff), (6, 0xffff), (99, 0xffff)] {
-        assert_eq!(handled(&files, abi), HandledRights { file_rights: rights, tcp: 0, scope: 0 }, "ABI {abi}");
+        assert_eq!(handled(&files, abi), HandledRights { file_rights: rights, tcp_rights: 0, scope: 0 }, "ABI {abi}");
     }
     let tcp = confinement(&[], &[(BIND_TCP, "80"), (CONNECT_TCP, "none")], "");
-    assert_eq!(handled(&tcp, 4), HandledRights { file_rights: 0, tcp: 3, scope: 0 });
+    assert_eq!(handled(&tcp, 4), HandledRights { file_rights: 0, tcp_rights: 3, scope: 0 });
     let scopes = confinement(&[], &[], "abstract,signal");
-    assert_eq!(handled(&scopes, 6), HandledRights { file_rights: 0, tcp: 0, scope: 3 });
+    assert_eq!(handled(&scopes, 6), HandledRights { file_rights: 0, tcp_rights: 0, scope: 3 });
     assert_eq!(handled(&confinement(&[], &[], "signal"), 6).scope, 2);
     assert!(scopes.hides_abstract_sockets() && !confinement(&[], &[], "signal").hides_abstract_sockets());
 }
@@ -49,8 +49,8 @@ fn each_option_allows_what_its_name_says() {
         (PathAccess::Rwx, 0x7fff, 0xffff),
     ] {
         assert_eq!((reach.rights(0x7fff), reach.rights(0xffff)), (old, new), "{reach:?}");
-        assert_eq!(reach.rights_under_check() & right::READ_FILE != 0, new & EXECUTE != 0, "{reach:?}");
-        assert_eq!(reach.rights_under_check() & !right::READ_FILE_AND_DIR, 0, "{reach:?}");
+        assert_eq!(reach.rights_in_check_mode() & file_right::READ_FILE != 0, new & EXECUTE != 0, "{reach:?}");
+        assert_eq!(reach.rights_in_check_mode() & !file_right::READ_FILE_AND_DIR, 0, "{reach:?}");
     }
 }
 
@@ -58,7 +58,7 @@ fn each_option_allows_what_its_name_says() {
 fn rules_keep_their_order_and_confine_comes_after_them() {
     let made = confinement(&[(PathAccess::Rox, "/a"), (PathAccess::Rw, "b")], &[(CONNECT_TCP, "443")], "signal");
     let expected = [
-        Step::CreateLandlockRuleset(HandledRights { file_rights: 0xffff, tcp: CONNECT_TCP, scope: 2 }),
+        Step::CreateLandlockRuleset(HandledRights { file_rights: 0xffff, tcp_rights: CONNECT_TCP, scope: 2 }),
         Step::AddLandlockRule(Rule::Path(PathAccess::Rox, c"/a"), 0xffff),
         Step::AddLandlockRule(Rule::Path(PathAccess::Rw, c"b"), 0xffff),
         Step::AddLandlockRule(Rule::Port(CONNECT_TCP, 443), 0xffff),

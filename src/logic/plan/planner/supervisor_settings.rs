@@ -18,7 +18,7 @@ use crate::logic::supervisor::replacement::candidate_ready_timeout;
 #[inline(never)]
 pub fn policy(options: &Options) -> Policy {
     let handler = match (options.manager, options.handler_timeout) {
-        (Some(managed), timeout) if managed.handler.is_some() => {
+        (Some(managed), timeout) if managed.crash_handler.is_some() => {
             timeout.map_or(CrashHandlerPolicy::NoTimeout, CrashHandlerPolicy::Within)
         }
         _ => CrashHandlerPolicy::Absent,
@@ -59,6 +59,6 @@ pub fn env_renewal(options: &Options, host: &Host<'_>, identity: Option<&Identit
         sources,
         base: program::base_env(options, host, identity),
         initial_file_entries: host.env_entries_from_files.clone(),
-        option_entries: options.env.clone(),
+        env_option_entries: options.env.clone(),
     })
 }

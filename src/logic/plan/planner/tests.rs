@@ -187,7 +187,8 @@ fn no_step_needs_root_after_the_credentials_are_verified() {
         for step in steps.iter().skip(proof.unwrap_or(steps.len())).skip(1) {
             let chosen = matches!(step, Step::Capabilities(_) | Step::NoNewPrivileges);
             // The working directory is entered with the rights of the server.
-            let enters = matches!(step, Step::Chdir(_) | Step::VerifyCwdInsideRoot(_) | Step::EnterReplacedDir(_));
+            let enters =
+                matches!(step, Step::Chdir(_) | Step::VerifyCwdInsideRoot(_) | Step::EnterCallersPathIfReplaced(_));
             let last = matches!(step, Step::Umask(_) | Step::UnblockSignals | Step::Exec(_));
             assert!(chosen || enters || last, "{line}: {step}");
         }
@@ -221,7 +222,7 @@ fn no_step_needs_root_after_the_credentials_are_verified() {
 
 #[test]
 fn options_determine_the_steps_that_change_the_directory() {
-    let callers = vec![Step::ReturnToCallersDir(c"/home", (0, 0)), Step::EnterReplacedDir(c"/home")];
+    let callers = vec![Step::ReturnToCallersDir(c"/home", (0, 0)), Step::EnterCallersPathIfReplaced(c"/home")];
     for (line, expected) in [
         ("-- x", vec![]),
         ("-w sub -- x", vec![dir("sub")]),
@@ -241,7 +242,7 @@ fn options_determine_the_steps_that_change_the_directory() {
         let steps = plan_for(line, &root()).server.steps;
         let is_one = |step: &Step| {
             matches!(step, Step::Chroot(_) | Step::Chdir(_) | Step::EnterLogDir(_))
-                || matches!(step, Step::ReturnToCallersDir(..) | Step::EnterReplacedDir(_))
+                || matches!(step, Step::ReturnToCallersDir(..) | Step::EnterCallersPathIfReplaced(_))
         };
         let found: Vec<Step> = steps.into_iter().filter(is_one).collect();
         assert_eq!(found, expected, "{line}");
@@ -448,7 +449,7 @@ fn the_control_group_is_entered_first_and_the_rules_come_last() {
     let last = [
         Step::NoNewPrivileges,
         Step::Umask(7),
-        Step::CreateLandlockRuleset(HandledRights { file_rights: 0xffff, tcp: 0, scope: 2 }),
+        Step::CreateLandlockRuleset(HandledRights { file_rights: 0xffff, tcp_rights: 0, scope: 2 }),
         Step::AddLandlockRule(Rule::Path(PathAccess::Ro, c"/x"), 0xffff),
         Step::LandlockRestrictSelf,
         Step::UnblockSignals,

@@ -13,7 +13,7 @@ use crate::logic::plan::personality::AccountRules;
 pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> {
     let Some(login) = &options.user else { return Ok(None) };
     let accounts = options.personality.account_rules;
-    let identity = account::resolve_as(login, accounts, host.passwd_file, host.group_file)?;
+    let identity = account::resolve_with_rules(login, accounts, host.passwd_file, host.group_file)?;
     if accounts != AccountRules::Vsrun {
         // As gosu or su-exec, vsrun always tries to change its ids: the kernel decides whether that is allowed.
         return Ok(Some(identity));
@@ -42,12 +42,12 @@ pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> 
 pub fn needed_change<'a>(identity: Option<&'a Identity>, options: &Options, host: &Host<'_>) -> Option<&'a Identity> {
     let may = host.euid == 0 && host.can_change_ids == CanChangeIds::Yes;
     let tries = options.personality.account_rules != AccountRules::Vsrun;
-    identity.filter(|identity| tries || may && !has_identity(identity, host))
+    identity.filter(|identity| tries || may && !already_has_identity(identity, host))
 }
 
 /// True if vsrun already has this user and these groups. Then no privilege is needed, as in a user namespace without
 /// setgroups(2). Root may have fewer groups than these, because it needs none of them.
-fn has_identity(identity: &Identity, host: &Host<'_>) -> bool {
+fn already_has_identity(identity: &Identity, host: &Host<'_>) -> bool {
     let wanted = |group: &u32| *group == identity.gid || identity.groups.contains(group);
     host.euid == identity.uid
         && host.egid == identity.gid

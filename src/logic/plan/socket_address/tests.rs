@@ -193,13 +193,13 @@ fn what_the_parent_handed_in_comes_first() {
         let handed = InheritedSockets::take_from_env(&mut env, b"7");
         assert_eq!(env.0.len(), 1, "{given:?}");
         let own = vec![c"web=80"];
-        handed.announce(&own, &mut env);
-        assert_eq!(crate::logic::plan::socket_activation::count(handed.count, &own), count, "{given:?}");
+        handed.set_listen_vars(&own, &mut env);
+        assert_eq!(crate::logic::plan::socket_activation::total_socket_count(handed.count, &own), count, "{given:?}");
         assert_eq!(env.get(b"LISTEN_FDS"), Some(format!("{count}").as_bytes()), "{given:?}");
         assert_eq!(env.get(b"LISTEN_FDNAMES"), Some(names.as_bytes()), "{given:?}");
         assert_eq!(env.get(b"LISTEN_PID"), None, "{given:?}");
     }
     let mut env = environ(&["LISTEN_FDS=mine"]);
-    InheritedSockets::default().announce(&[], &mut env);
+    InheritedSockets::default().set_listen_vars(&[], &mut env);
     assert_eq!(env.get(b"LISTEN_FDS"), Some(&b"mine"[..]));
 }

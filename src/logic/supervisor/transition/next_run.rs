@@ -36,7 +36,7 @@ pub(super) fn run_handler(policy: &Policy, state: &mut State, exit: Exit, pause:
 pub(super) fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: RestartPause, now: Time) -> Action {
     state.fork_backoff = Span::ZERO;
     let delay = match pause {
-        RestartPause::Backoff => policy.pause_after(state.consecutive_failures),
+        RestartPause::Backoff => policy.restart_pause_after(state.consecutive_failures),
         RestartPause::None => Span::ZERO,
     };
     let at = now.after(delay);

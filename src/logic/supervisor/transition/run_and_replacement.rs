@@ -22,7 +22,7 @@ impl State {
     pub fn replacement_refusal(&self, policy: &Policy) -> Option<Refusal> {
         if policy.candidate_ready_timeout.is_none() {
             Some(Refusal::UnsuitableReadyCondition)
-        } else if self.second != SecondProcess::None || self.pending_outcome.is_some() {
+        } else if self.second != SecondProcess::None || self.outcome_so_far.is_some() {
             Some(Refusal::UnderWay)
         } else if self.phase != Phase::Running || self.has_forwarded_stop_request(policy) {
             Some(Refusal::NotRunning)
@@ -34,7 +34,7 @@ impl State {
     /// True if the replacement under way has not failed. An exiting second process is then the old server, not the
     /// candidate.
     pub(in crate::logic::supervisor) fn replacement_has_not_failed(&self) -> bool {
-        self.pending_outcome == Some(Outcome::Done)
+        self.outcome_so_far == Some(Outcome::Done)
     }
 
     /// True if the second process was sent KILL and the wait for its group has ended without an exit: one of its
@@ -77,7 +77,7 @@ impl State {
 
     /// True while a replacement is under way.
     pub fn is_replacing(&self) -> bool {
-        self.pending_outcome.is_some()
+        self.outcome_so_far.is_some()
     }
 
     /// Ends the replacement if there is no second process any more and the server is ready.
@@ -85,7 +85,7 @@ impl State {
         // If the new server did not become ready and is being stopped, the replacement ends after its exit.
         let fails = self.forced == Some(ForcedStop::Unready) && matches!(self.phase, Phase::Stopping { .. });
         if self.second == SecondProcess::None && self.promoted_ready_deadline.is_none() && !fails {
-            self.unreported_outcome = self.pending_outcome.take().or(self.unreported_outcome);
+            self.unreported_outcome = self.outcome_so_far.take().or(self.unreported_outcome);
         }
     }
 

@@ -52,7 +52,7 @@ pub(super) fn begin_replacement(policy: &Policy, state: &mut State, now: Time) -
     }
     let until = now.after(policy.candidate_ready_timeout.unwrap_or_default());
     state.second = SecondProcess::Candidate { until, since: now, watchdog: policy.watchdog };
-    (state.pending_outcome, state.unreported_outcome) = (Some(Outcome::Done), None);
+    (state.outcome_so_far, state.unreported_outcome) = (Some(Outcome::Done), None);
     Action::StartCandidate
 }
 
@@ -82,19 +82,19 @@ pub(super) fn on_event(policy: &Policy, state: &mut State, event: SecondProcessE
             Action::Wait
         }
         (SecondProcess::Candidate { .. }, ForkFailed) => {
-            state.pending_outcome = Some(Outcome::ForkFailed);
+            state.outcome_so_far = Some(Outcome::ForkFailed);
             forget_second_process(policy, state, now)
         }
         (SecondProcess::Candidate { .. }, ExecFailed(code)) => {
-            state.pending_outcome = Some(Outcome::ExecFailed(code));
+            state.outcome_so_far = Some(Outcome::ExecFailed(code));
             on_second_reaped(policy, state, now)
         }
         (SecondProcess::Candidate { .. }, Exited(exit)) => {
-            state.pending_outcome = Some(Outcome::Exited(exit));
+            state.outcome_so_far = Some(Outcome::Exited(exit));
             on_second_reaped(policy, state, now)
         }
         (SecondProcess::Candidate { .. }, LeaderExited) => {
-            state.pending_outcome = Some(Outcome::ExitedUnreaped);
+            state.outcome_so_far = Some(Outcome::ExitedUnreaped);
             state.second = exiting(Some(now), Signal::TERM, Recipient::Group);
             Action::Wait
         }
@@ -107,8 +107,8 @@ pub(super) fn on_event(policy: &Policy, state: &mut State, event: SecondProcessE
         (SecondProcess::Exiting { .. }, LeaderExited) if policy.stop_signal == Signal::TERM => Action::Wait,
         (SecondProcess::Exiting { .. }, LeaderExited) => Action::SendToSecondProcess(Signal::TERM, Recipient::Group),
         (SecondProcess::Exiting { next, .. }, Exited(exit)) => {
-            if state.pending_outcome == Some(Outcome::NeverReady) && next != Signal::KILL {
-                state.pending_outcome = Some(Outcome::Exited(exit));
+            if state.outcome_so_far == Some(Outcome::NeverReady) && next != Signal::KILL {
+                state.outcome_so_far = Some(Outcome::Exited(exit));
             }
             on_second_reaped(policy, state, now)
         }
@@ -215,15 +215,15 @@ pub(super) fn record_promoted_failure(state: &mut State, why: Outcome) {
     }
     // The first failure of a replacement is kept. But a server that closes its ready descriptor is often exiting, and
     // its exit status is the better outcome to report.
-    let says_more = matches!(why, Outcome::Exited(Exit::Code(_))) && state.pending_outcome == Some(Outcome::NeverReady);
-    if says_more || state.pending_outcome == Some(Outcome::Done) {
-        state.pending_outcome = Some(why);
+    let says_more = matches!(why, Outcome::Exited(Exit::Code(_))) && state.outcome_so_far == Some(Outcome::NeverReady);
+    if says_more || state.outcome_so_far == Some(Outcome::Done) {
+        state.outcome_so_far = Some(why);
     }
 }
 
 /// Ends the candidate because it failed. The old server keeps running.
 fn fail_candidate(policy: &Policy, state: &mut State, why: Outcome, now: Time) -> Action {
-    state.pending_outcome = Some(why);
+    state.outcome_so_far = Some(why);
     state.second = exiting_now(policy, now);
     Action::Wait
 }
@@ -259,7 +259,7 @@ pub(super) fn cancel_replacement_if_asked(policy: &Policy, state: &mut State, ev
     if state.second.is_candidate() {
         state.second = exiting_now(policy, now);
     }
-    if state.pending_outcome.take().is_some() {
+    if state.outcome_so_far.take().is_some() {
         (state.unreported_outcome, state.promoted_ready_deadline) = (Some(why), None);
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn on_event_while_starting(policy: &Policy, state: &mut State, event:
         ExecFailed(code) => finish(state, Ending::FirstStartFailed(code)),
         ForkFailed => finish(state, Ending::FirstStartFailed(VSRUN_FAILED)),
         Exited(exit) => {
-            let is_own = policy.role != Role::Manager && state.is_by_forwarded_signal(exit);
+            let is_own = policy.role != Role::Manager && state.killed_by_forwarded_signal(exit);
             finish(state, if is_own { Ending::ServerExited(exit) } else { Ending::FirstStartFailed(VSRUN_FAILED) })
         }
         LeaderExited => stop_remaining(policy, state, AfterStop::FailStart, None, now),

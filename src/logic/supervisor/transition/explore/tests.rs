@@ -395,7 +395,7 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
     } else if world.second == Process::None
         && !world.remains
         && state.promoted_ready_deadline.is_none()
-        && state.pending_outcome.is_none()
+        && state.outcome_so_far.is_none()
     {
         // The outcome of the replacement was reported when the replacement was abandoned.
         world.replacing = false;

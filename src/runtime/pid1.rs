@@ -17,7 +17,7 @@ use crate::runtime::resources::cgroup::read;
 use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{self, Dir};
 use crate::sys::mount::{self, Flags};
-use crate::sys::power::{self, Power};
+use crate::sys::power::{self, ShutdownKind};
 use crate::sys::{Errno, cgroup, fd, process};
 
 /// If this is PID 1, mounts the requested file systems and, if it supervises a server, lets the kernel report
@@ -30,7 +30,7 @@ pub fn set_up(options: &Options) -> Result<()> {
         Some(Reason::Mount)
     } else if options.at_exit.is_some() {
         Some(Reason::AtExit)
-    } else if options.has_shutdown_signal() {
+    } else if options.on_signal_ends_machine() {
         Some(Reason::EndsMachine)
     } else {
         None
@@ -102,7 +102,7 @@ fn enable_controllers(root: &CStr) {
 /// Shuts the machine down, instead of letting PID 1 exit. Returns if this is not PID 1, or the kernel refuses. Not
 /// inlined: `main` is on the stack as long as the server is supervised, and would need another page of stack for this.
 #[inline(never)]
-pub fn shut_down(at_exit: AtExit) {
+pub fn shut_down_machine(at_exit: AtExit) {
     if process::is_pid1() {
         // The kernel lets PID 1 disable Ctrl-Alt-Del on a machine only, not in a container, whose file systems may be
         // the host's.
@@ -110,9 +110,9 @@ pub fn shut_down(at_exit: AtExit) {
             remount_disks_read_only();
         }
         let why = power::reboot(match at_exit {
-            AtExit::Poweroff => Power::Off,
-            AtExit::Reboot => Power::Reboot,
-            AtExit::Halt => Power::Halt,
+            AtExit::Poweroff => ShutdownKind::Off,
+            AtExit::Reboot => ShutdownKind::Reboot,
+            AtExit::Halt => ShutdownKind::Halt,
         });
         log::print_error(&os_error(Problem::EndMachine, why));
     }

@@ -38,7 +38,7 @@ const ACTIONS: [Action; 7] = [
 ];
 
 /// Makes the error for an `--rc` that is on the command line itself, instead of in a file of `--args`.
-pub fn misplaced_rc_error() -> Error {
+pub fn misplaced_rc_option_error() -> Error {
     Error::new(Problem::MisplacedRc)
 }
 
@@ -49,7 +49,7 @@ pub fn misplaced_rc_error() -> Error {
 /// Wrong usage, in one line: there is no file, the file has no `--`, the action is unknown, a further argument follows,
 /// or no pidfile shows whether the server is running.
 pub fn extract_action(options: &mut Options, count_after_file: Option<usize>) -> Result<Action> {
-    let Some(after) = count_after_file else { return Err(misplaced_rc_error()) };
+    let Some(after) = count_after_file else { return Err(misplaced_rc_option_error()) };
     let Some(own) = options.command.len().checked_sub(after) else {
         return Err(Error::new(Problem::RcNoCommand));
     };

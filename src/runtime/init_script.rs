@@ -8,8 +8,8 @@ use crate::logic::base::exit::{self, StatusSet};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::cli::control::ControlRequest;
+use crate::logic::cli::init_script::Action;
 use crate::logic::cli::options::{ControlCommand, Options};
-use crate::logic::cli::rc::Action;
 use crate::logic::supervisor::signal_action::SignalAction;
 use crate::runtime::report::log;
 use crate::runtime::supervise::setup::PreparedSupervisor;
@@ -37,7 +37,7 @@ pub fn run_action_except_start(action: Action, options: &mut Options) -> Result<
         control::control(&ControlRequest { command, pidfile, stop_timeout, stop_overhead }).map_err(|error| {
             match (action, error.exit_status) {
                 // If no server is running, --replace exits with 3, as --signal does. LSB requires 7 for a reload.
-                (Action::Reload, exit::NOT_RUNNING) => error.with_status(exit::RC_NOT_RUNNING),
+                (Action::Reload, exit::NOT_RUNNING) => error.with_status(exit::INIT_SCRIPT_NOT_RUNNING),
                 _ => error.convert_status_to(StatusSet::InitScript),
             }
         })?;

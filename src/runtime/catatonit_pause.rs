@@ -15,9 +15,9 @@ use crate::sys::{credentials, fd, process};
 ///
 /// # Errors
 /// When the signals cannot be blocked, or no descriptor is available.
-pub fn pause(unhandled_signals: u64) -> Result<u8> {
+pub fn reap_orphans_until_signal(unhandled_signals: u64) -> Result<u8> {
     let failed = |why| os_error(Problem::OpenSignalfd, why);
-    poll::ignore_write_signals();
+    poll::ignore_write_error_signals();
     poll::reset_dispositions(0);
     poll::set_mask(SignalMask::These(!unhandled_signals)).map_err(failed)?;
     // Leave the working directory, which would keep a mount busy, and close the inherited descriptors, which could keep
@@ -35,6 +35,6 @@ pub fn pause(unhandled_signals: u64) -> Result<u8> {
                 return Ok(exit::OK);
             }
         }
-        poll::wait_last_hangup_only(&[Some(signals.as_fd()), None], None);
+        poll::poll_last_for_hangup(&[Some(signals.as_fd()), None], None);
     }
 }

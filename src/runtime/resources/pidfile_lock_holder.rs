@@ -10,15 +10,15 @@ use crate::logic::base::text::ArrayText;
 use crate::logic::base::time::parse_number;
 use crate::logic::control::{ObservedLock, PidfileContents};
 use crate::logic::formats::proc;
-use crate::logic::formats::proc::{ProcLockInfo, fdinfo_has_lock};
+use crate::logic::formats::proc::{ProcLockSupport, fdinfo_has_lock};
 use crate::runtime::report::os_error::errno_text;
 use crate::sys::dir::{self, Dir, FileStat, OpenMode};
 use crate::sys::pidfd::Process;
 use crate::sys::{Errno, credentials, file_contents};
 
-/// A file that a process may have locked.
+/// Identifies a pidfile, to find in /proc the process that has it open and locked.
 #[derive(Clone, Copy)]
-pub struct LockedFile {
+pub struct LockHolderFinder {
     /// The device and inode of the file.
     identity: (u64, u64),
     owner: u32,
@@ -26,8 +26,8 @@ pub struct LockedFile {
     pub only_we_can_write: bool,
 }
 
-impl LockedFile {
-    /// Makes the value for a file with these attributes.
+impl LockHolderFinder {
+    /// Prepares the search for the processes that have the file with these attributes locked.
     pub fn new(about: &FileStat) -> Self {
         let only_we_can_write = [0, credentials::effective_uid()].contains(&about.owner) && about.mode & 0o022 == 0;
         Self { identity: about.id, owner: about.owner, only_we_can_write }
@@ -51,20 +51,20 @@ impl LockedFile {
     }
 
     fn observe_lock_and_parent(&self, proc_dir: &CStr, parent: Option<&mut i32>) -> ObservedLock {
-        let Some(visibility) = proc_visibility() else { return ObservedLock::Unreadable };
-        if visibility == ProcLockInfo::OtherPidNamespace {
+        let Some(visibility) = proc_lock_visibility() else { return ObservedLock::Unreadable };
+        if visibility == ProcLockSupport::OtherPidNamespace {
             return ObservedLock::NotHeld;
         }
         let Ok(proc_dir) = Dir::open_for_lookup(proc_dir) else { return ObservedLock::Unreadable };
         if let Some(parent) = parent {
-            *parent = proc::parent_pid(read(&proc_dir, c"stat", &mut [0; 512])).unwrap_or(0);
+            *parent = proc::parent_pid(read_proc_start(&proc_dir, c"stat", &mut [0; 512])).unwrap_or(0);
         }
-        self.process_lock(&proc_dir, visibility)
+        self.lock_held_by_process(&proc_dir, visibility)
     }
 
     /// Whether a process has the file open and locked. If the first thread has exited and others still run, /proc shows
     /// the descriptors only in the directories of those threads.
-    fn process_lock(&self, proc_dir: &Dir, visibility: ProcLockInfo) -> ObservedLock {
+    fn lock_held_by_process(&self, proc_dir: &Dir, visibility: ProcLockSupport) -> ObservedLock {
         // If the pidfile belongs neither to root nor to vsrun's user, a process of any user except the file's owner is
         // ignored.
         let owner = self.owner;
@@ -72,7 +72,7 @@ impl LockedFile {
         if owner != 0 && owner != credentials::effective_uid() && is_other_user() {
             return ObservedLock::NotHeld;
         }
-        let held = self.thread_lock(proc_dir, visibility);
+        let held = self.lock_held_by_thread(proc_dir, visibility);
         if held != ObservedLock::NotHeld {
             return held;
         }
@@ -83,20 +83,21 @@ impl LockedFile {
                 && is_number(name)
                 && let Ok(thread) = threads.open_dir(name)
             {
-                found = self.thread_lock(&thread, visibility);
+                found = self.lock_held_by_thread(&thread, visibility);
             }
         });
         found
     }
 
-    fn thread_lock(&self, proc_dir: &Dir, visibility: ProcLockInfo) -> ObservedLock {
+    fn lock_held_by_thread(&self, proc_dir: &Dir, visibility: ProcLockSupport) -> ObservedLock {
         let (Ok(fds), Ok(infos)) = (proc_dir.open_dir(c"fd"), proc_dir.open_dir(c"fdinfo")) else {
             return ObservedLock::Unreadable;
         };
         let mut held = ObservedLock::NotHeld;
         let listed = fds.for_each_name(&mut |fd| match fds.stat_target(fd) {
             Ok(about) if about.id == self.identity => {
-                if visibility == ProcLockInfo::Missing || fdinfo_has_lock(read(&infos, fd, &mut [0; 512])) {
+                if visibility == ProcLockSupport::Missing || fdinfo_has_lock(read_proc_start(&infos, fd, &mut [0; 512]))
+                {
                     held = ObservedLock::Held;
                 }
             }
@@ -111,15 +112,16 @@ impl LockedFile {
     /// parent is not among them: the manager, or a server without one, and not a child that has inherited descriptors.
     /// None if there is no such process, or /proc does not show it.
     pub fn find_locking_process(&self) -> Option<i32> {
-        let visibility = proc_visibility().filter(|visibility| *visibility != ProcLockInfo::OtherPidNamespace)?;
+        let visibility =
+            proc_lock_visibility().filter(|visibility| *visibility != ProcLockSupport::OtherPidNamespace)?;
         let proc = Dir::open(c"/proc").ok()?;
         let mut found: Vec<(i32, i32)> = Vec::new();
         let _ = proc.for_each_name(&mut |name| {
             if let Some(pid) = parse_number(name.to_bytes()).and_then(|pid| i32::try_from(pid).ok())
                 && let Ok(proc_dir) = proc.open_dir(name)
-                && self.process_lock(&proc_dir, visibility) == ObservedLock::Held
+                && self.lock_held_by_process(&proc_dir, visibility) == ObservedLock::Held
             {
-                found.push((pid, proc::parent_pid(read(&proc_dir, c"stat", &mut [0; 512])).unwrap_or(0)));
+                found.push((pid, proc::parent_pid(read_proc_start(&proc_dir, c"stat", &mut [0; 512])).unwrap_or(0)));
             }
         });
         let is_first = |(_, parent): &&(i32, i32)| !found.iter().any(|(pid, _)| pid == parent);
@@ -139,7 +141,7 @@ pub fn read_pidfile(file: BorrowedFd<'_>) -> PidfileContents {
 /// Makes the error for a pidfile that another process has locked, with that process's pid if it can be found. The pid
 /// in the file is verified, because it may be that of a dead server whose lock a child has inherited.
 pub fn already_running_error(path: &CStr, file: BorrowedFd<'_>, about: &FileStat) -> Error {
-    let locked = LockedFile::new(about);
+    let locked = LockHolderFinder::new(about);
     let refused = |problem| Error::of(problem, path.to_bytes());
     let pid = match read_pidfile(file) {
         PidfileContents::Pid(pid) => pid,
@@ -150,7 +152,7 @@ pub fn already_running_error(path: &CStr, file: BorrowedFd<'_>, about: &FileStat
     let (_, held) = locked.examine_process(pid, Some(&mut parent));
     let number = |pid: i32| pid.into();
     // The /proc of another pid namespace does not show the process.
-    let is_visible = proc_visibility().is_some_and(|visibility| visibility != ProcLockInfo::OtherPidNamespace);
+    let is_visible = proc_lock_visibility().is_some_and(|visibility| visibility != ProcLockSupport::OtherPidNamespace);
     if held != ObservedLock::NotHeld || !is_visible || locked.examine_process(parent, None).1 != ObservedLock::NotHeld {
         return refused(Problem::LockedBy).with_number_arg(number(pid));
     }
@@ -176,23 +178,23 @@ fn is_number(name: &CStr) -> bool {
 pub fn read_proc<T>(pid: i32, file: &CStr, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
     let proc_dir = proc_dir_path(pid);
     let proc_dir = Dir::open_for_lookup(CStr::from_bytes_until_nul(proc_dir.as_bytes()).ok()?).ok()?;
-    parse(read(&proc_dir, file, &mut [0; 1024]))
+    parse(read_proc_start(&proc_dir, file, &mut [0; 1024]))
 }
 
 /// What /proc shows of other processes: their locks, only their open files, or nothing, because it belongs to another
 /// pid namespace. None if /proc is not mounted.
-pub fn proc_visibility() -> Option<ProcLockInfo> {
+pub fn proc_lock_visibility() -> Option<ProcLockSupport> {
     let ours = Dir::open_for_lookup(c"/proc/self").ok()?;
     // Verify that the file system is procfs: a directory of any other file system could contain files with the same
     // names.
     if !file_contents::is_procfs(ours.as_fd()) {
         return None;
     }
-    Some(ProcLockInfo::parse(read(&ours, c"status", &mut [0; 8192])))
+    Some(ProcLockSupport::parse(read_proc_start(&ours, c"status", &mut [0; 8192])))
 }
 
 /// Reads the beginning of a file in /proc. Empty if it cannot be read.
-pub fn read<'a>(dir: &Dir, name: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
+pub fn read_proc_start<'a>(dir: &Dir, name: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
     let count = dir
         .open_file(name, OpenMode::ReadOnly, 0)
         .and_then(|file: OwnedFd| dir::pread_start(file.as_fd(), buffer))
