@@ -54,7 +54,7 @@ impl Args {
         let name = Escaped(file.name.to_bytes());
         match word.checked_sub(file.first_index).and_then(|word| file.line_numbers.get(word)) {
             Some(line) => format!("{name}:{line}: "),
-            // The argument is from argv, or the index is past the last argument, which stands for all arguments
+            // The argument is from argv, or the index is past the last argument, which means all arguments
             // together.
             None => format!("{name}: "),
         }

@@ -17,7 +17,7 @@ pub fn leak_copy(value: &[u8]) -> StaticCStr {
     leak_cstr(value.to_vec())
 }
 
-/// Copies a value that is optional. None for `-`, which stands for no value.
+/// Copies a value that is optional. None for `-`, which means no value.
 pub fn none_if_dash(value: &[u8]) -> Option<StaticCStr> {
     (value != b"-").then(|| leak_copy(value))
 }

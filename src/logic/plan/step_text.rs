@@ -1,7 +1,7 @@
 //! The texts of messages about steps.
 
 phrases! {
-    /// What a step does, in words that follow "cannot" in a message. `%` stands for the step's path, number or value.
+    /// What a step does, in words that follow "cannot" in a message. The step's path, number or value replaces `%`.
     StepText {
         UnblockSignals = "unblock the signals",
         Setsid = "start a session",

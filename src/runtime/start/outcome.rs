@@ -50,7 +50,7 @@ pub struct StepFailure {
     pub cause_path: CausePath,
 }
 
-/// The step index that stands for a failed fork, which is not a step.
+/// The step index that means a failed fork, which is not a step.
 pub const FORK_FAILED_INDEX: u8 = u8::MAX;
 
 /// Why the steps are applied.
