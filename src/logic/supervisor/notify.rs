@@ -77,8 +77,8 @@ impl IgnoreReason {
     }
 }
 
-/// The names of variables in a message that vsrun knows. `Message::set_field_from_line` uses their indexes. (A match on byte strings
-/// would be compiled to a comparison for each byte.)
+/// The names of variables in a message that vsrun knows. `Message::set_field_from_line` uses their indexes. (A match on
+/// byte strings would be compiled to a comparison for each byte.)
 const KNOWN_VARIABLE_NAMES: &[u8] =
     b"READY,WATCHDOG,STOPPING,RELOADING,STATUS,MONOTONIC_USEC,WATCHDOG_USEC,EXTEND_TIMEOUT_USEC,FDSTORE,MAINPID";
 

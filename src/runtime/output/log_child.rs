@@ -176,8 +176,8 @@ impl LogChild {
         Some(self.name)
     }
 
-    /// Waits until the process has read everything and has exited, for at most `LOG_CHILD_EXIT_TIMEOUT`. All other descriptors
-    /// of the pipe's write end must be closed before.
+    /// Waits until the process has read everything and has exited, for at most `LOG_CHILD_EXIT_TIMEOUT`. All other
+    /// descriptors of the pipe's write end must be closed before.
     #[inline(never)]
     pub fn await_exit(mut self, signals: &Signals) {
         let start = Time(clock::monotonic_millis());
