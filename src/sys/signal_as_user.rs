@@ -10,9 +10,9 @@ use super::process::{self, Forked, Pid, SignalTarget};
 use super::{Errno, Result, credentials};
 
 /// SIGKILL, which has the same number on every machine.
-const KILL: u8 = 9;
+const SIGKILL: u8 = 9;
 /// SIGCONT, with its number on every machine that vsrun is built for.
-const CONT: u8 = 18;
+const SIGCONT: u8 = 18;
 /// The largest number of children that are started, one after the other, if the target's user stops or kills them.
 const CHILD_ATTEMPTS: usize = 3;
 /// How many times vsrun checks whether a child has exited, at intervals of 1 ms. An undisturbed child exits much
@@ -42,10 +42,10 @@ pub fn send_as(user: u32, send: &dyn Fn() -> Result<()>) -> Result<()> {
             if process::has_exited(child) {
                 break;
             }
-            let _ = process::send(CONT, SignalTarget::Process(child));
+            let _ = process::send(SIGCONT, SignalTarget::Process(child));
             poll::sleep_ms(1);
         }
-        let _ = process::send(KILL, SignalTarget::Process(child));
+        let _ = process::send(SIGKILL, SignalTarget::Process(child));
         if let Some(result) = reported_result(child)? {
             return result;
         }

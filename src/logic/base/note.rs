@@ -30,7 +30,7 @@ phrases! {
         SendingToGroup = "sending % to the process group of pid %",
         SendingToAll = "sending % to every process that is left",
         Delayed = "stopping the server in % (--stop-delay)",
-        CannotSend = "cannot send % to pid %: % (needs CAP_KILL or CAP_SETUID)",
+        CannotSend = "cannot send % to pid %: %%",
         // Records about failures that do not end vsrun.
         CannotWritePidfile = "cannot write pidfile '%': %",
         CannotEmptyPidfile = "cannot empty pidfile '%': %",

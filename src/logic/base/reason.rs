@@ -56,6 +56,7 @@ phrases! {
         NoPidfile = "contains something other than a pid, in a directory that others may write",
         CrLf = ": CR LF ends that line",
         NeedsChown = " (needs CAP_CHOWN)",
+        NeedsKill = " (needs CAP_KILL or CAP_SETUID)",
         NeedsDacOverride = " (needs CAP_DAC_OVERRIDE)",
         OtherProcesses = "other processes are in it",
         // The names of the capabilities that steps of a start need.

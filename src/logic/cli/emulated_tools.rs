@@ -65,11 +65,11 @@ impl ToolName {
 
 /// Attributes that vsrun has inherited from its caller, as far as the translation of a tool's command line needs them.
 pub struct InheritedAttributes {
-    /// The user id of the process.
+    /// vsrun's own effective user id.
     pub uid: u32,
-    /// The group id of the process.
+    /// vsrun's own effective group id.
     pub gid: u32,
-    /// The environment of the process.
+    /// vsrun's own environment, as its caller has set it.
     pub env: Env,
     /// The signals that the process inherited as ignored or blocked.
     pub signals: CallerSignals,

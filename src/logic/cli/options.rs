@@ -73,7 +73,7 @@ pub struct Options {
     /// The values of `--listen`, in order, and the socket of `--port` and `--bind` among them.
     pub listen: Vec<StaticCStr>,
     /// The number of `--listen` options before the first `--port` or `--bind`.
-    pub port_socket_index: usize,
+    pub listen_count_before_port: usize,
     /// The values of `--env`, each `NAME=VALUE`.
     pub env: Vec<StaticCStr>,
     /// The value of `--env-dir`.
@@ -173,7 +173,7 @@ impl Options {
     /// Inserts the socket of `--port` and `--bind` into the list of sockets, at the place where the options were given.
     pub fn insert_port_socket(&mut self) {
         if let Some(one) = socket_address::join_port_and_bind(self.port, self.bind) {
-            self.listen.insert(self.port_socket_index, one);
+            self.listen.insert(self.listen_count_before_port, one);
         }
     }
 

@@ -62,9 +62,9 @@ impl Default for &'static Personality {
 /// The signals that were blocked or ignored when vsrun was executed, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallerSignals {
-    /// The blocked signals.
+    /// The signals that were blocked when vsrun was executed, one bit for each.
     pub blocked: u64,
-    /// The ignored signals.
+    /// The signals that were ignored when vsrun was executed, one bit for each.
     pub ignored: u64,
 }
 
@@ -145,8 +145,8 @@ pub enum AccountRules {
     /// vsrun's own rules for `--user`.
     #[default]
     Vsrun,
-    /// The rules of gosu: the supplementary groups are only those of /etc/group, and of the login variables only HOME
-    /// is set.
+    /// The rules of gosu: the main group is not added to the supplementary groups, and of the login variables only HOME
+    /// is set. The number is vsrun's own group id.
     GosuWithOwnGid(u32),
     /// The rules of su-exec: the main group is also a supplementary group, and of the login variables only HOME is set.
     SuExecWithOwnGid(u32),

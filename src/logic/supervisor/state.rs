@@ -240,8 +240,8 @@ impl State {
         }
     }
 
-    /// Changes how vsrun exits: an exit of the server that `--success-exit` lists becomes a success, or a failure if
-    /// vsrun has forced the server to stop.
+    /// Changes how vsrun exits: an exit of the server that `--success-exit` lists becomes a success, but if vsrun has
+    /// stopped the server because of a failure ([`ForcedStop`]), it becomes a failure.
     pub(super) fn apply_success_exit(&self, policy: &Policy, ending: Ending) -> Ending {
         let apply_success_exit = |exit| match self.forced {
             _ if !policy.success.contains(exit) => exit,

@@ -27,8 +27,8 @@ const EXEC_TIMEOUT: Span = Span::secs(5);
 /// A log child that ran for this long is considered working: the pause before its next restart is the shortest again.
 const STABLE_UPTIME: Span = Span::secs(10);
 
-/// How long vsrun waits until the server's last lines are in its file, before the crash handler reads them.
-const DRAIN_WAIT: Span = Span::millis(500);
+/// The longest wait until the rotator has written everything in its pipe, before a rotation or the crash handler.
+const ROTATOR_DRAIN_TIMEOUT: Span = Span::millis(500);
 
 /// A logger, or vsrun's own rotator, that is restarted when it exits; and the read end of its pipe. While vsrun has
 /// that end open, a process that writes to the pipe gets no SIGPIPE, and only lines that the logger had read before it
@@ -204,7 +204,7 @@ impl LogChild {
 
     /// Waits until a running rotator has written what is in its pipe, for at most `DRAIN_WAIT`.
     pub fn await_drained(&self) {
-        let until = clock::monotonic_millis() + DRAIN_WAIT.0;
+        let until = clock::monotonic_millis() + ROTATOR_DRAIN_TIMEOUT.0;
         while self.running.is_some() && fd::is_readable(self.pipe.as_fd()) && clock::monotonic_millis() < until {
             poll::sleep_ms(1);
         }

@@ -17,8 +17,10 @@ use crate::sys::process::{self, Forked};
 
 /// The cleanup helper. It is not a child of the server, so that the server's wait(2) never returns it.
 pub struct CleanupHelper {
-    request: OwnedFd,
-    done: OwnedFd,
+    /// The write end of the pipe for the error of a failed start. Closing it without an error means success.
+    failure_pipe: OwnedFd,
+    /// The pipe that reaches its end when the helper has undone the start.
+    done_pipe: OwnedFd,
 }
 
 impl CleanupHelper {
@@ -34,7 +36,7 @@ impl CleanupHelper {
         match process::fork().map_err(fail)? {
             Forked::Parent(pid) => {
                 let _ = process::reap(pid);
-                Ok(Self { request, done })
+                Ok(Self { failure_pipe: request, done_pipe: done })
             }
             Forked::Child => {
                 let _ = poll::set_mask(SignalMask::All);
@@ -61,15 +63,15 @@ impl CleanupHelper {
 
     /// The pipes to and from the helper, which must stay open until the exec.
     pub fn pipes(&self) -> [Option<BorrowedFd<'_>>; 2] {
-        [Some(self.request.as_fd()), Some(self.done.as_fd())]
+        [Some(self.failure_pipe.as_fd()), Some(self.done_pipe.as_fd())]
     }
 
     /// Must be called when the start has failed. Makes the helper undo the start and report the error, waits for the
     /// helper, and exits.
     pub fn undo_start_and_exit(self, error: &Error) -> ! {
-        send_error(error, &self.request);
-        drop(self.request);
-        let _ = fd::read_full(self.done.as_fd(), &mut [0]);
+        send_error(error, &self.failure_pipe);
+        drop(self.failure_pipe);
+        let _ = fd::read_full(self.done_pipe.as_fd(), &mut [0]);
         process::exit(error.exit_status)
     }
 }

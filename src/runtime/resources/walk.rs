@@ -265,8 +265,8 @@ impl Walk {
         self.at.is_some() && self.trust.is_shared_dir(self.reached_dir_stat.owner, self.reached_dir_stat.mode)
     }
 
-    /// True if a file in the directory may be read on behalf of the directory's owner: no user can have linked another
-    /// user's file into it.
+    /// True if root may read this file, which is in the directory that the walk has reached: no user can have linked
+    /// another user's file into it. Always true if vsrun is not root.
     pub fn trusts_file(&self, file: &FileStat) -> bool {
         let component = Component { owner: file.owner, links: file.links, in_shared_dir: self.is_in_shared_dir() };
         !self.checks_owners || { self.trust }.check_next(component).is_ok()

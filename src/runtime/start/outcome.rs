@@ -16,8 +16,8 @@ use crate::runtime::report::os_error::errno_text;
 use crate::sys::process::Pid;
 use crate::sys::{Errno, fd, limits, poll};
 
-/// The byte that the child sends when all steps before the exec have succeeded. A process that exits without sending it
-/// never became the program.
+/// The byte that the child sends when all steps before the exec have succeeded. A child that exits without sending it
+/// or [`EXEC_WITHOUT_PIDFILE`] never became the program.
 pub const EXEC_IS_NEXT: u8 = b'>';
 /// The byte that the child sends in place of [`EXEC_IS_NEXT`] if the pidfile could not be written.
 pub const EXEC_WITHOUT_PIDFILE: u8 = b'?';

@@ -6,6 +6,7 @@ use super::slot::ProcessSlot;
 use super::supervisor::Supervisor;
 use crate::logic::base::error::MessageArg;
 use crate::logic::base::note::Note;
+use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
 use crate::logic::supervisor::event::{Event, Recipient};
 use crate::runtime::report::log::Priority;
@@ -133,11 +134,10 @@ impl Supervisor<'_> {
             Ok(()) | Err(Errno::SRCH) => self.last_delivery = Delivery::NotRefused,
             Err(why) => {
                 if self.last_delivery == Delivery::NotRefused {
-                    let objects = [
-                        MessageArg::Signal(signal),
-                        MessageArg::Number(pid.number().into()),
-                        MessageArg::Errno(errno_text(why)),
-                    ];
+                    let needed =
+                        if why == Errno::PERM { MessageArg::Reason(Reason::NeedsKill) } else { MessageArg::None };
+                    let pid = MessageArg::Number(pid.number().into());
+                    let objects = [MessageArg::Signal(signal), pid, MessageArg::Errno(errno_text(why)), needed];
                     self.note(Priority::Warning, Note::CannotSend, &objects);
                 }
                 self.last_delivery = Delivery::Refused;

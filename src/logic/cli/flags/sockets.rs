@@ -54,7 +54,7 @@ macro_rules! sockets {
             "*:80": "for every address, write the port alone",
         ],
         sets: |options, value, _| {
-            options.port_socket_index += usize::from(options.port.is_none() && options.bind.is_none());
+            options.listen_count_before_port += usize::from(options.port.is_none() && options.bind.is_none());
             append_if_some(&mut options.listen, socket_address::parse_listen_option(value))
         },
     }

@@ -111,7 +111,7 @@ fn changed_fields(options: &Options) -> Vec<String> {
 #[test]
 fn accepted_examples_are_stored_and_each_option_has_its_own_field() {
     /// Fields that hold the values of several options.
-    const COMMON: [&str; 4] = ["attribute_steps", "confine", "control", "port_index"];
+    const COMMON: [&str; 4] = ["attribute_steps", "confine", "control", "listen_count_before_port"];
     let mut owners = std::collections::BTreeMap::new();
     for (flag, examples) in rows_with_values() {
         let mut is_stored = flag.long == "args";

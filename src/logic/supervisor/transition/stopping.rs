@@ -19,8 +19,8 @@ pub(super) fn on_event(
 ) -> Action {
     use Event::*;
     match event {
-        DeadlinePassed => kill(policy, state, next, now),
-        Interrupt if next == AfterStop::Finish => kill(policy, state, next, now),
+        DeadlinePassed => kill_group(policy, state, next, now),
+        Interrupt if next == AfterStop::Finish => kill_group(policy, state, next, now),
         Stop | Interrupt => set_next(state, AfterStop::Finish, until),
         Restart if next == AfterStop::HandleUnrequestedExit => set_next(state, AfterStop::Restart, until),
         Forward(signal) => forward_or_delay(policy, state, signal, now),
@@ -39,7 +39,7 @@ pub(super) fn on_event(
 }
 
 /// Sends KILL, because the server exceeded the stop timeout or SIGINT was received again.
-fn kill(policy: &Policy, state: &mut State, next: AfterStop, now: Time) -> Action {
+fn kill_group(policy: &Policy, state: &mut State, next: AfterStop, now: Time) -> Action {
     state.phase = Phase::Stopping { next, until: policy.stop_deadline(now) };
     Action::Send(Signal::KILL, Recipient::Group)
 }
