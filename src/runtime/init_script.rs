@@ -8,7 +8,7 @@ use crate::logic::base::exit::{self, StatusSet};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::cli::control::ControlRequest;
-use crate::logic::cli::init_script::Action;
+use crate::logic::cli::init_script_action::Action;
 use crate::logic::cli::options::{ControlCommand, Options};
 use crate::logic::supervisor::signal_action::SignalAction;
 use crate::runtime::report::log;

@@ -25,7 +25,7 @@ use crate::sys::{Errno, cgroup, fd, process};
 ///
 /// # Errors
 /// When an option for PID 1 is given and this is not PID 1, or when a file system cannot be mounted.
-pub fn set_up(options: &Options) -> Result<()> {
+pub fn mount_and_take_ctrl_alt_del(options: &Options) -> Result<()> {
     let option = if options.mounts.is_some() {
         Some(Reason::Mount)
     } else if options.at_exit.is_some() {

@@ -33,7 +33,7 @@ use crate::sys::{fd, poll, process, terminal};
 /// # Errors
 /// When the start has failed. Everything that it has created has then been removed.
 pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
-    let begun = pid1::set_up(options);
+    let begun = pid1::mount_and_take_ctrl_alt_del(options);
     poll::ignore_write_error_signals();
     let plan = begun.and_then(|()| make_plan(options)).and_then(|plan| {
         let Personality { unhandled_signals, signals, .. } = *plan.personality;
@@ -90,7 +90,7 @@ fn acquire_and_exec(plan: Plan, termination_log: &TerminationLog) -> Error {
         }
         Err(error) => error,
     };
-    resources.release();
+    resources.remove_all();
     error
 }
 

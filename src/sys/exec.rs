@@ -11,7 +11,8 @@ use core::ffi::c_char;
 /// strings that differ between starts, such as a variable with the program's own pid.
 pub struct ExecArray {
     pub(super) fixed: Vec<&'static CStr>,
-    /// The slots. Each has its full size, with zeros after the string.
+    /// The buffers of the slots: strings that differ between starts, such as a variable with the program's own pid.
+    /// Each has its full size, with zeros after the string.
     pub(super) slot_buffers: Vec<Vec<Cell<u8>>>,
     pub(super) pointers: Vec<*const c_char>,
     /// The strings that a child has written in place of the fixed ones, if there are any.

@@ -10,7 +10,7 @@ pub(crate) mod control;
 pub mod emulated_tools;
 pub mod help;
 pub(crate) mod hints;
-pub mod init_script;
+pub mod init_script_action;
 pub mod lookup;
 pub mod options;
 pub mod parse;

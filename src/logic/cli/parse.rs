@@ -14,7 +14,7 @@ use super::control::ControlRequest;
 use super::flags::Id;
 use super::help::{Help, ToolText};
 use super::hints;
-use super::init_script::{self, Action};
+use super::init_script_action::{self, Action};
 use super::lookup::FlagRow;
 use super::options::Options;
 use super::probe_request::ProbeRequest;
@@ -72,7 +72,7 @@ pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) 
             return Err(there(Error::new(Problem::NestedArgs)));
         }
         Some(DecidingOption::ArgsFile(_)) if options.has(Id::Rc) => {
-            return Err(init_script::misplaced_rc_option_error());
+            return Err(init_script_action::misplaced_rc_option_error());
         }
         Some(DecidingOption::ArgsFile(file)) => {
             return Ok(Request::ArgsFile(words.split_at_file(file, args_file_option_index(ours, done), done)));
@@ -113,7 +113,8 @@ fn decide_request(
     if let Some(request) = ProbeRequest::from_options(options)? {
         return Ok(Request::Probe(request));
     }
-    let action = if options.has(Id::Rc) { Some(init_script::extract_action(options, count_after_file)?) } else { None };
+    let action =
+        if options.has(Id::Rc) { Some(init_script_action::extract_action(options, count_after_file)?) } else { None };
     if options.command.is_empty() {
         return Err(Error::new(if double_dash_index.is_some() { Problem::NoCommand } else { Problem::NoCommandPart }));
     }

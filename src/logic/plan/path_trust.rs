@@ -24,7 +24,7 @@ pub struct Component {
     /// The user id of the component's owner.
     pub owner: u32,
     /// The number of hard links to the component.
-    pub links: u64,
+    pub hard_links: u64,
     /// True if other users may write to the directory that contains the component.
     pub in_shared_dir: bool,
 }
@@ -57,13 +57,13 @@ impl PathTrustCheck {
     /// # Errors
     /// If the component is not trusted: a user could have made the path lead to a file of another owner.
     pub fn check_next(&mut self, component: Component) -> Result<(), DistrustReason> {
-        let Component { owner, links, in_shared_dir } = component;
+        let Component { owner, hard_links, in_shared_dir } = component;
         match self.first_other_owner {
             Some(before) if before != owner => return Err(DistrustReason::OwnerChanged { owner, before }),
             Some(_) => {}
             None if self.is_trusted_owner(owner) => {
                 // With fs.protected_hardlinks=0, every user can create a hard link to a symbolic link of root.
-                if in_shared_dir && links > 1 {
+                if in_shared_dir && hard_links > 1 {
                     return Err(DistrustReason::HardLink);
                 }
             }
@@ -160,7 +160,7 @@ mod tests {
         let mut trust = PathTrustCheck::new(0, 0);
         owners
             .iter()
-            .try_for_each(|owner| trust.check_next(Component { owner: *owner, links: 9, in_shared_dir: false }))
+            .try_for_each(|owner| trust.check_next(Component { owner: *owner, hard_links: 9, in_shared_dir: false }))
     }
 
     #[test]
@@ -178,21 +178,21 @@ mod tests {
         // In the user namespace of `unshare -r`, the host's root appears as user 65534.
         let mut trust = PathTrustCheck::new(0, 65534);
         for owner in [65534, 65534, 0, 65534] {
-            assert_eq!(trust.check_next(Component { owner, links: 1, in_shared_dir: true }), Ok(()));
+            assert_eq!(trust.check_next(Component { owner, hard_links: 1, in_shared_dir: true }), Ok(()));
         }
         let mut trust = PathTrustCheck::new(5, 0);
         for owner in [0, 5, 0, 5, 7] {
-            assert_eq!(trust.check_next(Component { owner, links: 1, in_shared_dir: true }), Ok(()));
+            assert_eq!(trust.check_next(Component { owner, hard_links: 1, in_shared_dir: true }), Ok(()));
         }
         assert_eq!(trust.required_owner(), Some(7));
     }
 
     #[test]
     fn a_second_name_where_others_may_write_is_refused() {
-        for (links, in_shared_dir, result) in
+        for (hard_links, in_shared_dir, result) in
             [(1, true, Ok(())), (2, false, Ok(())), (2, true, Err(DistrustReason::HardLink))]
         {
-            assert_eq!(PathTrustCheck::new(0, 0).check_next(Component { owner: 0, links, in_shared_dir }), result);
+            assert_eq!(PathTrustCheck::new(0, 0).check_next(Component { owner: 0, hard_links, in_shared_dir }), result);
         }
     }
 

@@ -22,11 +22,11 @@ use crate::sys::{Errno, clock, poll, process};
 const ACK_TIMEOUT: Span = Span::secs(10);
 /// The request is sent again at every check for an answer with a multiple of this number. A request is lost if the
 /// manager has not yet read an earlier SIGCHLD.
-const RESEND_EVERY_N_CHECKS: u64 = 5;
+const RESEND_REQUEST_AFTER_CHECKS: u64 = 5;
 /// A request that the manager has acknowledged is sent again at every check with a multiple of this number,
 /// and so is one whose answer cannot be read: the kernel may have had no memory for the manager's next
 /// answer.
-const RESEND_ACCEPTED_EVERY_N: u64 = 100;
+const RESEND_ACCEPTED_AFTER_CHECKS: u64 = 100;
 
 /// Replaces the server. Returns vsrun's exit status.
 ///
@@ -56,7 +56,7 @@ pub fn replace(path: StaticCStr, file: &Pidfile, server: FoundServer) -> Result<
             AnswerInLocks::Unlocked => return fail(Reason::ManagerExited),
             AnswerInLocks::Number(ACCEPTED) => {
                 until = now().after(ACK_TIMEOUT);
-                RESEND_ACCEPTED_EVERY_N
+                RESEND_ACCEPTED_AFTER_CHECKS
             }
             AnswerInLocks::Number(number) => {
                 let outcome = Outcome::from_number(number);
@@ -73,16 +73,16 @@ pub fn replace(path: StaticCStr, file: &Pidfile, server: FoundServer) -> Result<
             }
             AnswerInLocks::QueryFailed => {
                 hidden += 1;
-                RESEND_ACCEPTED_EVERY_N
+                RESEND_ACCEPTED_AFTER_CHECKS
             }
             AnswerInLocks::Pending if has_passed(Some(until)) => return fail(Reason::ManagerSilent),
-            AnswerInLocks::Pending => RESEND_EVERY_N_CHECKS,
+            AnswerInLocks::Pending => RESEND_REQUEST_AFTER_CHECKS,
         };
         if checks % repeated == 0 {
             let queue = || manager.queue(Signal::CHLD.number(), value);
             if let Err(why) = deliver::deliver(manager.pid, None, &queue)
                 && why != Errno::SRCH
-                && repeated == RESEND_EVERY_N_CHECKS
+                && repeated == RESEND_REQUEST_AFTER_CHECKS
             {
                 let error = Error::new(Problem::SendRequest).with_number_arg(manager.pid.into());
                 return Err(add_errno(error, why));

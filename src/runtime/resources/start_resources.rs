@@ -43,7 +43,7 @@ impl StartResources {
 
     /// Removes what was created. The socket files are removed first, while the locked pidfiles still keep other starts
     /// out.
-    pub fn release(&self) {
+    pub fn remove_all(&self) {
         self.remove_files();
         self.remove_cgroup();
     }

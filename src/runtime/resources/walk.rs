@@ -191,7 +191,8 @@ impl Walk {
 
     /// Checks one component of the path, in the directory that the walk has reached.
     pub(super) fn check_component(&mut self, name: &CStr, about: &FileStat) -> sys::Result<()> {
-        let component = Component { owner: about.owner, links: about.links, in_shared_dir: self.is_in_shared_dir() };
+        let component =
+            Component { owner: about.owner, hard_links: about.links, in_shared_dir: self.is_in_shared_dir() };
         match self.trust.check_next(component) {
             Err(reason) if self.checks_owners => self.refuse(name.to_bytes(), reason),
             Err(_) | Ok(()) => Ok(()),
@@ -268,7 +269,7 @@ impl Walk {
     /// True if root may read this file, which is in the directory that the walk has reached: no user can have linked
     /// another user's file into it. Always true if vsrun is not root.
     pub fn trusts_file(&self, file: &FileStat) -> bool {
-        let component = Component { owner: file.owner, links: file.links, in_shared_dir: self.is_in_shared_dir() };
+        let component = Component { owner: file.owner, hard_links: file.links, in_shared_dir: self.is_in_shared_dir() };
         !self.checks_owners || { self.trust }.check_next(component).is_ok()
     }
 

@@ -101,7 +101,7 @@ fn acquire_and_prepare(plan: Plan, caller: &mut Option<WaitingParent>) -> Result
             Ok((config, resources))
         }
         Err(error) => {
-            resources.release();
+            resources.remove_all();
             Err(error)
         }
     }
@@ -151,7 +151,7 @@ impl PreparedSupervisor {
             ..
         } = config;
         resources.cgroup = cgroup;
-        resources.release();
+        resources.remove_all();
         destination.close_and_await_exit(log, &signals);
         match &error {
             _ if !wanted => {}
