@@ -266,8 +266,8 @@ impl Walk {
         self.at.is_some() && self.trust.is_shared_dir(self.reached_dir_stat.owner, self.reached_dir_stat.mode)
     }
 
-    /// True if root may read this file, which is in the directory that the walk has reached: no user can have linked
-    /// another user's file into it. Always true if vsrun is not root.
+    /// True if root may read this file of the reached directory: no user can have linked another user's file into it.
+    /// Always true if vsrun is not root.
     pub fn trusts_file(&self, file: &FileStat) -> bool {
         let component = Component { owner: file.owner, hard_links: file.links, in_shared_dir: self.is_in_shared_dir() };
         !self.checks_owners || { self.trust }.check_next(component).is_ok()
