@@ -191,9 +191,8 @@ impl Walk {
 
     /// Checks one component of the path, in the directory that the walk has reached.
     pub(super) fn check_component(&mut self, name: &CStr, about: &FileStat) -> sys::Result<()> {
-        let component =
-            Component { owner: about.owner, hard_links: about.links, in_shared_dir: self.is_in_shared_dir() };
-        match self.trust.check_next(component) {
+        let FileStat { owner, links: hard_links, .. } = *about;
+        match self.trust.check_next(Component { owner, hard_links, in_shared_dir: self.is_in_shared_dir() }) {
             Err(reason) if self.checks_owners => self.refuse(name.to_bytes(), reason),
             Err(_) | Ok(()) => Ok(()),
         }
