@@ -22,7 +22,7 @@ use crate::runtime::report::log;
 use crate::runtime::report::os_error::{add_errno, errno_text};
 use crate::runtime::resources::pidfile::split_path;
 use crate::runtime::resources::pidfile_lock_holder::{LockHolderFinder, read_pidfile, read_proc};
-use crate::runtime::resources::walk::Walk;
+use crate::runtime::resources::walk::PathWalk;
 use crate::runtime::start::deliver;
 use crate::sys::dir::{self, FileStat, OpenMode};
 use crate::sys::lock::{self, LockMode, LockPart};
@@ -215,7 +215,7 @@ impl Pidfile {
     /// hard link where others may write: they could lead to the pidfile of another service.
     fn open(path: StaticCStr) -> FindResult<Self> {
         let (parent, name) = split_path(path);
-        let (mut walk, unknown) = (Walk::new(), |reason| NoTarget::Unknown(UncertaintyReason::Other(reason)));
+        let (mut walk, unknown) = (PathWalk::new(), |reason| NoTarget::Unknown(UncertaintyReason::Other(reason)));
         let reached = walk.go_to(parent);
         let is_shared = walk.is_in_shared_dir();
         let file =

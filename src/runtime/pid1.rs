@@ -14,7 +14,7 @@ use crate::logic::supervisor::policy::AtExit;
 use crate::runtime::report::log;
 use crate::runtime::report::os_error::{add_errno, os_error};
 use crate::runtime::resources::cgroup::read;
-use crate::runtime::resources::walk::Walk;
+use crate::runtime::resources::walk::PathWalk;
 use crate::sys::dir::{self, Dir};
 use crate::sys::mount::{self, Flags};
 use crate::sys::power::{self, ShutdownKind};
@@ -57,7 +57,7 @@ fn mount_all(mounts: MountSet) -> Result<()> {
             continue;
         }
         // If the directory of a mount cannot be created, mount(2) fails too.
-        let _ = Walk::new().go_to_or_create(one.target, None, Some(0o755));
+        let _ = PathWalk::new().go_to_or_create(one.target, None, Some(0o755));
         let flags = Flags { noexec: one.noexec, allow_devices: one.allows_devices };
         match mount::mount(one.fs_type, one.target, flags, one.data) {
             // Another process has already mounted the file system, for example the kernel.

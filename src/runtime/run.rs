@@ -154,7 +154,16 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &Te
     let step_log = (plan.step_trace != StepTrace::Off).then_some(&log);
     let cleanup_pipes = helper.as_ref().map(CleanupHelper::pipes).unwrap_or_default();
     let (log_dir, pidfile, cgroup) = (destination.dir(), pidfile.as_ref(), resources.cgroup.as_ref());
-    let io = ChildIo { output, error: output, log_dir, cleanup_pipes, pidfile, cgroup, step_log, ..ChildIo::default() };
+    let io = ChildIo {
+        output,
+        error: output,
+        log_dir,
+        cleanup_helper_pipes: cleanup_pipes,
+        pidfile,
+        cgroup,
+        step_log,
+        ..ChildIo::default()
+    };
     let error = apply_and_exec(&program, &io).error(&program);
     if let Some(helper) = helper {
         helper.undo_start_and_exit(&error);

@@ -13,7 +13,7 @@ use crate::logic::cli::control::ControlRequest;
 use crate::logic::cli::options::Options;
 use crate::logic::cli::parse::{self, Request};
 use crate::runtime::report::os_error::os_error_of;
-use crate::runtime::resources::walk::Walk;
+use crate::runtime::resources::walk::PathWalk;
 use crate::runtime::resources::walk_file;
 use crate::sys::file_contents::FileContents;
 use crate::sys::{credentials, dir};
@@ -31,7 +31,7 @@ pub fn resolve(control: ControlRequest) -> Result<ControlRequest> {
     let mut head = [0; 2];
     // The service file is read from the descriptor that was checked. A pidfile is opened again later, without following
     // links.
-    let file = walk_file::open(&mut Walk::new(), path);
+    let file = walk_file::open(&mut PathWalk::new(), path);
     let file = file.and_then(|file| dir::pread_start(file.as_fd(), &mut head).map(|_| file));
     let Ok(file) = file else { return Ok(control) };
     if head != *b"#!" {

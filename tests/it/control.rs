@@ -110,7 +110,10 @@ fn between_two_starts_there_is_no_process_to_signal() {
     let (_, manager) = start(&sandbox, options, words!["exit", "1"]);
     harness::await_life(&sandbox.out("life"), 2);
     harness::await_true("the pause", || harness::text(&file).is_empty());
-    assert_eq!(status(&sandbox, &file, 0), format!("restarting: {}: locked, and contains no pid", file.display()));
+    assert_eq!(
+        status(&sandbox, &file, 0),
+        format!("restarting: {}: a start or restart is under way (locked, and contains no pid)", file.display())
+    );
     assert_runs(&status(&sandbox, &monitor, 0), manager.pid(), &monitor);
     signal(&sandbox, "TERM", &file).assert_failed(3, &["restarting"]);
     assert!(manager.is_running());

@@ -185,7 +185,7 @@ phrases! {
         Step = "%",
         Reported = "%",
         // States that are no failures: the exit status is 0.
-        Restarting = "restarting: %: locked, and contains no pid",
+        Restarting = "restarting: %: a start or restart is under way (locked, and contains no pid)",
         NothingToStop = "not running: %",
         AlreadyRunning = "already running: %",
         PortUnchecked = "not checked: whether '%' is free: %%",

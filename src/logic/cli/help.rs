@@ -37,7 +37,7 @@ pub struct ToolText {
 const NAMES_WIDTH: usize = 35;
 
 /// The most used options, which `-h` shows.
-const COMMON_OPTIONS: FlagSet = FlagSet::of(&[
+const SHORT_HELP_OPTIONS: FlagSet = FlagSet::of(&[
     Id::User,
     Id::Pidfile,
     Id::Root,
@@ -52,18 +52,18 @@ const COMMON_OPTIONS: FlagSet = FlagSet::of(&[
     Id::Ready,
 ]);
 
-/// The bit that is set in [`CHAPTER_AND_COMMON_BIT`] for the options in [`COMMON_OPTIONS`].
-const COMMON_BIT: u8 = 1 << 7;
+/// The bit that is set in [`CHAPTER_AND_SHORT_HELP_BIT`] for the options in [`SHORT_HELP_OPTIONS`].
+const SHORT_HELP_BIT: u8 = 1 << 7;
 
-/// For each option, in the order of the table, the index of its chapter, and the bit [`COMMON_BIT`].
+/// For each option, in the order of the table, the index of its chapter, and the bit [`SHORT_HELP_BIT`].
 #[allow(clippy::indexing_slicing, reason = "at compile time, where it would be seen")]
-static CHAPTER_AND_COMMON_BIT: [u8; OPTION_COUNT] = {
+static CHAPTER_AND_SHORT_HELP_BIT: [u8; OPTION_COUNT] = {
     let mut bits = [0; OPTION_COUNT];
     let mut at = 0;
     while at < OPTION_COUNT {
         bits[at] = FLAGS[at].chapter as u8;
-        if COMMON_OPTIONS.contains(FLAGS[at].id) {
-            bits[at] |= COMMON_BIT;
+        if SHORT_HELP_OPTIONS.contains(FLAGS[at].id) {
+            bits[at] |= SHORT_HELP_BIT;
         }
         at += 1;
     }
@@ -90,7 +90,7 @@ pub fn help(which: Help) -> Vec<u8> {
         for (chapter, heading) in (0..).zip(split_byte(HEADINGS, b'\n')) {
             text.push(b'\n');
             unpack(heading, &mut text);
-            append_rows(&mut text, !COMMON_BIT, chapter);
+            append_rows(&mut text, !SHORT_HELP_BIT, chapter);
         }
         unpack(STATUS, &mut text);
     }
@@ -98,7 +98,7 @@ pub fn help(which: Help) -> Vec<u8> {
         unpack(EXAMPLES, &mut text);
     }
     if which == Help::Short {
-        append_rows(&mut text, COMMON_BIT, COMMON_BIT);
+        append_rows(&mut text, SHORT_HELP_BIT, SHORT_HELP_BIT);
     }
     if which != Help::All {
         unpack(MORE, &mut text);
@@ -106,10 +106,11 @@ pub fn help(which: Help) -> Vec<u8> {
     text
 }
 
-/// Appends a newline, and the lines of all options whose [`CHAPTER_AND_COMMON_BIT`], masked with `mask`, are `wanted`.
+/// Appends a newline, and the lines of all options whose [`CHAPTER_AND_SHORT_HELP_BIT`], masked with `mask`, are
+/// `wanted`.
 fn append_rows(text: &mut Vec<u8>, mask: u8, wanted: u8) {
     text.push(b'\n');
-    for (line, bits) in rows().zip(CHAPTER_AND_COMMON_BIT.iter()) {
+    for (line, bits) in rows().zip(CHAPTER_AND_SHORT_HELP_BIT.iter()) {
         if bits & mask == wanted {
             append_row(line, text);
         }

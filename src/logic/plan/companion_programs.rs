@@ -74,7 +74,7 @@ fn is_shared_with_companions(step: &Step) -> bool {
         | Step::PassSockets(_)
         | Step::SetWatchdogPid
         | Step::PassReadyPipe(_) => false,
-        // Only processes of vsrun itself run the rotator or a network probe.
+        // The rotator and network probes are no programs, so no companion program has these steps.
         Step::RunLogRotator(_) | Step::RunNetworkProbe => false,
     }
 }

@@ -20,5 +20,5 @@ pub mod program;
 pub mod socket_activation;
 pub mod socket_address;
 pub mod step;
-pub(crate) mod step_needs;
+pub(crate) mod step_requirements;
 mod step_text;

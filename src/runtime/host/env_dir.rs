@@ -12,7 +12,7 @@ use crate::logic::base::reason::Reason;
 use crate::logic::plan::env::env_dir_entry;
 use crate::logic::plan::file_env::add_or_replace_entry;
 use crate::runtime::report::os_error::add_errno;
-use crate::runtime::resources::walk::{self, Walk};
+use crate::runtime::resources::walk::{self, PathWalk};
 use crate::sys::dir::{self, Dir};
 use crate::sys::file_contents::{self, FileContents};
 use crate::sys::{self, Errno};
@@ -35,7 +35,7 @@ pub fn read(path: StaticCStr, entries: &mut Vec<StaticCStr>) -> Result<()> {
 
 /// Reads the directory at the end of a walk, which has checked the owners of its path. Sets `current_file` to the name
 /// of the file that it reads, for the error text.
-fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, current_file: &mut StaticCStr) -> sys::Result<()> {
+fn read_from(walk: &PathWalk, entries: &mut Vec<StaticCStr>, current_file: &mut StaticCStr) -> sys::Result<()> {
     let dir = sys::path_walk::open_for_listing(walk.fd())?;
     let mut names = Vec::new();
     dir.for_each_name(&mut |name: &CStr| {
@@ -60,7 +60,7 @@ fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, current_file: &mut Stat
 /// Reads the file of one variable. Returns false for a directory; fails with EPERM if another user could have put the
 /// file there, and with EINVAL if it cannot be a variable.
 #[inline(never)]
-fn read_variable_unless_dir(contents: &mut FileContents, dir: &Dir, name: &CStr, walk: &Walk) -> sys::Result<bool> {
+fn read_variable_unless_dir(contents: &mut FileContents, dir: &Dir, name: &CStr, walk: &PathWalk) -> sys::Result<bool> {
     let file = file_contents::open_beneath(dir.as_fd(), name)?;
     let about = dir::fstat(file.as_fd())?;
     if about.directory {

@@ -14,7 +14,7 @@ use crate::logic::formats::env_file;
 use crate::logic::plan::env::{Env, EnvFiles};
 use crate::logic::plan::file_env::{self, add_or_replace_entry};
 use crate::runtime::report::os_error::add_errno;
-use crate::runtime::resources::walk::Walk;
+use crate::runtime::resources::walk::PathWalk;
 use crate::runtime::resources::walk_file;
 use crate::sys::file_contents::FileContents;
 use crate::sys::{self, Errno, dir, entry};
@@ -71,7 +71,7 @@ fn read_checking_owners(
     contents: &mut FileContents,
     variable: Option<StaticCStr>,
 ) -> Result<()> {
-    let mut walk = Walk::new();
+    let mut walk = PathWalk::new();
     let result = walk_file::open(&mut walk, path).and_then(|file| read_limited(&file, max_size, contents));
     result.map_err(|why| {
         let path = path.to_bytes();

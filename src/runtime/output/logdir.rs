@@ -13,7 +13,7 @@ use crate::logic::base::time::Time;
 use crate::logic::formats::log_name::{LogPolicy, OUTPUT_FILE, VSRUN_LOG_FILE, rotated_name};
 use crate::logic::plan::program::Program;
 use crate::runtime::output::logfiles::SWEEP_INTERVAL;
-use crate::runtime::resources::walk::Walk;
+use crate::runtime::resources::walk::PathWalk;
 use crate::sys::dir::{self, OpenMode};
 use crate::sys::{self, Errno, access, clock, pipe, shared_counters};
 
@@ -54,7 +54,7 @@ impl LogDir {
         reopen_path: StaticCStr,
         policy: LogPolicy,
     ) -> Result<(Box<Self>, OwnedFd)> {
-        let mut walk = Walk::new();
+        let mut walk = PathWalk::new();
         let file_dir = LogFileDir::open_or_make(path, policy.output_owner, &mut walk);
         let begun = file_dir.and_then(|file_dir| {
             let records = file_dir.begin_file_at_start(VSRUN_LOG_FILE, OpenMode::NewAppend, OpenMode::Append, None)?;
@@ -135,7 +135,7 @@ impl LogDir {
     ///
     /// # Errors
     /// The errors of the walk to the directory, and of the file system.
-    pub fn rotate(&mut self, writer: Option<&mut LogChild>, walk: &mut Walk) -> sys::Result<NewRecordsFile> {
+    pub fn rotate(&mut self, writer: Option<&mut LogChild>, walk: &mut PathWalk) -> sys::Result<NewRecordsFile> {
         if let Some(file_dir) = self.open_if_moved(walk)? {
             return Ok(NewRecordsFile::NewDir(self.begin_files_in(file_dir, writer)?));
         }
@@ -161,7 +161,7 @@ impl LogDir {
         &mut self,
         records: BorrowedFd<'_>,
         writer: Option<&mut LogChild>,
-        walk: &mut Walk,
+        walk: &mut PathWalk,
     ) -> sys::Result<NewRecordsFile> {
         if let Some(file_dir) = self.open_if_moved(walk)? {
             return Ok(NewRecordsFile::NewDir(self.begin_files_in(file_dir, writer)?));
@@ -195,7 +195,7 @@ impl LogDir {
     }
 
     /// Opens the directory to which the path leads now. None if that is the directory in use.
-    fn open_if_moved(&self, walk: &mut Walk) -> sys::Result<Option<LogFileDir>> {
+    fn open_if_moved(&self, walk: &mut PathWalk) -> sys::Result<Option<LogFileDir>> {
         let file_dir = LogFileDir::open(self.path, self.policy.output_owner, walk)?;
         Ok(Some(file_dir).filter(|file_dir| file_dir.about.id != self.file_dir.about.id))
     }
@@ -252,7 +252,7 @@ fn create_and_open_modes(policy: &LogPolicy) -> (OpenMode, OpenMode) {
 /// # Errors
 /// The error that the start would report.
 pub fn check(path: StaticCStr, owner: Option<(u32, u32)>) -> Result<()> {
-    let mut walk = Walk::new();
+    let mut walk = PathWalk::new();
     let reached = match walk.go_to_or_create(path, owner, None) {
         Ok(()) => LogFileDir::from_walk(path, owner, &mut walk).map(drop),
         // The walk has stopped at the last directory that exists. The start would create the missing ones in it.

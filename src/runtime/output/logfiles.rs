@@ -17,7 +17,7 @@ use crate::logic::formats::log_name::{
     rotated_name, rotation_number, taken_rotation_number,
 };
 use crate::logic::plan::path_trust::PathTrustCheck;
-use crate::runtime::resources::walk::Walk;
+use crate::runtime::resources::walk::PathWalk;
 use crate::sys::dir::{self, Dir, FileStat, OpenMode};
 use crate::sys::{self, Errno, clock, credentials, path_walk, shared_counters};
 
@@ -45,7 +45,7 @@ impl LogFileDir {
     ///
     /// # Errors
     /// When the directory cannot be opened, or root must not trust it.
-    pub fn open_or_make(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
+    pub fn open_or_make(path: &CStr, owner: Option<(u32, u32)>, walk: &mut PathWalk) -> sys::Result<Self> {
         walk.go_to_or_create(path, owner, Some(DIR_MODE))?;
         Self::from_walk(path, owner, walk)
     }
@@ -54,7 +54,7 @@ impl LogFileDir {
     ///
     /// # Errors
     /// When the directory cannot be opened, or root must not trust it.
-    pub fn open(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
+    pub fn open(path: &CStr, owner: Option<(u32, u32)>, walk: &mut PathWalk) -> sys::Result<Self> {
         walk.go_to(path)?;
         Self::from_walk(path, owner, walk)
     }
@@ -63,7 +63,7 @@ impl LogFileDir {
     ///
     /// # Errors
     /// When the directory cannot be listed, or root must not trust it.
-    pub fn from_walk(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
+    pub fn from_walk(path: &CStr, owner: Option<(u32, u32)>, walk: &mut PathWalk) -> sys::Result<Self> {
         walk.verify_log_dir_owner(path, owner)?;
         let others_may_write = walk.is_in_shared_dir();
         Ok(Self { dir: path_walk::open_for_listing(walk.fd())?, about: walk.reached_dir_stat, others_may_write })

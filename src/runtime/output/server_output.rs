@@ -14,7 +14,7 @@ use crate::logic::plan::planner::Output;
 use crate::logic::plan::program::Program;
 use crate::runtime::report::log::{Log, LogTarget, Priority};
 use crate::runtime::report::os_error::{os_error, os_error_of};
-use crate::runtime::resources::walk::Walk;
+use crate::runtime::resources::walk::PathWalk;
 use crate::sys::poll::Signals;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, access, clock, dir, fd};
@@ -122,7 +122,7 @@ impl ServerOutput {
         self.drain();
         self.warn_if_logs_renumbered(log);
         let Some(logs) = &mut self.logs else { return };
-        let mut walk = Walk::new();
+        let mut walk = PathWalk::new();
         let result = logs.rotate(self.child.as_deref_mut(), &mut walk);
         self.switch_log_and_record_result("rotate", result, &walk, log);
     }
@@ -131,7 +131,7 @@ impl ServerOutput {
     pub fn reopen(&mut self, log: &mut Log) {
         self.warn_if_logs_renumbered(log);
         let Some(logs) = &mut self.logs else { return };
-        let mut walk = Walk::new();
+        let mut walk = PathWalk::new();
         let result = logs.reopen(log.fd(), self.child.as_deref_mut(), &mut walk);
         self.switch_log_and_record_result("reopen", result, &walk, log);
     }
@@ -154,7 +154,7 @@ impl ServerOutput {
         &self,
         doing: &str,
         result: sys::Result<NewRecordsFile>,
-        walk: &Walk,
+        walk: &PathWalk,
         log: &mut Log,
     ) {
         let path = self.logs.as_deref().map_or(c"", LogDir::path).to_bytes();

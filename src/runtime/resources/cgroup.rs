@@ -15,7 +15,7 @@ use crate::logic::base::text::split_byte;
 use crate::logic::base::time::parse_number;
 use crate::logic::formats::cgroup::{self as group, ServerCgroup};
 use crate::runtime::report::os_error::{add_errno, os_error_of};
-use crate::runtime::resources::walk::Walk;
+use crate::runtime::resources::walk::PathWalk;
 use crate::sys::dir::{Dir, OpenMode};
 use crate::sys::process::{Pid, SignalTarget};
 use crate::sys::{self, Errno, access, cgroup, poll, process};
@@ -163,7 +163,7 @@ fn verify_unused(dir: &Dir) -> sys::Result<()> {
 /// user's link: then the user would choose where root creates a group, and which empty group root writes to.
 fn open_parent(path: StaticCStr) -> Result<(Dir, StaticCStr)> {
     let (parent, name) = group::split_parent_and_name(path);
-    let mut walk = Walk::new();
+    let mut walk = PathWalk::new();
     match walk.go_to(parent).and_then(|()| walk.take()) {
         Ok(dir) if cgroup::is_group(&dir) => Ok((dir, name)),
         Ok(_) => Err(Error::of(Problem::NoCgroup, path.to_bytes()).with_name_arg(parent.to_bytes())),

@@ -61,7 +61,7 @@ impl CleanupHelper {
         }
     }
 
-    /// The pipes to and from the helper, which must stay open until the exec.
+    /// The pipes to and from the cleanup helper. They must stay open until the exec of the server.
     pub fn pipes(&self) -> [Option<BorrowedFd<'_>>; 2] {
         [Some(self.failure_pipe.as_fd()), Some(self.done_pipe.as_fd())]
     }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 use super::pidfile::split_path;
 use super::private_dir;
 use super::socket_owner;
-use super::walk::Walk;
+use super::walk::PathWalk;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::plan::socket_address::Listener;
 use crate::sys::dir::Dir;
@@ -47,7 +47,7 @@ impl SocketFile {
         owner: FileOwner,
         exclusivity: InstanceExclusivity,
         number: RawFd,
-        walk: &mut Walk,
+        walk: &mut PathWalk,
     ) -> sys::Result<Self> {
         let (parent, name) = split_path(listener.path());
         walk.go_to(parent)?;
@@ -97,7 +97,7 @@ pub fn check(
     listener: &Listener<'_>,
     owner: FileOwner,
     exclusivity: InstanceExclusivity,
-    walk: &mut Walk,
+    walk: &mut PathWalk,
 ) -> sys::Result<()> {
     let (parent, name) = split_path(listener.path());
     walk.go_to(parent)?;

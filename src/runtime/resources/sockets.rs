@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use super::ports;
 use super::socket_file::{self, FileOwner, InstanceExclusivity, SocketFile};
-use super::walk::Walk;
+use super::walk::PathWalk;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::problem::Problem;
 use crate::logic::plan::socket_activation;
@@ -52,7 +52,7 @@ impl SocketFiles {
         let own = listen.listen_options.iter().filter_map(|text| Listener::parse(text.to_bytes()));
         self.first_own_fd = fd::FIRST_AFTER_STDIO + RawFd::from(listen.inherited_count);
         for (number, listener) in (self.first_own_fd..).zip(own) {
-            let mut walk = Walk::new();
+            let mut walk = PathWalk::new();
             let opened = self.open(&listener, listen.unix_socket_owner, exclusivity, number, &mut walk);
             opened.map_err(|why| bind_or_walk_error(&listener, &walk, why))?;
         }
@@ -65,7 +65,7 @@ impl SocketFiles {
         owner: FileOwner,
         exclusivity: InstanceExclusivity,
         number: RawFd,
-        walk: &mut Walk,
+        walk: &mut PathWalk,
     ) -> sys::Result<()> {
         let socket = if listener.is_path() {
             let mut file = SocketFile::prepare(listener, owner, exclusivity, number, walk)?;
@@ -118,7 +118,7 @@ fn listen_and_dup_onto(socket: &OwnedFd, transport: Transport, number: RawFd) ->
 pub fn check(listen: &ServerSockets, exclusivity: InstanceExclusivity, on_error: &mut dyn FnMut(Error)) {
     for listener in listen.listen_options.iter().filter_map(|text| Listener::parse(text.to_bytes())) {
         let found = if listener.is_path() {
-            let mut walk = Walk::new();
+            let mut walk = PathWalk::new();
             socket_file::check(&listener, listen.unix_socket_owner, exclusivity, &mut walk)
                 .err()
                 .map(|why| bind_or_walk_error(&listener, &walk, why))
@@ -132,7 +132,7 @@ pub fn check(listen: &ServerSockets, exclusivity: InstanceExclusivity, on_error:
 }
 
 /// Makes the error for a socket that cannot be bound: why the walk to its path was refused, or the kernel's error.
-fn bind_or_walk_error(listener: &Listener<'_>, walk: &Walk, why: Errno) -> Error {
+fn bind_or_walk_error(listener: &Listener<'_>, walk: &PathWalk, why: Errno) -> Error {
     if why == Errno::ADDRINUSE || !listener.is_path() {
         return bind_error(listener, why);
     }

@@ -28,7 +28,7 @@ const PARENT_MODE: u32 = 0o755;
 /// It also holds the details of a refusal, so that results are plain errnos: returning the details from function to
 /// function took two thousand bytes of code.
 #[repr(C)] // Small and frequent fields first: shorter instructions.
-pub struct Walk {
+pub struct PathWalk {
     /// True if owners of components are checked. If vsrun is not root, the kernel's own rules are enough.
     pub(super) checks_owners: bool,
     trust: PathTrustCheck,
@@ -56,8 +56,8 @@ pub struct CreateOptions {
 /// # Errors
 /// When the directory cannot be opened, or an untrusted user could have replaced a part of the path. The error states
 /// `problem` and `path`.
-pub fn walk_to(dir: &CStr, problem: Problem, path: &CStr) -> Result<Walk> {
-    let mut walk = Walk::new();
+pub fn walk_to(dir: &CStr, problem: Problem, path: &CStr) -> Result<PathWalk> {
+    let mut walk = PathWalk::new();
     match walk.go_to(dir) {
         Ok(()) => Ok(walk),
         Err(why) => Err(walk.error(problem, path.to_bytes(), why)),
@@ -70,7 +70,7 @@ pub fn walk_to(dir: &CStr, problem: Problem, path: &CStr) -> Result<Walk> {
 /// When root must not trust the directory. The chroot step of the start reports all other errors.
 pub fn verify_root_trusted(root: Option<StaticCStr>) -> Result<()> {
     let Some(root) = root else { return Ok(()) };
-    let mut walk = Walk::new();
+    let mut walk = PathWalk::new();
     match walk.go_to(root) {
         Err(why) if walk.refusal.is_some() => Err(walk.error(Problem::UseRoot, root.to_bytes(), why)),
         Err(_) | Ok(()) => Ok(()),
@@ -82,12 +82,12 @@ pub fn verify_root_trusted(root: Option<StaticCStr>) -> Result<()> {
 /// # Errors
 /// The errors of the walk, and of chroot(2).
 pub fn change_root(path: &CStr) -> sys::Result<()> {
-    let mut walk = Walk::new();
+    let mut walk = PathWalk::new();
     walk.go_to(path)?;
     credentials::change_root(walk.fd())
 }
 
-impl Walk {
+impl PathWalk {
     /// Makes a walk that has not reached a directory yet.
     pub fn new() -> Self {
         let own = credentials::effective_uid();

@@ -1,15 +1,15 @@
-//! Why a walk to a directory (`walk::Walk`) has failed, for error messages and log records.
+//! Why a walk to a directory (`walk::PathWalk`) has failed, for error messages and log records.
 
 use core::fmt;
 
 use super::missing_capabilities::missing_capability;
-use super::walk::Walk;
+use super::walk::PathWalk;
 use crate::logic::base::error::{Error, MessageArg};
 use crate::logic::base::problem::Problem;
 use crate::runtime::report::os_error::{errno_text, os_error_of};
 use crate::sys::Errno;
 
-impl Walk {
+impl PathWalk {
     /// Makes the error of a failed walk to this path.
     pub fn error(&self, problem: Problem, path: &[u8], why: Errno) -> Error {
         let error = os_error_of(problem, path, why);
@@ -27,7 +27,7 @@ impl Walk {
 }
 
 /// Displays why a walk has failed.
-pub struct WalkError<'a>(&'a Walk, Errno);
+pub struct WalkError<'a>(&'a PathWalk, Errno);
 
 impl fmt::Display for WalkError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

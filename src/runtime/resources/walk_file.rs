@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::walk::{MAX_LINKS, Walk};
+use super::walk::{MAX_LINKS, PathWalk};
 use crate::logic::base::text::ArrayText;
 use crate::sys::{self, Errno, dir, file_contents, path_walk};
 
@@ -11,11 +11,11 @@ use crate::sys::{self, Errno, dir, file_contents, path_walk};
 ///
 /// # Errors
 /// The errors of the system calls. For root, EPERM if it must not trust the file, and EINVAL if it is not regular.
-pub fn open(walk: &mut Walk, path: &CStr) -> sys::Result<OwnedFd> {
+pub fn open(walk: &mut PathWalk, path: &CStr) -> sys::Result<OwnedFd> {
     if walk.checks_owners { open_checked(walk, path.to_bytes()) } else { dir::open_readonly(path) }
 }
 
-fn open_checked(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
+fn open_checked(walk: &mut PathWalk, path: &[u8]) -> sys::Result<OwnedFd> {
     let start = path.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
     let (way, last) = path.split_at_checked(start).unwrap_or_default();
     match last {

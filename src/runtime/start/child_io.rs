@@ -32,7 +32,7 @@ pub struct ChildIo<'a> {
     /// The pipe in which the child reports which step failed, or that the exec is next. `spawn` sets it.
     pub report: Option<BorrowedFd<'a>>,
     /// The pipes to and from the cleanup helper, which undoes a failed start. They stay open until the exec.
-    pub cleanup_pipes: [Option<BorrowedFd<'a>>; 2],
+    pub cleanup_helper_pipes: [Option<BorrowedFd<'a>>; 2],
     /// The pidfile into which the child writes its pid.
     pub pidfile: Option<&'a Pidfile>,
     /// The control group that the child enters.

@@ -24,7 +24,7 @@ pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, state: &mut Exec
         fd::clear_cloexec(state.pidfile_lock_fd.insert(moved.unwrap_or(lock_fd)).as_fd())?;
     }
     let ready = io.ready_pipe_and_number.map(|(ready, _)| ready);
-    let [first, second] = io.cleanup_pipes;
+    let [first, second] = io.cleanup_helper_pipes;
     let [a, b, c, d, e] = [io.report, first, second, ready, state.pidfile_lock_fd.as_ref().map(AsFd::as_fd)]
         .map(|fd| fd.map_or(0..0, close::single_fd_range));
     close::close_above_stdio_verified(&[

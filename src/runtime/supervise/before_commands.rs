@@ -129,7 +129,7 @@ impl Supervisor<'_> {
         };
         if stopped {
             self.record(Priority::Notice, format_args!("{words}"));
-            if first || self.is_stopped_start() {
+            if first || self.was_stopped_while_starting() {
                 self.start_error = Some(stopped_by(self.stopped_by).with_raw_arg(words));
             }
             return Some(slot.event_of_process(Event::Exited(exit)));

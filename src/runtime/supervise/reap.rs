@@ -83,7 +83,7 @@ impl Supervisor<'_> {
     /// its group is not reused. waitid(2) always reports that zombie first, so the others are looked for in /proc: at
     /// intervals and in limited numbers, because a group that forks in a loop would otherwise keep vsrun busy.
     fn reap_other_children(&mut self) -> Reaped {
-        let (from, due) = self.next_orphan_search;
+        let (from, due) = self.orphan_search_offset_and_time;
         let time = now();
         if time < due {
             return Reaped::None;
@@ -96,11 +96,12 @@ impl Supervisor<'_> {
             // Return the event of this child at once. The next call searches the same part of /proc again, and finds
             // the other children.
             if let Reaped::Event(event) = self.reap_other_child(Pid::new(*pid)) {
-                self.next_orphan_search = (from, time);
+                self.orphan_search_offset_and_time = (from, time);
                 return Reaped::Event(event);
             }
         }
-        self.next_orphan_search = (next.unwrap_or(0), if next.is_some() { time } else { time.after(POLL_INTERVAL) });
+        self.orphan_search_offset_and_time =
+            (next.unwrap_or(0), if next.is_some() { time } else { time.after(POLL_INTERVAL) });
         if next.is_some() { Reaped::CheckAgain } else { Reaped::None }
     }
 

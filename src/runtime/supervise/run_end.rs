@@ -58,7 +58,7 @@ impl Supervisor<'_> {
                 let why = Reason::Daemonizes;
                 self.record(Priority::Warning, format_args!("the server has left {found} running{why}"));
             }
-            let stopped = self.is_stopped_start();
+            let stopped = self.was_stopped_while_starting();
             if (fails || stopped) && self.start_error.is_none() {
                 let error = Error::new(Problem::ExitedUnready).with_arg(MessageArg::Exit(exit));
                 let error = if daemon { error.with_reason_arg(Reason::Daemonizes) } else { error };

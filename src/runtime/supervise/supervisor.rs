@@ -96,7 +96,7 @@ pub struct Supervisor<'a> {
     pub state: State,
     /// While a server process is kept as a zombie: the offset in /proc and the time of the next search for other
     /// children that have exited.
-    pub next_orphan_search: (u64, Time),
+    pub orphan_search_offset_and_time: (u64, Time),
     /// The search in /proc for remaining processes, if one is running.
     pub sweep: Option<ProcessSweep>,
     /// The requests of `--replace` and their answers.
@@ -183,7 +183,7 @@ impl<'a> Supervisor<'a> {
             signals_pending: false,
             sweep: None,
             next_sweep_at: Time::default(),
-            next_orphan_search: (0, Time::default()),
+            orphan_search_offset_and_time: (0, Time::default()),
             exit_hidden_by_tracer: false,
             due_deadline_postponed: false,
             start_error: None,
@@ -247,7 +247,7 @@ impl Supervisor<'_> {
 
     /// True if a stop has been requested while a parent still waits for the outcome of the start, which is then an
     /// error.
-    pub fn is_stopped_start(&self) -> bool {
+    pub fn was_stopped_while_starting(&self) -> bool {
         self.config.waiting_parent.is_some() && self.state.is_finishing()
     }
 
