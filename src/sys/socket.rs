@@ -124,7 +124,7 @@ pub enum DisconnectableSockets {
     /// Only a datagram socket: a connected stream socket may be a connection that vsrun's parent has passed to it.
     Datagram,
     /// Any socket: vsrun has created it for a server, so it is no connection that vsrun's parent has passed.
-    TcpAndUdp,
+    StreamAndDatagram,
 }
 
 /// Makes a socket receive from all clients again, after another process may have shut down or connected it.
@@ -155,7 +155,7 @@ pub fn restore_receiving(number: RawFd, disconnect: DisconnectableSockets) -> Re
     } else if !sockopt::socket_acceptconn(socket)? {
         return match listen(socket) {
             // listen(2) fails with EINVAL because the server has connected the socket.
-            Err(Errno::INVAL) if disconnect == DisconnectableSockets::TcpAndUdp => {
+            Err(Errno::INVAL) if disconnect == DisconnectableSockets::StreamAndDatagram => {
                 remove_peer(socket);
                 listen(socket)
             }

@@ -167,7 +167,8 @@ fn reload_replaces_the_server_where_hup_does_and_waits_for_it() {
     call(&sandbox, &web, &["reload"]).assert_exited(0).assert_silent();
     let second = harness::await_life(&life, 2);
     assert!(named() == second && process::gone(first), "{first} and {second}");
-    call(&sandbox, &web, &["reload"]).assert_failed(1, &["cannot replace monitor", "exited with status 9"]);
+    call(&sandbox, &web, &["reload"])
+        .assert_failed(1, &["cannot replace the server of monitor", "exited with status 9"]);
     assert!(named() == second && !process::gone(second));
     call(&sandbox, &web, &["stop"]).assert_exited(0);
 }

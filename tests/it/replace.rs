@@ -176,7 +176,7 @@ fn sixty_broken_versions_under_load_fail_no_request() {
         for (why, actions, count) in broken {
             write_server(&sandbox, actions);
             for _ in 0..count {
-                replace(&sandbox, "pid").finish().assert_failed(125, &["cannot replace pid", why]);
+                replace(&sandbox, "pid").finish().assert_failed(125, &["cannot replace the server of pid", why]);
                 assert_eq!(pid_in_pidfile(&sandbox), server);
             }
         }
@@ -493,7 +493,7 @@ fn a_stop_ends_a_command_before_a_candidate_by_term() {
     await_true("the command", || harness::text(&ran).matches('x').count() == 2);
     let ended = manager.stop();
     // The error is that a stop was requested or, if the caller reads the answer too late, that the manager has exited.
-    replacing.finish().assert_failed(125, &["cannot replace pid"]);
+    replacing.finish().assert_failed(125, &["cannot replace the server of pid"]);
     let said = ended.assert_exited(0).err.concat();
     assert!(said.contains("sending SIGINT") && said.contains("sending SIGTERM"), "{said}");
     assert!(!said.contains("SIGKILL"), "{said}");

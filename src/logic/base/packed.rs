@@ -56,7 +56,7 @@ impl Display for Phrase {
 }
 
 impl Note {
-    /// The text of the record, in the compressed table.
+    /// Where the text of this log record is in the compressed table of texts.
     pub fn phrase(self) -> Phrase {
         Phrase { table: include_bytes!(concat!(env!("OUT_DIR"), "/note.txt")), index: self as u8 }
     }

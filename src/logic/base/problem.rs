@@ -170,7 +170,7 @@ phrases! {
         SendSignal = "cannot send % to pid % (needs CAP_KILL or CAP_SETUID): %",
         SendRequest = "cannot send a request to pid %: %",
         Stop = "cannot stop %: pid % %",
-        Replace = "cannot replace %: %%",
+        Replace = "cannot replace the server of %: %%",
         // Problems at the start of the server, and with the commands of `--before`.
         ExitedEarly = "vsrun's background process ended before it started the server",
         BeforeStuck = "--before '%' has not exited: pid %",

@@ -117,7 +117,7 @@ impl<'a> Elf<'a> {
 }
 
 impl ExecFailure {
-    /// The cause with this number; `Plain` if no cause has it.
+    /// The cause of a failed exec with this number; `Plain`, which adds nothing to the errno, if no cause has it.
     pub fn from_number(number: u8) -> Self {
         Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Plain)
     }

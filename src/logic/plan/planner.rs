@@ -114,7 +114,7 @@ pub enum Output {
     Files {
         /// The path of the logdir.
         dir: StaticCStr,
-        /// The absolute path of the logdir, if it can be determined.
+        /// The absolute path of the logdir; if it cannot be determined, the same path as `dir`.
         absolute_dir: StaticCStr,
         /// How the files are rotated and kept.
         log_policy: LogPolicy,

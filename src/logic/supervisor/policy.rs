@@ -149,5 +149,5 @@ pub enum CrashHandlerPolicy {
     /// The handler may take any time.
     NoTimeout,
     /// The handler is sent TERM after this time.
-    Within(Span),
+    MustExitWithin(Span),
 }

@@ -118,7 +118,7 @@ fn decide_after_run(policy: &Policy, state: &mut State, next: AfterStop, exit: E
 }
 
 /// Forwards a signal to the server, after `--stop-delay` if it is a request to stop.
-fn forward_or_delay(policy: &Policy, state: &mut State, signal: Signal, now: Time) -> Action {
+fn forward_or_begin_stop_delay(policy: &Policy, state: &mut State, signal: Signal, now: Time) -> Action {
     match stop_delay::forward_delay(policy, state, signal) {
         Some(span) => stop_delay::begin_stop_delay(state, Some(signal), span, now),
         None => forward_now(policy, state, signal, now),

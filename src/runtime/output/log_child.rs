@@ -40,8 +40,8 @@ pub struct LogChild {
     pipe: OwnedFd,
     /// The standard output of the log child; for a rotator, its directory. None: vsrun's standard output.
     child_stdout: Option<OwnedFd>,
-    /// The standard error of the log child at its next start; for a rotator, its file. None: the same as its standard
-    /// output or, if that is None too, vsrun's standard error.
+    /// The standard error of the log child at its next start. A rotator gets the file that it writes there. None: the
+    /// same as its standard output or, if that is None too, vsrun's standard error.
     child_stderr: Option<OwnedFd>,
     /// The process of the log child, if it runs.
     pub running: Option<Running>,

@@ -76,7 +76,8 @@ fn leave_session(role: SessionRole, output: Output) -> sys::Result<()> {
     Ok(())
 }
 
-/// How often the calling process repeats a failed read, and the pause between two attempts in milliseconds.
+/// How often the calling process repeats a failed read of the pipe from the detached process, and the pause between two
+/// attempts in milliseconds.
 const READ_ATTEMPTS: usize = 100;
 const READ_RETRY_PAUSE_MS: u64 = 10;
 

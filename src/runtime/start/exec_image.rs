@@ -33,7 +33,7 @@ pub struct ExecImage {
     /// The environment of the program. Variables that differ between starts are filled in before each start.
     pub env: ExecArray,
     /// For each path, the arguments of the shell that runs it if the kernel cannot execute it. Empty if no shell does.
-    pub shell_argvs: Vec<ExecArray>,
+    pub shell_fallback_argvs: Vec<ExecArray>,
 }
 
 impl ExecImage {
@@ -86,7 +86,7 @@ impl ExecImage {
             shell_argvs.push(ExecArray::new(words, 0, 0));
         }
         let (argv, env) = (ExecArray::new(argv, 0, 0), ExecArray::new(env.0, slots, size));
-        Self { steps, paths, argv, env, env_source: None, personality, shell_argvs }
+        Self { steps, paths, argv, env, env_source: None, personality, shell_fallback_argvs: shell_argvs }
     }
 
     /// Writes a pid into the variable `name`. A child writes its own pid; for a probe, vsrun writes the pid of the

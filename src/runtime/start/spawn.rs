@@ -214,7 +214,7 @@ fn try_exec(step: &Step, program: &ExecImage, io: &ChildIo<'_>) -> Errno {
         let why = match io.mode {
             ExecMode::Exec => {
                 let (env, skipped) = io.env_and_skipped_vars.unwrap_or((&program.env, 0));
-                match (exec::exec(path, &program.argv, env, skipped), program.shell_argvs.get(at)) {
+                match (exec::exec(path, &program.argv, env, skipped), program.shell_fallback_argvs.get(at)) {
                     (Errno::NOEXEC, Some(shell)) => exec::exec(SHELL_PATH, shell, env, skipped),
                     (why, _) => why,
                 }

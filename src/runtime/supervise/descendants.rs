@@ -21,9 +21,9 @@ use crate::sys::pidfd::Process;
 use crate::sys::process::{self, Pid};
 
 /// The maximum number of processes that one turn reads from /proc, which takes about 10 ms.
-const LISTED_PER_TURN: usize = 1024;
+const MAX_LISTED_PROCESSES_PER_TURN: usize = 1024;
 /// The maximum number of processes that one turn sends a signal to.
-const SENT_PER_TURN: usize = 256;
+const MAX_SIGNALS_PER_TURN: usize = 256;
 /// The maximum number of turns of a count that blocks the event loop until it is finished.
 const MAX_COUNT_TURNS: usize = 8;
 
@@ -142,7 +142,7 @@ impl ProcessSweep {
                     rows.push([pid, if counts { parent } else { 0 }, 0]);
                 }
             }
-            count < LISTED_PER_TURN
+            count < MAX_LISTED_PROCESSES_PER_TURN
         });
         next.ok().flatten()
     }
@@ -175,7 +175,7 @@ impl ProcessSweep {
                 sent += 1;
             }
             at += 1;
-            if sent == SENT_PER_TURN {
+            if sent == MAX_SIGNALS_PER_TURN {
                 *stage = Stage::Sending { at };
                 return TurnResult::More;
             }
@@ -243,7 +243,7 @@ pub fn find_exited_children(except: [Option<Pid>; 2], from: u64, found: &mut [i3
             count += 1;
         }
         looked_at += 1;
-        count < found.len() && looked_at < LISTED_PER_TURN
+        count < found.len() && looked_at < MAX_LISTED_PROCESSES_PER_TURN
     });
     (count, next.ok().flatten())
 }

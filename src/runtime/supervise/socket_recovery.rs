@@ -37,7 +37,9 @@ impl Supervisor<'_> {
         let mut counts = steps.filter_map(|step| if let Step::PassSockets(count) = step { Some(*count) } else { None });
         for number in fd::FIRST_AFTER_STDIO..fd::FIRST_AFTER_STDIO + RawFd::from(counts.next().unwrap_or(0)) {
             let disconnect = match usage {
-                SocketUse::BetweenRuns if number >= self.sockets.first_own_fd => DisconnectableSockets::TcpAndUdp,
+                SocketUse::BetweenRuns if number >= self.sockets.first_own_fd => {
+                    DisconnectableSockets::StreamAndDatagram
+                }
                 SocketUse::BetweenRuns => DisconnectableSockets::Datagram,
                 SocketUse::ByOtherProcess | SocketUse::ByServer => DisconnectableSockets::None,
             };

@@ -19,7 +19,7 @@ use crate::logic::supervisor::replacement::candidate_ready_timeout;
 pub fn policy(options: &Options) -> Policy {
     let handler = match (options.manager, options.handler_timeout) {
         (Some(managed), timeout) if managed.crash_handler.is_some() => {
-            timeout.map_or(CrashHandlerPolicy::NoTimeout, CrashHandlerPolicy::Within)
+            timeout.map_or(CrashHandlerPolicy::NoTimeout, CrashHandlerPolicy::MustExitWithin)
         }
         _ => CrashHandlerPolicy::Absent,
     };

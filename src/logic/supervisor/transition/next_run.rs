@@ -16,7 +16,7 @@ const FORK_BACKOFF_RANGE: (Span, Span) = (Span::millis(100), Span::secs(5));
 pub(super) fn on_unexpected_exit(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
     match policy.handler {
         CrashHandlerPolicy::Absent => restart(policy, state, exit, RestartPause::Backoff, now),
-        CrashHandlerPolicy::NoTimeout | CrashHandlerPolicy::Within(_) => {
+        CrashHandlerPolicy::NoTimeout | CrashHandlerPolicy::MustExitWithin(_) => {
             run_handler(policy, state, exit, RestartPause::Backoff, now)
         }
     }
@@ -24,7 +24,7 @@ pub(super) fn on_unexpected_exit(policy: &Policy, state: &mut State, exit: Exit,
 
 pub(super) fn run_handler(policy: &Policy, state: &mut State, exit: Exit, pause: RestartPause, now: Time) -> Action {
     let until = match policy.handler {
-        CrashHandlerPolicy::Within(span) => Some(now.after(span)),
+        CrashHandlerPolicy::MustExitWithin(span) => Some(now.after(span)),
         CrashHandlerPolicy::Absent | CrashHandlerPolicy::NoTimeout => None,
     };
     state.phase = Phase::HandlerRunning { exit, until, pause };

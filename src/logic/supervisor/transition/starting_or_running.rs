@@ -2,7 +2,7 @@
 
 use super::next_run::on_fork_failed;
 use super::stopping_remaining::{stop_remaining, stop_rest_of_group};
-use super::{finish, forward_or_delay, on_unrequested_exit, second_process, stop, stop_delay};
+use super::{finish, forward_or_begin_stop_delay, on_unrequested_exit, second_process, stop, stop_delay};
 use crate::logic::base::exit::{Exit, VSRUN_FAILED};
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::{Action, Ending, Event};
@@ -31,7 +31,7 @@ pub(super) fn on_event_while_starting(policy: &Policy, state: &mut State, event:
         DeadlinePassed | NotReady => stop(policy, state, AfterStop::FailStart, now),
         Stop | Interrupt => stop(policy, state, AfterStop::Finish, now),
         Restart => stop(policy, state, AfterStop::Restart, now),
-        Forward(signal) => forward_or_delay(policy, state, signal, now),
+        Forward(signal) => forward_or_begin_stop_delay(policy, state, signal, now),
         Heartbeat | Unhealthy | HandlerExited(_) | NoneLeft | Unkillable | Replace | OfSecondProcess(_) => Action::Wait,
     }
 }
@@ -62,7 +62,7 @@ pub(super) fn on_event_while_running(policy: &Policy, state: &mut State, event: 
         Replace => second_process::begin_replacement(policy, state, now),
         Stop | Interrupt => stop_delay::on_stop_request(policy, state, now),
         Restart => stop(policy, state, AfterStop::Restart, now),
-        Forward(signal) => forward_or_delay(policy, state, signal, now),
+        Forward(signal) => forward_or_begin_stop_delay(policy, state, signal, now),
         NotReady | HandlerExited(_) | NoneLeft | Unkillable | OfSecondProcess(_) => Action::Wait,
     }
 }

@@ -1,7 +1,7 @@
 //! `Phase::Stopping`: the server has been asked to exit.
 
 use super::stopping_remaining::stop_rest_of_group;
-use super::{finish, forward_or_delay, on_exit_after_stop};
+use super::{finish, forward_or_begin_stop_delay, on_exit_after_stop};
 use crate::logic::base::exit::{Exit, KILLED};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
@@ -23,7 +23,7 @@ pub(super) fn on_event(
         Interrupt if next == AfterStop::Finish => kill_group(policy, state, next, now),
         Stop | Interrupt => set_next(state, AfterStop::Finish, until),
         Restart if next == AfterStop::HandleUnrequestedExit => set_next(state, AfterStop::Restart, until),
-        Forward(signal) => forward_or_delay(policy, state, signal, now),
+        Forward(signal) => forward_or_begin_stop_delay(policy, state, signal, now),
         Exited(exit) => on_exit_after_stop(policy, state, next, exit, now),
         ExecFailed(code) => on_exit_after_stop(policy, state, next, Exit::Code(code), now),
         LeaderExited => stop_rest_of_group(policy, state, (next, until), now),

@@ -335,7 +335,7 @@ fn every_short_history_holds() {
     };
     let policies = [
         policy(),
-        Policy { handler: CrashHandlerPolicy::Within(Span::secs(5)), restart: Restart::Always, ..policy() },
+        Policy { handler: CrashHandlerPolicy::MustExitWithin(Span::secs(5)), restart: Restart::Always, ..policy() },
         Policy { handler: CrashHandlerPolicy::NoTimeout, stop_timeout: None, limit, ..policy() },
         Policy { restart_delay_range: (Span::ZERO, Span::ZERO), restart: Restart::OnAbort, limit, ..policy() },
         Policy { restart: Restart::No, ..policy() },
@@ -583,7 +583,7 @@ fn a_stop_wins_over_a_restart() {
 
 #[test]
 fn the_crash_handler_decides_within_its_timeout() {
-    let patient = Policy { handler: CrashHandlerPolicy::Within(Span::secs(5)), ..policy() };
+    let patient = Policy { handler: CrashHandlerPolicy::MustExitWithin(Span::secs(5)), ..policy() };
     let ask = |story: &mut Story| {
         assert_eq!(story.at(1, Event::Exited(Exit::Code(7))), Action::RunCrashHandler(Exit::Code(7)))
     };

@@ -742,7 +742,7 @@ fn all_policies() -> Vec<Policy> {
     });
     vary(
         &mut policies,
-        &[CrashHandlerPolicy::Absent, CrashHandlerPolicy::NoTimeout, CrashHandlerPolicy::Within(Span::secs(5))],
+        &[CrashHandlerPolicy::Absent, CrashHandlerPolicy::NoTimeout, CrashHandlerPolicy::MustExitWithin(Span::secs(5))],
         |policy, value| policy.handler = value,
     );
     vary(&mut policies, &[None, Some(RestartLimit { restarts: 1, within: Span::secs(60) })], |policy, value| {
@@ -783,7 +783,7 @@ fn all_policies() -> Vec<Policy> {
 /// A few policies that together use every transition.
 fn varied_policies() -> Vec<Policy> {
     let (watchdog, linger_timeout) = (Some(Span::secs(3)), Some(Span::secs(3)));
-    let handler = CrashHandlerPolicy::Within(Span::secs(5));
+    let handler = CrashHandlerPolicy::MustExitWithin(Span::secs(5));
     let first = Policy { candidate_ready_timeout: Some(Span::secs(60)), ..policy() };
     let init = Policy { restart: Restart::No, ..first.clone() };
     let grouped = Policy { signal_scope: Recipient::Group, ..first.clone() };
