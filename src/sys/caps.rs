@@ -22,7 +22,7 @@ pub fn may_change_ids() -> bool {
 /// True if the program's file has given this process a capability: a permitted one that is not ambient cannot come from
 /// the caller. Root has all capabilities without a file, unless SECBIT_NOROOT is set. Also true if it cannot be
 /// determined.
-pub fn has_file_capabilities(effective_uid: u64) -> bool {
+pub fn has_file_capabilities(effective_uid: libc::c_ulong) -> bool {
     const SECBIT_NOROOT: i32 = 1;
     if effective_uid == 0 && prctl(libc::PR_GET_SECUREBITS, 0, 0) & SECBIT_NOROOT == 0 {
         return false;
