@@ -185,7 +185,7 @@ fn send(process: Process, signal: Signal) -> Result<SendOutcome> {
         Err(Errno::SRCH) => Ok(SendOutcome::ProcessGone),
         Err(why) => {
             let error = Error::new(Problem::SendSignal).with_arg(MessageArg::Signal(signal));
-            Err(add_errno(error.with_number_arg(process.pid.into()), why))
+            Err(add_errno(error.with_number_arg(process.pid.into()), why).with_arg(deliver::needed_capability(why)))
         }
     }
 }

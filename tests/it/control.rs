@@ -280,7 +280,7 @@ fn a_lock_that_a_dead_servers_child_keeps_is_unknown_and_is_waited_for() {
     let child: i32 = harness::await_lines(&child, 1)[0].parse().unwrap();
     let stopping = sandbox.vsrun(words!["--stop", &file]).start();
     server.finish();
-    assert!(stopping.is_running(), "nobody can start yet");
+    assert!(stopping.is_running(), "no other start succeeds yet");
     assert_unknown(&sandbox, &file, "not by the process that it names");
     sys::kill(child, libc::SIGKILL);
     stopping.finish().assert_exited(0).assert_silent();

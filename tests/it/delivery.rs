@@ -168,6 +168,7 @@ fn unreachable_server_is_reported_once_and_by_check() {
     manager.await_err("received SIGTERM");
     let said = manager.err().iter().filter(|line| line.contains("cannot send")).count();
     assert_eq!(said, 1, "{:?}", manager.err());
+    manager.await_err("Operation not permitted (needs CAP_KILL or CAP_SETUID)");
     let child = process::children(manager.pid())[0];
     sys::kill(child, libc::SIGKILL);
     manager.finish().assert_exited(0);

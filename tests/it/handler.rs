@@ -47,7 +47,7 @@ fn handler_gets_the_exit_status_and_usage_of_the_server() {
             ("RESTARTS", Some("0")),
         ],
     );
-    assert_eq!(report.variable("VSRUN_STRANGE"), None, "nobody else's VSRUN_* gets through");
+    assert_eq!(report.variable("VSRUN_STRANGE"), None, "no VSRUN_* variable of the caller gets through");
     assert_eq!(report.variable("KEPT").as_deref(), Some("yes"));
     let number = |name: &str| report.variable(&format!("VSRUN_SERVER_{name}")).unwrap().parse::<u64>().unwrap();
     assert!(number("UPTIME") < 20 && number("MAXRSS_KB") > 0 && number("CPU_MS") < 20_000, "{report:?}");

@@ -103,7 +103,7 @@ fn the_dockerfile_makes_an_image_that_runs_as_it_says() {
     assert_eq!(process::status(first, "Uid"), "1000\t1000\t1000\t1000");
     assert!(harness::bundle::read_only(first));
     // The server's child that answered the request may still be exiting.
-    harness::await_true("the server, and nobody else", || bundle.pids_except_pid1().len() == 1);
+    harness::await_true("the server, and no other process", || bundle.pids_except_pid1().len() == 1);
     bundle.kill("TERM");
     runc.finish().assert_exited(128 + libc::SIGTERM);
 

@@ -129,7 +129,7 @@ fn others_are_reaped_while_the_rest_of_a_group_is_awaited() {
     harness::await_true("the orphan to be vsrun's", theirs);
     sys::kill(orphan, libc::SIGKILL);
     harness::await_true("it to be reaped", || process::reaped(orphan));
-    assert!(called.is_running() && !gone(stubborn), "a timeout of 0 kills nobody");
+    assert!(called.is_running() && !gone(stubborn), "a timeout of 0 kills no process");
     sys::kill(stubborn, libc::SIGKILL);
     called.finish().assert_exited(0);
     assert!(!gone(number(&sandbox.out("x"))), "a process that has left the group goes on");

@@ -167,7 +167,7 @@ phrases! {
         LockedWithoutPid = "already running: % is locked, and contains no pid (a restart may be under way)",
         // Problems with control commands such as `--stop`.
         ByPid = ": by pid %",
-        SendSignal = "cannot send % to pid % (needs CAP_KILL or CAP_SETUID): %",
+        SendSignal = "cannot send % to pid %: %%",
         SendRequest = "cannot send a request to pid %: %",
         Stop = "cannot stop %: pid % %",
         Replace = "cannot replace the server of %: %%",

@@ -207,7 +207,9 @@ fn suggested_duration(value: &[u8]) -> MessageArg<'static> {
 /// The reason why an address or a port is malformed; None if no particular mistake is recognized.
 fn malformed_address_reason(id: Id, value: &[u8]) -> Option<Reason> {
     let mut value = value.strip_suffix(b"/udp").unwrap_or(value);
-    if let Some(at) = value.iter().position(|byte| *byte == b'=').filter(|_| id == Id::Listen) {
+    if let Some(at) =
+        value.iter().position(|byte| *byte == b'=').filter(|_| id == Id::Listen && !value.starts_with(b"/"))
+    {
         if socket_address::valid_name(value.get(..at).unwrap_or_default()).is_none() {
             return Some(Reason::SocketName);
         }

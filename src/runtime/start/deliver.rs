@@ -6,6 +6,8 @@
 
 use super::exec_image::ExecImage;
 use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::error::MessageArg;
+use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
 use crate::logic::control;
 use crate::logic::plan::step::Step;
@@ -14,6 +16,11 @@ use crate::sys::dir;
 use crate::sys::pidfd::Process;
 use crate::sys::process::{self, Pid, SignalTarget};
 use crate::sys::{self, Errno, caps, credentials, signal_as_user};
+
+/// The capabilities that would allow a signal which the kernel has refused with this errno, for the end of a message.
+pub fn needed_capability(why: Errno) -> MessageArg<'static> {
+    if why == Errno::PERM { MessageArg::Reason(Reason::NeedsKill) } else { MessageArg::None }
+}
 
 /// Sends a signal to a process, as the process's own user if necessary.
 ///

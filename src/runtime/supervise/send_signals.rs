@@ -6,12 +6,11 @@ use super::slot::ProcessSlot;
 use super::supervisor::Supervisor;
 use crate::logic::base::error::MessageArg;
 use crate::logic::base::note::Note;
-use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
 use crate::logic::supervisor::event::{Event, Recipient};
 use crate::runtime::report::log::Priority;
 use crate::runtime::report::os_error::errno_text;
-use crate::runtime::start::deliver::{Delivery, deliver, program_uid};
+use crate::runtime::start::deliver::{Delivery, deliver, needed_capability, program_uid};
 use crate::sys::process::{Pid, SignalTarget};
 use crate::sys::{Errno, process};
 
@@ -134,10 +133,9 @@ impl Supervisor<'_> {
             Ok(()) | Err(Errno::SRCH) => self.last_delivery = Delivery::NotRefused,
             Err(why) => {
                 if self.last_delivery == Delivery::NotRefused {
-                    let needed =
-                        if why == Errno::PERM { MessageArg::Reason(Reason::NeedsKill) } else { MessageArg::None };
                     let pid = MessageArg::Number(pid.number().into());
-                    let objects = [MessageArg::Signal(signal), pid, MessageArg::Errno(errno_text(why)), needed];
+                    let objects =
+                        [MessageArg::Signal(signal), pid, MessageArg::Errno(errno_text(why)), needed_capability(why)];
                     self.note(Priority::Warning, Note::CannotSend, &objects);
                 }
                 self.last_delivery = Delivery::Refused;

@@ -27,8 +27,8 @@ pub enum ScenarioKind {
 pub struct Scenario {
     pub name: &'static str,
     pub way: ScenarioKind,
-    /// The options. PLACE stands for the directory of the test, CGROUP for a control group that only this test uses,
-    /// and WEB for a probe of a web server that always answers 200.
+    /// The options. PLACE is replaced by the directory of the test, CGROUP by a control group that only this test uses,
+    /// and WEB by a probe of a web server that always answers 200.
     pub options: &'static str,
     pub jailed: bool,
 }

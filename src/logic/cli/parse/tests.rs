@@ -251,6 +251,15 @@ fn without_any_word_the_usage_is_shown() {
 }
 
 #[test]
+fn a_path_with_an_equals_sign_is_not_rejected_for_its_name_or_port() {
+    let path = format!("/{}=x", "1".repeat(107));
+    for value in [path.clone(), format!("web={path}")] {
+        let text = refused(&["--listen", &value, "--", "x"]);
+        assert!(text.ends_with("[NAME=]/PATH of at most 107 bytes"), "{text}");
+    }
+}
+
+#[test]
 fn wrong_words_are_named() {
     let table: &[(&[&str], &str)] = &[
         (&["-b"], "'-- COMMAND' is missing"),
