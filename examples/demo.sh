@@ -90,7 +90,7 @@ deployment() {
     say "A new version that does not work: the old server continues. The reason is printed."
     run "ln -sf /bin/false bin/hello"
     run "vsrun --replace run/hello.pid" 125
-    expect_output "cannot replace run/hello.pid: the new server exited with status 1"
+    expect_output "cannot replace the server of run/hello.pid: the new server exited with status 1"
     run "get /"
     expect_output "hello from process $after,"
     ln -sf "$hello" bin/hello
